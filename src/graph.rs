@@ -1,0 +1,66 @@
+//! The routing graph: immutable, plain data, no clocks and no sockets; and every pure decision of the request path.
+//!
+//! ```text
+//! port ─> Listener ─> VirtualHost ─> Region ─> RouteTable ─> Route ─> Member ─> Action
+//!           │            │            │           │            │         └ by weight
+//!           │ SNI,       │ insecure   │ host,     │ path       └ method, headers, query: highest Rank
+//!           │ authority  │ action     │ path      │
+//! ```
+
+pub mod filters;
+pub mod host;
+pub mod listener;
+pub mod matching;
+pub mod path;
+pub mod route;
+pub mod table;
+pub mod tls;
+pub mod upstream;
+
+use std::sync::Arc;
+
+pub use filters::{HeaderEdit, HeaderEdits};
+pub use host::{HostPattern, HostTable};
+pub use listener::{HostTls, InsecureAction, Listener, SecurityModel, VirtualHost};
+pub use route::{Action, Fail, Forward, HostRewrite, Member, Redirect, Rewrite, Route, RouteId};
+pub use tls::{Certificate, PrivateKey};
+pub use upstream::{Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls};
+
+/// The compiled result.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// In the order of their ports; no two have the same port.
+    pub listeners: Vec<Arc<Listener>>,
+    pub requests: RequestPolicy,
+    /// Addresses that must not be dialled, whatever name led there.
+    pub dial: DialPolicy,
+}
+
+/// What is refused or rewritten in every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestPolicy {
+    /// Whether header names with `_` are let through.
+    pub allow_underscores: bool,
+    pub merge_slashes: bool,
+    /// Whether `%2F` in a path is let through on every route.
+    pub allow_escaped_slashes: bool,
+}
+
+impl Default for RequestPolicy {
+    fn default() -> Self {
+        Self {
+            allow_underscores: false,
+            merge_slashes: true,
+            allow_escaped_slashes: false,
+        }
+    }
+}
+
+/// Which addresses may be dialled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialPolicy {
+    /// In a cluster loopback, link-local and the own pod's addresses are refused.
+    pub in_cluster: bool,
+    /// ClusterIPs and endpoint addresses of the cluster: an external name must not lead to them.
+    pub cluster_addresses: Arc<std::collections::BTreeSet<std::net::IpAddr>>,
+}

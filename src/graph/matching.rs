@@ -1,0 +1,197 @@
+//! From a request to its route: region, hostname, path, conditions. The only place where this is decided; the proxy passes
+//! an [`Explain`] that does nothing, `why` one that records.
+
+use std::sync::Arc;
+
+use http::{HeaderName, Method};
+
+use super::{
+    HostTable, Route,
+    route::{PathMatch, Pattern, TextMatch},
+    table::RouteTable,
+};
+
+/// The routes of the virtual hosts that share them.
+#[derive(Clone, Debug, Default)]
+pub struct RouteSet {
+    pub regions: Regions,
+}
+
+/// The URL space, partitioned: every request falls into one region.
+#[derive(Clone, Debug, Default)]
+pub struct Regions {
+    unclaimed: Arc<Region>,
+}
+
+/// A part of the URL space with a route table of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Region {
+    pub name: Arc<str>,
+    pub tables: HostTable<Arc<RouteTable>>,
+    /// Hostnames given by regular expression.
+    pub regex_hosts: Vec<(Pattern, Arc<RouteTable>)>,
+}
+
+/// What matching needs to see of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'r> {
+    /// Lower case, without port and trailing dot.
+    pub host: &'r str,
+    pub port: Option<u16>,
+    /// Canonical, without the query.
+    pub path: &'r str,
+    pub query: Option<&'r str>,
+}
+
+/// The rest of a request's head, whatever holds it.
+pub trait HeadView {
+    fn method(&self) -> &Method;
+    /// Calls with each value of a header, in order.
+    fn header_values(&self, name: &HeaderName, found: &mut dyn FnMut(&[u8]));
+}
+
+/// Watches a decision being made.
+pub trait Explain {
+    fn region(&mut self, _region: &Region) {}
+    /// A route whose host and path fit; `failed` names the condition that did not hold.
+    fn candidate(&mut self, _route: &Route, _failed: Option<&'static str>) {}
+}
+
+/// Watches nothing: costs nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Silent;
+
+impl Explain for Silent {}
+
+impl Regions {
+    /// One region for everything.
+    pub fn single(region: Region) -> Self {
+        Self {
+            unclaimed: Arc::new(region),
+        }
+    }
+
+    /// The region of the most specific claim for host and path.
+    pub fn find(&self, _target: &Target<'_>) -> &Region {
+        &self.unclaimed
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Region> {
+        std::iter::once(&*self.unclaimed)
+    }
+}
+
+impl RouteSet {
+    /// The route of the greatest rank among all that match.
+    pub fn find<'g>(
+        &'g self,
+        target: &Target<'_>,
+        head: &impl HeadView,
+        explain: &mut impl Explain,
+    ) -> Option<&'g Arc<Route>> {
+        let region = self.regions.find(target);
+        explain.region(region);
+        let mut best: Option<&'g Arc<Route>> = None;
+        let mut consult = |table: &'g Arc<RouteTable>| {
+            table.candidates(target.path, |route| {
+                if best.is_some_and(|best| best.rank >= route.rank) {
+                    return false;
+                }
+                let failed = route.failed_condition(target, head);
+                explain.candidate(route, failed);
+                if failed.is_none() {
+                    best = Some(route);
+                }
+                failed.is_some()
+            });
+        };
+        region.tables.each(target.host, target.port, &mut consult);
+        for (pattern, table) in &region.regex_hosts {
+            if pattern.regex.is_match(target.host) {
+                consult(table);
+            }
+        }
+        best
+    }
+}
+
+impl Route {
+    /// Whether the path fits.
+    pub fn path_matches(&self, path: &str) -> bool {
+        match (&self.path, self.case_sensitive) {
+            (PathMatch::Prefix(prefix), true) => path.starts_with(&**prefix),
+            (PathMatch::Prefix(prefix), false) => path
+                .get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
+            (PathMatch::Exact(exact), true) => path == &**exact,
+            (PathMatch::Exact(exact), false) => path.eq_ignore_ascii_case(exact),
+            (PathMatch::Regex(pattern), _) => pattern.regex.is_match(path),
+        }
+    }
+
+    /// The first condition that does not hold: `method`, `headers`, `query`.
+    pub fn failed_condition(
+        &self,
+        target: &Target<'_>,
+        head: &impl HeadView,
+    ) -> Option<&'static str> {
+        let conditions = &self.conditions;
+        if conditions
+            .method
+            .as_ref()
+            .is_some_and(|method| !method.is_match(head.method().as_str().as_bytes()))
+        {
+            return Some("method");
+        }
+        if !conditions
+            .headers
+            .iter()
+            .all(|(name, value)| header_matches(name, value, head))
+        {
+            return Some("headers");
+        }
+        if !conditions
+            .query
+            .iter()
+            .all(|(name, value)| query_matches(name, value, target.query.unwrap_or_default()))
+        {
+            return Some("query");
+        }
+        None
+    }
+}
+
+impl TextMatch {
+    /// Text that is not UTF-8 matches no regular expression.
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Exact(exact) => exact.as_bytes() == text,
+            Self::Regex(pattern) => {
+                std::str::from_utf8(text).is_ok_and(|text| pattern.regex.is_match(text))
+            }
+        }
+    }
+}
+
+/// All values of a repeated header are joined with a comma before they are compared (RFC 9110, section 5.3), so that a
+/// condition never sees one of several.
+fn header_matches(name: &HeaderName, expected: &TextMatch, head: &impl HeadView) -> bool {
+    let mut joined: Option<smallvec::SmallVec<[u8; 64]>> = None;
+    head.header_values(name, &mut |value| match &mut joined {
+        None => joined = Some(smallvec::SmallVec::from_slice(value)),
+        Some(joined) => {
+            joined.push(b',');
+            joined.extend_from_slice(value);
+        }
+    });
+    joined.is_some_and(|value| expected.is_match(&value))
+}
+
+/// The first parameter of the name counts, as in Envoy.
+fn query_matches(name: &str, expected: &TextMatch, query: &str) -> bool {
+    query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .find(|(key, _)| *key == name)
+        .is_some_and(|(_, value)| expected.is_match(value.as_bytes()))
+}

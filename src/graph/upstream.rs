@@ -1,0 +1,59 @@
+//! Upstreams: where requests are sent.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{Certificate, tls::Roots};
+
+/// Names an upstream. Two routes with the same id share a connection pool: the id says all that a connection depends on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamId(pub Arc<str>);
+
+impl fmt::Display for UpstreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A Service, a list of endpoints, a name outside, or the echo server that stands in for one of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    pub id: UpstreamId,
+    pub target: Target,
+    pub protocol: UpstreamProtocol,
+    pub tls: Option<Arc<UpstreamTls>>,
+    pub connect_timeout: Duration,
+    /// An idle connection is closed after this.
+    pub idle_timeout: Duration,
+    /// A connection takes no more requests after this (with jitter).
+    pub max_age: Option<Duration>,
+}
+
+/// What is dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One of these, in turn.
+    Addresses(Arc<[SocketAddr]>),
+    /// What DNS says, for as long as it says.
+    Dns { name: Arc<str>, port: u16 },
+    /// The embedded echo server, which answers in the name of `name`.
+    Echo { address: SocketAddr, name: Arc<str> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    Http1,
+    /// Prior knowledge without TLS, ALPN with it.
+    Http2,
+}
+
+/// How TLS is spoken to an upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamTls {
+    /// Sent as SNI and looked for in the certificate.
+    pub server_name: Arc<str>,
+    /// False only when a TLSContext asks for it in so many words.
+    pub verify: bool,
+    pub roots: Roots,
+    /// Shown when the upstream asks for a client certificate.
+    pub client: Option<Arc<Certificate>>,
+}

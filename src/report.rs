@@ -1,0 +1,93 @@
+//! What the compiler has to say about each object: accepted, where it serves, what is wrong, with a code.
+
+pub mod code;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+pub use code::{Code, Condition, Severity};
+
+use crate::resource::{ObjectKey, Origin};
+
+/// One thing to say about one object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Diagnostic {
+    pub code: Code,
+    /// The field, as a path from the root of the object (`spec.prefix`); empty when it is about the whole object.
+    pub field: String,
+    /// What is wrong, naming what is involved: one sentence without the final period.
+    pub message: String,
+    /// One next step: one sentence without the final period.
+    pub next: String,
+}
+
+/// All there is to say about one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectReport {
+    pub key: ObjectKey,
+    pub origin: Origin,
+    pub uid: Arc<str>,
+    /// The generation that this report is about.
+    pub generation: i64,
+    /// In the order of their codes and fields, without duplicates.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether something of the object is in the graph, serving as it says or answering with a code.
+    pub in_graph: bool,
+    /// Where it serves, as a person writes it: `example.com/api/`, `:8080`.
+    pub serves: Vec<String>,
+    /// For a Host with a certificate: when it ends, in seconds since 1970. Data, not a judgement: the compiler has no clock.
+    pub certificate_not_after: Option<i64>,
+}
+
+/// What the compiler has to say about a resource set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// In the order of their keys. The report of an object that did not change keeps its `Arc`.
+    pub objects: Vec<Arc<ObjectReport>>,
+    /// Secrets that something refers to and may: their bodies are wanted, those of all others are not.
+    pub wanted_secrets: BTreeSet<ObjectKey>,
+    /// What is wrong with files as such, in the order of path and position.
+    pub files: Vec<(Origin, Diagnostic)>,
+}
+
+impl Diagnostic {
+    pub fn new(
+        code: Code,
+        field: impl Into<String>,
+        message: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            field: field.into(),
+            message: message.into(),
+            next: next.into(),
+        }
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.code.info().severity == Severity::Error
+    }
+}
+
+impl ObjectReport {
+    /// The first error about a condition, if there is one: a condition is true when there is none.
+    pub fn error(&self, condition: Condition) -> Option<&Diagnostic> {
+        self.diagnostics
+            .iter()
+            .find(|d| d.is_error() && d.code.info().condition == condition)
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+impl Report {
+    pub fn object(&self, key: &ObjectKey) -> Option<&Arc<ObjectReport>> {
+        let at = self
+            .objects
+            .binary_search_by(|object| object.key.cmp(key))
+            .ok()?;
+        self.objects.get(at)
+    }
+}

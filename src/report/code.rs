@@ -1,0 +1,230 @@
+//! The numbered codes: one table, from which `docs/reference/codes.md` is generated.
+
+use std::fmt;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Something the object asks for is not served.
+    Error,
+    /// Everything is served; somebody should look.
+    Warning,
+}
+
+/// The condition that an error makes false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// The object means something, and may.
+    Accepted,
+    /// What it refers to exists, and may be referred to.
+    ResolvedRefs,
+    /// It is in the graph and reachable.
+    Programmed,
+}
+
+/// What a code means.
+#[derive(Debug)]
+pub struct CodeInfo {
+    pub code: Code,
+    pub number: u16,
+    pub severity: Severity,
+    pub condition: Condition,
+    /// The `reason` of the condition, CamelCase.
+    pub reason: &'static str,
+    pub cause: &'static str,
+    pub example: &'static str,
+    pub remedy: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident = $number:literal, $severity:ident, $condition:ident, $cause:literal, $example:literal, $remedy:literal;)*) => {
+        /// A numbered code, written `PST1003`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $cause] $name,)*
+        }
+
+        /// Every code, in the order of the numbers.
+        pub static CODES: &[CodeInfo] = &[
+            $(CodeInfo {
+                code: Code::$name,
+                number: $number,
+                severity: Severity::$severity,
+                condition: Condition::$condition,
+                reason: stringify!($name),
+                cause: $cause,
+                example: $example,
+                remedy: $remedy,
+            },)*
+        ];
+    };
+}
+
+codes! {
+    InvalidSyntax = 1001, Error, Accepted,
+        "A file is not valid YAML or JSON, or a document in it is not a Kubernetes object.",
+        "prefix: [",
+        "Mend the syntax at the line and column given. Until then the last good objects of the file are served.";
+    UnknownKind = 1002, Warning, Accepted,
+        "A document is of a kind that Postern does not read.",
+        "kind: Mappings",
+        "Correct the kind if it is misspelt; otherwise nothing needs to be done.";
+    UnknownField = 1003, Error, Accepted,
+        "The kind has no such field.",
+        "prefx: /api/",
+        "Use the name that is suggested, or look the field up in the reference of the kind.";
+    WrongType = 1004, Error, Accepted,
+        "A field holds a value of another type than its schema says.",
+        "timeoutMs: soon",
+        "Write a value of the type that the message names.";
+    InvalidValue = 1005, Error, Accepted,
+        "A value is outside of what the field allows.",
+        "redirectResponseCode: 200",
+        "Write one of the values that the message names.";
+    MissingField = 1006, Error, Accepted,
+        "A required field is absent.",
+        "a Mapping without `service`",
+        "Add the field.";
+    NotImplemented = 1007, Error, Accepted,
+        "The field exists in Emissary-ingress and Postern does not implement it (yet). The object is refused, because serving it without what it asks for could expose what the field protects.",
+        "shadow: true",
+        "Remove the field, or keep this object on Emissary-ingress.";
+    NoEffect = 1008, Warning, Accepted,
+        "The field is accepted and has no effect.",
+        "docs: {path: /openapi.json}",
+        "Remove the field, or leave it: nothing depends on it.";
+    DuplicateObject = 1009, Error, Accepted,
+        "Two documents have the same kind, namespace and name. The first one, in the order of file names and lines, is used.",
+        "two files with Mapping apps/quote",
+        "Rename or delete one of them.";
+    WrongNamespace = 1011, Error, Accepted,
+        "An object that settles something for the whole installation is in a namespace that may not.",
+        "a Listener in namespace apps",
+        "Move the object to Postern's own namespace, or have that namespace named in `instanceNamespaces` of the GatewaySettings.";
+    DuplicateSettings = 1012, Error, Accepted,
+        "There is more than one GatewaySettings for this installation. The oldest one is used.",
+        "GatewaySettings postern/a and postern/b",
+        "Delete all but one.";
+    InvalidHostname = 2001, Error, Accepted,
+        "A hostname is not a DNS name, nor one with a single `*` as its first or last character.",
+        "hostname: a.*.com",
+        "Write a name such as `example.com` or `*.example.com`, or `*` for every name.";
+    InvalidPath = 2002, Error, Accepted,
+        "A path does not begin with `/`, or no request can have it, because a canonical path never looks like that.",
+        "prefix: api/",
+        "Write the path as it is after normalisation.";
+    InvalidRegex = 2003, Error, Accepted,
+        "A regular expression cannot be parsed, or is too large.",
+        "prefix: /a(b",
+        "Mend the expression; the message quotes what is wrong with it.";
+    InvalidMethod = 2004, Error, Accepted,
+        "A method is not a token.",
+        "method: GET POST",
+        "Write one method, or use `methodRegex`.";
+    InvalidHeader = 2005, Error, Accepted,
+        "A header name or value cannot be sent, or may not be set by a route.",
+        "addRequestHeaders: {\"x y\": {value: a}}",
+        "Use a header name of RFC 9110, section 5.1 and a value without control characters.";
+    NoMatchingHost = 2006, Warning, Accepted,
+        "No Host serves the hostname of this Mapping, so no request reaches it.",
+        "a Mapping without `hostname` where no Host selects its labels",
+        "Give the Mapping a `hostname` that a Host covers, or the labels that a Host's `mappingSelector` asks for.";
+    Conflict = 2007, Error, Accepted,
+        "The hostname and path belong to a namespace that had them first. This object gets no request.",
+        "Mapping b/quote with the hostname and prefix of Mapping a/quote",
+        "Choose another hostname or path, or agree with the owners of the other object.";
+    InvalidWeight = 2008, Error, Accepted,
+        "A weight is below 0 or above 100, or brings the sum of its group over 100. The object takes no share of the traffic.",
+        "weight: 120",
+        "Write weights whose sum is 100, or leave one out: it takes the rest.";
+    GroupMismatch = 2009, Error, Accepted,
+        "Mappings with the same match cannot be served together: one redirects and another forwards, or more than one redirects.",
+        "hostRedirect: true on one of two Mappings with the same prefix",
+        "Give them different matches, or delete one.";
+    InvalidRewrite = 2010, Error, Accepted,
+        "A rewrite or a redirect cannot be carried out as written.",
+        "rewrite: api/",
+        "Write a path that begins with `/`, or an empty string to keep the path.";
+    InvalidService = 3001, Error, ResolvedRefs,
+        "The `service` cannot be read.",
+        "service: a:443:443",
+        "Write `[http://|https://]name[.namespace][:port]`.";
+    ServiceNotFound = 3002, Error, ResolvedRefs,
+        "The Service does not exist.",
+        "service: qoute",
+        "Create the Service, or correct its name or namespace.";
+    PortNotFound = 3003, Error, ResolvedRefs,
+        "The Service has no such port.",
+        "service: quote:8081",
+        "Use one of the port numbers or names that the message lists.";
+    ReferenceNotGranted = 3004, Error, ResolvedRefs,
+        "The object refers to one in another namespace, which has not granted it.",
+        "service: quote.other",
+        "Have a ReferenceGrant created in that namespace, or move the object there.";
+    ExternalNotAllowed = 3005, Error, ResolvedRefs,
+        "The name is outside of the cluster, and the GatewaySettings do not allow it.",
+        "service: https://example.org",
+        "Have the name added to `references.external` of the GatewaySettings.";
+    AddressRefused = 3006, Error, ResolvedRefs,
+        "The address is one that Postern never dials from a cluster: loopback, link-local, unspecified or multicast.",
+        "service: localhost:8878",
+        "Name a Service.";
+    NoAddress = 3007, Error, ResolvedRefs,
+        "The Service has no address to dial: no ClusterIP, and no ready endpoint.",
+        "a headless Service without ready pods",
+        "Look at the pods of the Service. In a folder, name a `--backend` for it or use `--echo`.";
+    TlsContextNotFound = 3009, Error, ResolvedRefs,
+        "The TLSContext does not exist, or has an error of its own.",
+        "tls: upstram",
+        "Create the TLSContext, or correct the name.";
+    SecretNotFound = 4001, Error, ResolvedRefs,
+        "The Secret does not exist.",
+        "tlsSecret: {name: example-com}",
+        "Create the Secret, or correct its name or namespace.";
+    InvalidCertificate = 4002, Error, ResolvedRefs,
+        "The Secret does not hold a certificate and the key that belongs to it.",
+        "a Secret whose tls.crt is not PEM",
+        "Put the PEM of the chain in `tls.crt` and of the key in `tls.key`.";
+    HostConflict = 5001, Error, Accepted,
+        "Another Host has the same hostname and was there first.",
+        "Host b/site and Host a/site with hostname example.com",
+        "Delete one, or give it another hostname.";
+    PortConflict = 5002, Error, Accepted,
+        "Another Listener has the same port and was there first.",
+        "two Listeners with port 8443",
+        "Delete one, or give it another port.";
+    InvalidProtocol = 5003, Error, Accepted,
+        "The protocol stack of a Listener is not one that Postern serves.",
+        "protocolStack: [TLS, UDP]",
+        "Use `protocol: HTTP` or `protocol: HTTPS`.";
+    NoMatchingListener = 5004, Warning, Programmed,
+        "No Listener binds this Host, so no request reaches it.",
+        "a Host without the labels of `hostBinding.selector`",
+        "Change the Host's labels or namespace, or the Listener's `hostBinding`.";
+    PolicyNotHonoured = 6001, Error, Accepted,
+        "An object that protects the whole installation cannot be honoured, so every Mapping answers 503.",
+        "an AuthService, while Postern does not implement it",
+        "Delete the object, or name its kind in `emissary.ignore` of the GatewaySettings if traffic may go without it.";
+    KindNotImplemented = 6002, Warning, Accepted,
+        "Postern reads this kind and does not implement it. Traffic is served without it.",
+        "a LogService",
+        "Delete the object, or leave it.";
+}
+
+impl Code {
+    pub fn info(self) -> &'static CodeInfo {
+        CODES
+            .get(self as usize)
+            .expect("the table must have a row for every code")
+    }
+
+    pub fn number(self) -> u16 {
+        self.info().number
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PST{:04}", self.number())
+    }
+}

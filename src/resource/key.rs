@@ -1,0 +1,233 @@
+//! Names of objects, and where they were found.
+
+use std::{fmt, sync::Arc};
+
+/// The API groups that Postern reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// `postern.dev`
+    Postern,
+    /// `getambassador.io`
+    Emissary,
+    /// The core group.
+    Core,
+    /// `discovery.k8s.io`
+    Discovery,
+    /// `gateway.networking.k8s.io`
+    Gateway,
+}
+
+impl Group {
+    pub const ALL: [Self; 5] = [
+        Self::Postern,
+        Self::Emissary,
+        Self::Core,
+        Self::Discovery,
+        Self::Gateway,
+    ];
+
+    /// The name as in `apiVersion`; empty for the core group.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Postern => "postern.dev",
+            Self::Emissary => "getambassador.io",
+            Self::Core => "",
+            Self::Discovery => "discovery.k8s.io",
+            Self::Gateway => "gateway.networking.k8s.io",
+        }
+    }
+}
+
+/// The kinds that Postern reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Mapping,
+    Host,
+    Listener,
+    GatewaySettings,
+    TlsContext,
+    TcpMapping,
+    AuthService,
+    RateLimitService,
+    LogService,
+    TracingService,
+    Module,
+    KubernetesServiceResolver,
+    KubernetesEndpointResolver,
+    ConsulResolver,
+    DevPortal,
+    Namespace,
+    Service,
+    EndpointSlice,
+    Secret,
+    ReferenceGrant,
+}
+
+/// Which kinds exist in which group, with the plural name of the resource.
+pub const KINDS: &[(Group, Kind, &str, &str)] = &[
+    (Group::Postern, Kind::Mapping, "Mapping", "mappings"),
+    (Group::Postern, Kind::Host, "Host", "hosts"),
+    (Group::Postern, Kind::Listener, "Listener", "listeners"),
+    (
+        Group::Postern,
+        Kind::GatewaySettings,
+        "GatewaySettings",
+        "gatewaysettings",
+    ),
+    (Group::Emissary, Kind::Mapping, "Mapping", "mappings"),
+    (Group::Emissary, Kind::Host, "Host", "hosts"),
+    (Group::Emissary, Kind::Listener, "Listener", "listeners"),
+    (
+        Group::Emissary,
+        Kind::TlsContext,
+        "TLSContext",
+        "tlscontexts",
+    ),
+    (
+        Group::Emissary,
+        Kind::TcpMapping,
+        "TCPMapping",
+        "tcpmappings",
+    ),
+    (
+        Group::Emissary,
+        Kind::AuthService,
+        "AuthService",
+        "authservices",
+    ),
+    (
+        Group::Emissary,
+        Kind::RateLimitService,
+        "RateLimitService",
+        "ratelimitservices",
+    ),
+    (
+        Group::Emissary,
+        Kind::LogService,
+        "LogService",
+        "logservices",
+    ),
+    (
+        Group::Emissary,
+        Kind::TracingService,
+        "TracingService",
+        "tracingservices",
+    ),
+    (Group::Emissary, Kind::Module, "Module", "modules"),
+    (
+        Group::Emissary,
+        Kind::KubernetesServiceResolver,
+        "KubernetesServiceResolver",
+        "kubernetesserviceresolvers",
+    ),
+    (
+        Group::Emissary,
+        Kind::KubernetesEndpointResolver,
+        "KubernetesEndpointResolver",
+        "kubernetesendpointresolvers",
+    ),
+    (
+        Group::Emissary,
+        Kind::ConsulResolver,
+        "ConsulResolver",
+        "consulresolvers",
+    ),
+    (Group::Emissary, Kind::DevPortal, "DevPortal", "devportals"),
+    (Group::Core, Kind::Namespace, "Namespace", "namespaces"),
+    (Group::Core, Kind::Service, "Service", "services"),
+    (Group::Core, Kind::Secret, "Secret", "secrets"),
+    (
+        Group::Discovery,
+        Kind::EndpointSlice,
+        "EndpointSlice",
+        "endpointslices",
+    ),
+    (
+        Group::Gateway,
+        Kind::ReferenceGrant,
+        "ReferenceGrant",
+        "referencegrants",
+    ),
+];
+
+impl Kind {
+    /// The kind as written in a manifest.
+    pub fn name(self) -> &'static str {
+        KINDS
+            .iter()
+            .find(|row| row.1 == self)
+            .map_or("?", |row| row.2)
+    }
+}
+
+/// Names an object: two objects with the same key are the same object.
+///
+/// The order is that of the fields: group, kind, namespace, name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    pub group: Group,
+    pub kind: Kind,
+    /// Empty for what has no namespace.
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl ObjectKey {
+    pub fn new(group: Group, kind: Kind, namespace: &str, name: &str) -> Self {
+        Self {
+            group,
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    /// `Mapping apps/quote`, and `Mapping.getambassador.io apps/quote` for Emissary's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())?;
+        if self.group == Group::Emissary {
+            write!(f, ".{}", self.group.name())?;
+        }
+        if self.namespace.is_empty() {
+            write!(f, " {}", self.name)
+        } else {
+            write!(f, " {}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// Where an object was found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// In the API server.
+    Cluster,
+    /// In a file, where its document begins.
+    File { path: Arc<str>, at: Position },
+    /// In the `getambassador.io/config` annotation of another object.
+    Annotation { of: ObjectKey },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("cluster"),
+            Self::File { path, at } => write!(f, "{path}:{at}"),
+            Self::Annotation { of } => write!(f, "annotation of {of}"),
+        }
+    }
+}
+
+/// A line and a column, both counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    pub line: u32,
+    pub column: u32,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}

@@ -1,0 +1,161 @@
+//! The set of objects, and what every object has.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{EndpointSlice, Grant, ObjectKey, Origin, Position, SecretData, Service};
+use crate::crd::{self, schema::Problem};
+
+/// What every object has besides its spec.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    pub uid: Arc<str>,
+    pub generation: i64,
+    pub resource_version: Arc<str>,
+    /// Seconds since 1970; none in a folder, unless the manifest says it.
+    pub created: Option<i64>,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// One object: its name, where it was found, and what it says.
+#[derive(Clone, Debug)]
+pub struct Object<T> {
+    pub key: ObjectKey,
+    pub origin: Origin,
+    pub meta: Meta,
+    /// What could be read: a field with a problem is absent.
+    pub spec: T,
+    pub problems: Vec<Problem>,
+    /// Where each field was found, by its path (`spec.prefix`); empty when the origin has no lines.
+    pub positions: BTreeMap<String, Position>,
+}
+
+/// Objects of one kind, in the order of their keys. An object that did not change keeps its `Arc`.
+pub type Objects<T> = BTreeMap<ObjectKey, Arc<Object<T>>>;
+
+/// Everything the compiler reads.
+#[derive(Clone, Debug, Default)]
+pub struct ResourceSet {
+    pub mappings: Objects<crd::MappingSpec>,
+    pub hosts: Objects<crd::HostSpec>,
+    pub listeners: Objects<crd::ListenerSpec>,
+    pub settings: Objects<crd::GatewaySettingsSpec>,
+    pub tls_contexts: Objects<crd::TlsContextSpec>,
+    /// Kinds of Emissary-ingress that are read and not implemented, with their spec as it is.
+    pub others: Objects<serde_json::Value>,
+    pub namespaces: Objects<()>,
+    pub services: Objects<Service>,
+    pub endpoint_slices: Objects<EndpointSlice>,
+    pub secrets: Objects<SecretData>,
+    pub grants: Objects<Grant>,
+    /// Secrets that a source looked for and did not find. One that is neither here nor in `secrets` was not looked for yet.
+    pub absent_secrets: BTreeSet<ObjectKey>,
+    /// What is wrong with files as such, by path: what could not be read into an object.
+    pub files: BTreeMap<Arc<str>, Vec<FileProblem>>,
+}
+
+/// What is wrong with a file, or with a document in it that did not become an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileProblem {
+    pub at: Position,
+    pub kind: FileProblemKind,
+    /// One sentence without the final period.
+    pub message: String,
+}
+
+/// The kinds of [`FileProblem`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileProblemKind {
+    /// Not YAML, not JSON, or not a Kubernetes object; or the file cannot be read.
+    Syntax,
+    /// A kind that Postern does not read.
+    UnknownKind,
+    /// Another document has the same kind, namespace and name.
+    Duplicate,
+}
+
+/// An object of any kind that Postern reads.
+#[derive(Clone, Debug)]
+pub enum AnyObject {
+    Mapping(Arc<Object<crd::MappingSpec>>),
+    Host(Arc<Object<crd::HostSpec>>),
+    Listener(Arc<Object<crd::ListenerSpec>>),
+    GatewaySettings(Arc<Object<crd::GatewaySettingsSpec>>),
+    TlsContext(Arc<Object<crd::TlsContextSpec>>),
+    Other(Arc<Object<serde_json::Value>>),
+    Namespace(Arc<Object<()>>),
+    Service(Arc<Object<Service>>),
+    EndpointSlice(Arc<Object<EndpointSlice>>),
+    Secret(Arc<Object<SecretData>>),
+    Grant(Arc<Object<Grant>>),
+}
+
+macro_rules! each_kind {
+    ($object:expr, $bound:ident => $body:expr) => {
+        match $object {
+            AnyObject::Mapping($bound) => $body,
+            AnyObject::Host($bound) => $body,
+            AnyObject::Listener($bound) => $body,
+            AnyObject::GatewaySettings($bound) => $body,
+            AnyObject::TlsContext($bound) => $body,
+            AnyObject::Other($bound) => $body,
+            AnyObject::Namespace($bound) => $body,
+            AnyObject::Service($bound) => $body,
+            AnyObject::EndpointSlice($bound) => $body,
+            AnyObject::Secret($bound) => $body,
+            AnyObject::Grant($bound) => $body,
+        }
+    };
+}
+
+impl AnyObject {
+    pub fn key(&self) -> &ObjectKey {
+        each_kind!(self, object => &object.key)
+    }
+
+    pub fn meta(&self) -> &Meta {
+        each_kind!(self, object => &object.meta)
+    }
+
+    pub fn origin(&self) -> &Origin {
+        each_kind!(self, object => &object.origin)
+    }
+}
+
+impl ResourceSet {
+    /// Puts an object in, in the place of the one with the same key.
+    pub fn insert(&mut self, object: AnyObject) {
+        let key = object.key().clone();
+        match object {
+            AnyObject::Mapping(object) => drop(self.mappings.insert(key, object)),
+            AnyObject::Host(object) => drop(self.hosts.insert(key, object)),
+            AnyObject::Listener(object) => drop(self.listeners.insert(key, object)),
+            AnyObject::GatewaySettings(object) => drop(self.settings.insert(key, object)),
+            AnyObject::TlsContext(object) => drop(self.tls_contexts.insert(key, object)),
+            AnyObject::Other(object) => drop(self.others.insert(key, object)),
+            AnyObject::Namespace(object) => drop(self.namespaces.insert(key, object)),
+            AnyObject::Service(object) => drop(self.services.insert(key, object)),
+            AnyObject::EndpointSlice(object) => drop(self.endpoint_slices.insert(key, object)),
+            AnyObject::Secret(object) => drop(self.secrets.insert(key, object)),
+            AnyObject::Grant(object) => drop(self.grants.insert(key, object)),
+        }
+    }
+
+    /// Takes the object with this key out.
+    pub fn remove(&mut self, key: &ObjectKey) {
+        self.mappings.remove(key);
+        self.hosts.remove(key);
+        self.listeners.remove(key);
+        self.settings.remove(key);
+        self.tls_contexts.remove(key);
+        self.others.remove(key);
+        self.namespaces.remove(key);
+        self.services.remove(key);
+        self.endpoint_slices.remove(key);
+        self.secrets.remove(key);
+        self.grants.remove(key);
+    }
+}
