@@ -1,5 +1,8 @@
 //! Where resources come from: a folder or an API server. Nothing downstream knows which.
 
+pub mod annotation;
+pub mod yaml;
+
 use std::sync::Arc;
 
 use crate::resource::{AnyObject, FileProblem, ObjectKey};
