@@ -7,8 +7,10 @@
 //!           │ authority  │ action     │ path      │
 //! ```
 
+pub mod authority;
 pub mod filters;
 pub mod host;
+pub mod host_table;
 pub mod listener;
 pub mod matching;
 pub mod path;
@@ -20,8 +22,10 @@ pub mod upstream;
 
 use std::sync::Arc;
 
+pub use authority::{Authority, AuthorityError};
 pub use filters::{HeaderEdit, HeaderEdits};
-pub use host::{HostPattern, HostTable};
+pub use host::HostPattern;
+pub use host_table::HostTable;
 pub use listener::{HostTls, InsecureAction, Listener, SecurityModel, VirtualHost};
 pub use path::{CanonicalPath, PathError};
 pub use route::{Action, Fail, Forward, HostRewrite, Member, Redirect, Rewrite, Route, RouteId};

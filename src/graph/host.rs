@@ -1,6 +1,10 @@
-//! Hostname patterns, and tables keyed by them.
+//! Hostname patterns.
 
 use std::{fmt, str::FromStr, sync::Arc};
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
+use super::authority::{MAX_NAME, parse_port};
 
 /// A hostname, or a hostname with one `*` as its first or last character; perhaps with a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,8 +32,14 @@ pub enum HostPatternError {
     Empty,
     #[error("`*` may only be its first or its last character")]
     Wildcard,
+    #[error("next to `*` within a label only ASCII can be matched")]
+    PartialLabel,
     #[error("{0:?} is not a port")]
     Port(String),
+    #[error("IPv6 addresses cannot be hostnames here")]
+    Ipv6,
+    #[error("a label is empty or longer than 63 bytes")]
+    Label,
     #[error("it is not a DNS name")]
     Name,
 }
@@ -38,43 +48,73 @@ impl FromStr for HostPattern {
     type Err = HostPatternError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, port) = match text.rsplit_once(':') {
-            Some((name, port)) => (
-                name,
-                Some(
-                    port.parse()
-                        .map_err(|_| HostPatternError::Port(port.to_owned()))?,
-                ),
-            ),
+        if text.contains('[') || text.matches(':').count() > 1 {
+            return Err(HostPatternError::Ipv6);
+        }
+        let (name, port) = match text.split_once(':') {
+            Some((name, port)) => match parse_port(port) {
+                Ok(Some(number)) => (name, Some(number)),
+                _ => return Err(HostPatternError::Port(port.to_owned())),
+            },
             None => (text, None),
         };
+        let name = name.strip_suffix('.').unwrap_or(name);
         if name.is_empty() {
             return Err(HostPatternError::Empty);
         }
         let name = if name == "*" {
             NamePattern::Any
         } else if let Some(suffix) = name.strip_prefix('*') {
-            NamePattern::Suffix(plain(suffix)?)
+            NamePattern::Suffix(match suffix.strip_prefix('.') {
+                Some(whole) => format!(".{}", to_ascii(whole)?).into(),
+                None => partial(suffix, suffix.split('.').next())?,
+            })
         } else if let Some(prefix) = name.strip_suffix('*') {
-            NamePattern::Prefix(plain(prefix)?)
+            NamePattern::Prefix(match prefix.strip_suffix('.') {
+                Some(whole) => format!("{}.", to_ascii(whole)?).into(),
+                None => partial(prefix, prefix.split('.').next_back())?,
+            })
         } else {
-            NamePattern::Exact(plain(name)?)
+            NamePattern::Exact(to_ascii(name)?.into())
         };
         Ok(Self { name, port })
     }
 }
 
-fn plain(text: &str) -> Result<Arc<str>, HostPatternError> {
+/// A text that `*` cuts within a label: in its ASCII form that label would be another.
+fn partial(text: &str, cut: Option<&str>) -> Result<Arc<str>, HostPatternError> {
+    if cut.is_some_and(|label| !label.is_ascii()) {
+        return Err(HostPatternError::PartialLabel);
+    }
+    Ok(to_ascii(text)?.into())
+}
+
+/// Lower case and ASCII form of one or more whole labels (UTS #46). Underscores are let through: names that are not hosts'
+/// are routed too.
+fn to_ascii(text: &str) -> Result<String, HostPatternError> {
     if text.contains('*') {
         return Err(HostPatternError::Wildcard);
     }
-    if text
-        .bytes()
-        .any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || b == b'/')
-    {
+    let ascii = Uts46::new()
+        .to_ascii(
+            text.as_bytes(),
+            AsciiDenyList::EMPTY,
+            Hyphens::Allow,
+            DnsLength::Ignore,
+        )
+        .map_err(|_| HostPatternError::Name)?;
+    let is_name_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if ascii.len() > MAX_NAME || !ascii.bytes().all(is_name_byte) {
         return Err(HostPatternError::Name);
     }
-    Ok(text.to_ascii_lowercase().into())
+    if ascii
+        .split('.')
+        .any(|label| label.is_empty() || label.len() > 63)
+    {
+        return Err(HostPatternError::Label);
+    }
+    Ok(ascii.into_owned())
 }
 
 impl fmt::Display for HostPattern {
@@ -112,7 +152,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether some hostname satisfies both (emissary.md §2.4).
+    /// Whether some request satisfies both. A pattern without a port fits every port.
     pub fn overlaps(&self, other: &Self) -> bool {
         use NamePattern::{Any, Exact, Prefix, Suffix};
         if let (Some(a), Some(b)) = (self.port, other.port)
@@ -130,7 +170,7 @@ impl HostPattern {
     }
 
     /// Exact, longest suffix, longest prefix, any; with a port before without. The greatest is the most specific.
-    fn specificity(&self) -> (u8, usize, bool) {
+    pub(super) fn specificity(&self) -> (u8, usize, bool) {
         match &self.name {
             NamePattern::Exact(name) => (3, name.len(), self.port.is_some()),
             NamePattern::Suffix(text) => (2, text.len(), self.port.is_some()),
@@ -140,58 +180,5 @@ impl HostPattern {
     }
 }
 
-/// Values keyed by hostname pattern.
-#[derive(Clone, Debug)]
-pub struct HostTable<T> {
-    entries: Vec<(HostPattern, T)>,
-}
-
-impl<T> Default for HostTable<T> {
-    fn default() -> Self {
-        Self {
-            entries: Vec::new(),
-        }
-    }
-}
-
-impl<T> FromIterator<(HostPattern, T)> for HostTable<T> {
-    /// Of equal patterns the first counts.
-    fn from_iter<I: IntoIterator<Item = (HostPattern, T)>>(entries: I) -> Self {
-        let mut entries: Vec<_> = entries.into_iter().collect();
-        entries.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.specificity()));
-        entries.dedup_by(|a, b| a.0 == b.0);
-        Self { entries }
-    }
-}
-
-impl<T> HostTable<T> {
-    /// The value of the most specific pattern that fits: exact, longest suffix, longest prefix, any.
-    pub fn best(&self, host: &str, port: Option<u16>) -> Option<&T> {
-        self.entries
-            .iter()
-            .find(|(pattern, _)| pattern.matches(host, port))
-            .map(|(_, value)| value)
-    }
-
-    /// Calls with the value of every pattern that fits.
-    pub fn each<'t>(&'t self, host: &str, port: Option<u16>, mut found: impl FnMut(&'t T)) {
-        for (pattern, value) in &self.entries {
-            if pattern.matches(host, port) {
-                found(value);
-            }
-        }
-    }
-
-    /// All values, the most specific pattern first.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().map(|(_, value)| value)
-    }
-
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
+#[cfg(test)]
+mod tests;
