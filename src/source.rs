@@ -1,18 +1,20 @@
 //! Where resources come from: a folder or an API server. Nothing downstream knows which.
 
 pub mod annotation;
+pub mod dir;
+mod merge;
 pub mod yaml;
 
 use std::sync::Arc;
 
-use crate::resource::{AnyObject, FileProblem, ObjectKey};
+use crate::resource::{AnyObject, FileProblem, ObjectKey, ResourceSet};
 
 /// One difference to the resource set. Sources send them in batches that belong together.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// An object is there, or is different.
+    /// An object is there, or is different. A Secret is not absent any more.
     Put(AnyObject),
-    /// An object is gone.
+    /// An object is gone. A Secret that was absent is not wanted any more.
     Delete(ObjectKey),
     /// A Secret that was wanted does not exist.
     AbsentSecret(ObjectKey),
@@ -22,4 +24,30 @@ pub enum Change {
     Version(Arc<str>, Arc<str>),
     /// Every kind has been listed once: what has been sent so far is the whole set.
     Synced,
+}
+
+impl Change {
+    /// Carries the change out. Versions and the end of the first list leave the set as it is.
+    pub fn apply(self, set: &mut ResourceSet) {
+        match self {
+            Self::Put(object) => {
+                set.absent_secrets.remove(object.key());
+                set.insert(object);
+            }
+            Self::Delete(key) => {
+                set.absent_secrets.remove(&key);
+                set.remove(&key);
+            }
+            Self::AbsentSecret(key) => {
+                set.absent_secrets.insert(key);
+            }
+            Self::File(path, problems) if problems.is_empty() => {
+                set.files.remove(&path);
+            }
+            Self::File(path, problems) => {
+                set.files.insert(path, problems);
+            }
+            Self::Version(..) | Self::Synced => {}
+        }
+    }
 }

@@ -123,6 +123,15 @@ impl AnyObject {
     pub fn origin(&self) -> &Origin {
         each_kind!(self, object => &object.origin)
     }
+
+    pub fn positions(&self) -> &BTreeMap<String, Position> {
+        each_kind!(self, object => &object.positions)
+    }
+
+    /// The metadata, to be changed before anybody else has the object; otherwise this makes a copy.
+    pub fn meta_mut(&mut self) -> &mut Meta {
+        each_kind!(self, object => &mut Arc::make_mut(object).meta)
+    }
 }
 
 impl ResourceSet {

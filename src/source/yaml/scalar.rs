@@ -29,7 +29,7 @@ pub(super) fn value(text: &str, plain: bool, tag: Option<&str>) -> Result<Value,
                 | ("bool", Plain::Bool(_))
                 | ("int" | "float", Plain::Int(_))
                 | ("float", Plain::Float(_)) => json(resolved, text),
-                _ => Err(format!("`{}` is not of the type `!!{tag}`", shown(text))),
+                _ => Err(format!("the value is not of the type `!!{tag}`")),
             }
         }
         Some(_) => Ok(Value::from(text)),

@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -204,11 +206,9 @@ fn nesting_and_aliases_are_bounded() {
     let mut chain = "a0: &a0 [x]\n".to_owned();
     for i in 1..2000 {
         let last = i - 1;
-        laughs += &format!(
-            "a{i}: &a{i} [{}]\n",
-            vec![format!("*a{last}"); 9].join(", ")
-        );
-        chain += &format!("a{i}: &a{i} [*a{last}]\n");
+        let nine = vec![format!("*a{last}"); 9].join(", ");
+        writeln!(laughs, "a{i}: &a{i} [{nine}]").unwrap();
+        writeln!(chain, "a{i}: &a{i} [*a{last}]").unwrap();
     }
     assert_eq!(error(&laughs).2, "aliases expand to too much");
     assert_eq!(error(&chain).2, "nested deeper than 100 levels");

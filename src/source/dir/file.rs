@@ -1,0 +1,218 @@
+//! From the bytes of a file to the objects in it.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Bound,
+    sync::Arc,
+};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    crd::{EMISSARY_GROUP, GROUP},
+    resource::{
+        AnyObject, FileProblem, FileProblemKind, Origin, Position,
+        decode::{self, Decoded},
+        key::KINDS,
+    },
+    source::{
+        annotation,
+        merge::{Contents, Found},
+        yaml::{self, Document},
+    },
+};
+
+/// A List in a List is taken apart as well, but not without end.
+const MAX_LISTS: usize = 4;
+
+/// Reads files, each of which gets the serial numbers after those of the last.
+#[derive(Debug)]
+pub(super) struct Reader {
+    default_namespace: String,
+    serial: u64,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    pub(super) fn new(default_namespace: String) -> Self {
+        Self {
+            default_namespace,
+            serial: 0,
+        }
+    }
+
+    /// What the file holds. `before` is what it held: as long as it has a syntax error, what cannot be seen any more stays.
+    pub(super) fn read(&mut self, path: &Arc<str>, bytes: &[u8], before: &Contents) -> Contents {
+        let reading = yaml::read(bytes);
+        let mut contents = Contents::default();
+        for error in reading.errors {
+            contents.problems.push(FileProblem {
+                at: error.at,
+                kind: FileProblemKind::Syntax,
+                message: error.message,
+            });
+        }
+        for document in reading.documents {
+            self.document(path, document, MAX_LISTS, &mut contents);
+        }
+        let broken = |problem: &FileProblem| problem.kind == FileProblemKind::Syntax;
+        if contents.problems.iter().any(broken) {
+            keep(before, &mut contents);
+        }
+        contents
+    }
+
+    fn document(
+        &mut self,
+        path: &Arc<str>,
+        document: Document,
+        lists: usize,
+        contents: &mut Contents,
+    ) {
+        let document = match items(document) {
+            Ok(items) if lists > 0 => {
+                for item in items {
+                    self.document(path, item, lists - 1, contents);
+                }
+                return;
+            }
+            Ok(_) => return,
+            Err(document) => *document,
+        };
+        let Document {
+            at,
+            value,
+            positions,
+        } = document;
+        let origin = Origin::File {
+            path: path.clone(),
+            at,
+        };
+        match decode::object(&value, origin, &self.default_namespace, positions) {
+            Decoded::Object(object) => self.object(object, &value, at, contents),
+            Decoded::UnknownKind(version, kind) if is_mistake(&version, &kind) => {
+                contents.problems.push(FileProblem {
+                    at,
+                    kind: FileProblemKind::UnknownKind,
+                    message: format!("Postern reads no kind `{kind}` of `{version}`"),
+                });
+            }
+            Decoded::UnknownKind(..) => {}
+            Decoded::Invalid(message) => contents.problems.push(FileProblem {
+                at,
+                kind: FileProblemKind::Syntax,
+                message,
+            }),
+        }
+    }
+
+    fn object(&mut self, object: AnyObject, value: &Value, at: Position, contents: &mut Contents) {
+        let carried = annotation::objects(&object);
+        let annotation_at = object
+            .positions()
+            .get(&format!("metadata.annotations.{}", annotation::NAME))
+            .copied()
+            .unwrap_or(at);
+        contents.found.push(self.found(object, value, at));
+        for (manifest, object) in carried.objects {
+            let found = self.found(object, &manifest, annotation_at);
+            contents.found.push(found);
+        }
+        for message in carried.problems {
+            contents.problems.push(FileProblem {
+                at: annotation_at,
+                kind: FileProblemKind::Syntax,
+                message,
+            });
+        }
+    }
+
+    fn found(&mut self, object: AnyObject, value: &Value, at: Position) -> Found {
+        self.serial += 1;
+        Found {
+            object,
+            digest: Sha256::digest(value.to_string().as_bytes()).into(),
+            at,
+            serial: self.serial,
+        }
+    }
+}
+
+/// Adds the objects that were there before and are not now.
+fn keep(before: &Contents, contents: &mut Contents) {
+    let now: HashSet<_> = contents
+        .found
+        .iter()
+        .map(|found| found.object.key())
+        .collect();
+    let kept: Vec<_> = before
+        .found
+        .iter()
+        .filter(|old| !now.contains(old.object.key()))
+        .cloned()
+        .collect();
+    contents.found.extend(kept);
+    contents.found.sort_by_key(|found| found.at);
+}
+
+/// The items of a List, each as a document of its own; what is not a List comes back.
+fn items(mut document: Document) -> Result<Vec<Document>, Box<Document>> {
+    let text = |value: &Value, name: &str| value.get(name)?.as_str().map(str::to_owned);
+    let (version, kind) = (
+        text(&document.value, "apiVersion"),
+        text(&document.value, "kind"),
+    );
+    let Some(item_kind) = kind.as_deref().and_then(|kind| kind.strip_suffix("List")) else {
+        return Err(Box::new(document));
+    };
+    let Some(Value::Array(items)) = document.value.get_mut("items").map(Value::take) else {
+        return Err(Box::new(document));
+    };
+    let items = items.into_iter().enumerate().map(|(index, mut value)| {
+        // In a list of one kind, as the API server returns it, the items do not repeat what they are.
+        if let (Value::Object(fields), false) = (&mut value, item_kind.is_empty()) {
+            if let Some(version) = &version {
+                fields
+                    .entry("apiVersion")
+                    .or_insert_with(|| Value::from(version.as_str()));
+            }
+            fields
+                .entry("kind")
+                .or_insert_with(|| Value::from(item_kind));
+        }
+        let prefix = format!("items[{index}]");
+        Document {
+            at: document
+                .positions
+                .get(&prefix)
+                .copied()
+                .unwrap_or(document.at),
+            value,
+            positions: below(&document.positions, &prefix),
+        }
+    });
+    Ok(items.collect())
+}
+
+/// The positions below a path, by the rest of their paths.
+fn below(positions: &BTreeMap<String, Position>, path: &str) -> BTreeMap<String, Position> {
+    let prefix = format!("{path}.");
+    positions
+        .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
+        .map_while(|(path, at)| Some((path.strip_prefix(&prefix)?.to_owned(), *at)))
+        .collect()
+}
+
+/// Whether an unknown kind is likely meant for Postern. Folders hold Deployments and much else that is not.
+fn is_mistake(version: &str, kind: &str) -> bool {
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    if [GROUP, EMISSARY_GROUP].contains(&group) {
+        return true;
+    }
+    let ours = |row: &(crate::resource::Group, crate::resource::Kind, &str, &str)| {
+        [GROUP, EMISSARY_GROUP].contains(&row.0.name()) && strsim::levenshtein(row.2, kind) <= 1
+    };
+    !group.contains('.') && KINDS.iter().any(ours)
+}
