@@ -4,12 +4,17 @@
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
+use smallvec::SmallVec;
 
 use super::{
     HostTable, Route,
+    path::escaped,
     route::{PathMatch, Pattern, TextMatch},
     table::RouteTable,
 };
+
+/// Query parameters beyond these are not looked at: more are no form that a person filled in, and each condition reads them.
+const MAX_QUERY_PARAMETERS: usize = 256;
 
 /// The routes of the virtual hosts that share them.
 #[derive(Clone, Debug, Default)]
@@ -52,9 +57,14 @@ pub trait HeadView {
 
 /// Watches a decision being made.
 pub trait Explain {
+    /// Whether routes are shown that fit but come after the one that was found.
+    const SHOWS_SHADOWED: bool = false;
+
     fn region(&mut self, _region: &Region) {}
     /// A route whose host and path fit; `failed` names the condition that did not hold.
     fn candidate(&mut self, _route: &Route, _failed: Option<&'static str>) {}
+    /// A route whose host and path fit, but another of greater rank has the request.
+    fn shadowed(&mut self, _route: &Route) {}
 }
 
 /// Watches nothing: costs nothing.
@@ -83,32 +93,55 @@ impl Regions {
 
 impl RouteSet {
     /// The route of the greatest rank among all that match.
-    pub fn find<'g>(
+    pub fn find<'g, E: Explain>(
         &'g self,
         target: &Target<'_>,
         head: &impl HeadView,
-        explain: &mut impl Explain,
+        explain: &mut E,
     ) -> Option<&'g Arc<Route>> {
         let region = self.regions.find(target);
         explain.region(region);
         let mut best: Option<&'g Arc<Route>> = None;
         let mut consult = |table: &'g Arc<RouteTable>| {
-            table.candidates(target.path, |route| {
-                if best.is_some_and(|best| best.rank >= route.rank) {
-                    return false;
-                }
-                let failed = route.failed_condition(target, head);
-                explain.candidate(route, failed);
-                if failed.is_none() {
-                    best = Some(route);
-                }
-                failed.is_some()
-            });
+            best = table.better(best, target, head, explain);
         };
         region.tables.each(target.host, target.port, &mut consult);
         for (pattern, table) in &region.regex_hosts {
             if pattern.regex.is_match(target.host) {
                 consult(table);
+            }
+        }
+        best
+    }
+}
+
+impl RouteTable {
+    /// The route of the greatest rank that matches, if it is greater than that of `best`; else `best`.
+    fn better<'g, E: Explain>(
+        &'g self,
+        best: Option<&'g Arc<Route>>,
+        target: &Target<'_>,
+        head: &impl HeadView,
+        explain: &mut E,
+    ) -> Option<&'g Arc<Route>> {
+        let mut best = best;
+        for candidate in self.candidates(target.path) {
+            let route = candidate.route;
+            let beaten = best.is_some_and(|best| best.rank >= route.rank);
+            if beaten && !E::SHOWS_SHADOWED {
+                break;
+            }
+            if !candidate.path_matches(target.path) {
+                continue;
+            }
+            if beaten {
+                explain.shadowed(route);
+                continue;
+            }
+            let failed = route.failed_condition(target, head);
+            explain.candidate(route, failed);
+            if failed.is_none() {
+                best = Some(route);
             }
         }
         best
@@ -176,9 +209,9 @@ impl TextMatch {
 /// All values of a repeated header are joined with a comma before they are compared (RFC 9110, section 5.3), so that a
 /// condition never sees one of several.
 fn header_matches(name: &HeaderName, expected: &TextMatch, head: &impl HeadView) -> bool {
-    let mut joined: Option<smallvec::SmallVec<[u8; 64]>> = None;
+    let mut joined: Option<SmallVec<[u8; 64]>> = None;
     head.header_values(name, &mut |value| match &mut joined {
-        None => joined = Some(smallvec::SmallVec::from_slice(value)),
+        None => joined = Some(SmallVec::from_slice(value)),
         Some(joined) => {
             joined.push(b',');
             joined.extend_from_slice(value);
@@ -189,9 +222,34 @@ fn header_matches(name: &HeaderName, expected: &TextMatch, head: &impl HeadView)
 
 /// The first parameter of the name counts, as in Envoy.
 fn query_matches(name: &str, expected: &TextMatch, query: &str) -> bool {
-    query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .find(|(key, _)| *key == name)
-        .is_some_and(|(_, value)| expected.is_match(value.as_bytes()))
+    let mut parameters = query.split('&').take(MAX_QUERY_PARAMETERS);
+    let found = parameters.find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        is_decoded(key, name).then_some(value)
+    });
+    found.is_some_and(|value| decoded(value.as_bytes(), |value| expected.is_match(value)))
 }
+
+/// Whether `text` is `expected` after decoding.
+fn is_decoded(text: &str, expected: &str) -> bool {
+    // Decoding never makes a text longer.
+    text.len() >= expected.len() && decoded(text.as_bytes(), |text| text == expected.as_bytes())
+}
+
+/// Calls with `text` after percent-decoding; what is no escape stays as it is, and so does `+`.
+fn decoded<T>(text: &[u8], look: impl FnOnce(&[u8]) -> T) -> T {
+    if !text.contains(&b'%') {
+        return look(text);
+    }
+    let mut decoded: SmallVec<[u8; 128]> = SmallVec::new();
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let escape = escaped(&text[at..]);
+        decoded.push(escape.unwrap_or(byte));
+        at += if escape.is_some() { 3 } else { 1 };
+    }
+    look(&decoded)
+}
+
+#[cfg(test)]
+pub(super) mod tests;
