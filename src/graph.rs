@@ -8,6 +8,8 @@
 //! ```
 
 pub mod authority;
+pub mod decide;
+pub mod explain;
 pub mod filters;
 pub mod host;
 pub mod host_table;
@@ -23,10 +25,12 @@ pub mod upstream;
 use std::sync::Arc;
 
 pub use authority::{Authority, AuthorityError};
+pub use decide::{Connection, Decision, Entry, Handshake, HostChoice, Request, decide};
+pub use explain::{Step, Trace};
 pub use filters::{HeaderEdit, HeaderEdits};
 pub use host::HostPattern;
 pub use host_table::HostTable;
-pub use listener::{HostTls, InsecureAction, Listener, SecurityModel, VirtualHost};
+pub use listener::{HostId, HostTls, InsecureAction, Listener, SecurityModel, VirtualHost};
 pub use path::{CanonicalPath, PathError};
 pub use route::{Action, Fail, Forward, HostRewrite, Member, Redirect, Rewrite, Route, RouteId};
 pub use tls::{Certificate, PrivateKey};

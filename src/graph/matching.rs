@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::{
     HostTable, Route,
+    decide::{Entry, HostChoice},
     path::escaped,
     route::{PathMatch, Pattern, TextMatch},
     table::RouteTable,
@@ -60,6 +61,9 @@ pub trait Explain {
     /// Whether routes are shown that fit but come after the one that was found.
     const SHOWS_SHADOWED: bool = false;
 
+    fn host(&mut self, _choice: &HostChoice<'_>) {}
+    /// Whether the request counts as secure, and what the Host does with such a one.
+    fn entry(&mut self, _secure: bool, _entry: Entry) {}
     fn region(&mut self, _region: &Region) {}
     /// A route whose host and path fit; `failed` names the condition that did not hold.
     fn candidate(&mut self, _route: &Route, _failed: Option<&'static str>) {}
