@@ -13,8 +13,12 @@
 //! | 5 | `app` |
 //! | 6 | `cli`, the binaries |
 
+pub mod config;
 pub mod crd;
+pub mod echo;
 pub mod graph;
+pub mod reconcile;
 pub mod report;
 pub mod resource;
 pub mod source;
+pub mod telemetry;
