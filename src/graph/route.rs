@@ -183,3 +183,6 @@ pub enum RedirectPath {
     },
     Regex(RegexRewrite),
 }
+
+#[cfg(test)]
+mod tests;
