@@ -38,15 +38,14 @@ pub(super) fn value(text: &str, plain: bool, tag: Option<&str>) -> Result<Value,
 
 /// A scalar as the key of a JSON object.
 pub(super) fn key(text: &str, plain: bool, tag: Option<&str>) -> Result<String, String> {
+    if (plain || tag == Some("float"))
+        && let Plain::Float(float) = resolve(text)
+    {
+        return Ok(float_key(float));
+    }
     match value(text, plain, tag)? {
         Value::String(text) => Ok(text),
         Value::Bool(value) => Ok(value.to_string()),
-        Value::Number(number) if number.is_f64() => {
-            Ok(number.as_f64().map_or_else(|| text.to_owned(), float_key))
-        }
-        Value::Number(number) if plain && matches!(resolve(text), Plain::Float(_)) => {
-            Ok(number.as_f64().map_or_else(|| text.to_owned(), float_key))
-        }
         Value::Number(number) => Ok(number.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => {
             Err("the key of a field must not be null".to_owned())
@@ -76,11 +75,11 @@ fn json(resolved: Plain, text: &str) -> Result<Value, String> {
 
 /// Go writes a float without a fraction like an integer, so that `1.0` and `1e3` are accepted as integers.
 fn number(float: f64) -> Option<Number> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if float.fract() == 0.0 && float.abs() <= EXACT {
+    const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
+    if float.fract() == 0.0 && float.abs() < TOO_LARGE {
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "a whole number of at most 2^53 is exact in both types"
+            reason = "a whole number below 2^63 is an integer of 64 bits"
         )]
         return Some(Number::from(float as i64));
     }
@@ -164,6 +163,12 @@ fn float_key(float: f64) -> String {
     )]
     let float = float as f32;
     let size = float.abs();
+    if float.is_nan() {
+        return ".nan".to_owned();
+    }
+    if float.is_infinite() {
+        return if float > 0.0 { ".inf" } else { "-.inf" }.to_owned();
+    }
     if size == 0.0 || (1e-4..1e6).contains(&size) {
         return format!("{float}");
     }
