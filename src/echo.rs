@@ -34,7 +34,7 @@ pub const STAND_IN: &str = "x-postern-stand-in";
 /// Bytes of a request body that are told as text.
 const TOLD_TEXT: usize = 4096;
 /// The longest `delay_ms`: nobody waits longer for a test server.
-const MAX_DELAY: Duration = Duration::from_secs(600);
+const MAX_DELAY: Duration = Duration::from_mins(10);
 /// Time between looks at a connection whose protocol cannot be told yet.
 const PEEK_PAUSE: Duration = Duration::from_millis(1);
 

@@ -13,6 +13,7 @@
 //! | 5 | `app` |
 //! | 6 | `cli`, the binaries |
 
+pub mod admin;
 pub mod config;
 pub mod crd;
 pub mod echo;
