@@ -14,6 +14,7 @@
 //! | 6 | `cli`, the binaries |
 
 pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod crd;
 pub mod echo;
