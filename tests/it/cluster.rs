@@ -1,0 +1,7 @@
+//! Against a real Kubernetes API server with RBAC on.
+//!
+//! The programs are built by `tests/cluster/build.sh`. A test that cannot find them fails and says so: none is ever passed
+//! over in silence.
+
+mod api;
+mod server;

@@ -1,0 +1,321 @@
+//! etcd and kube-apiserver on loopback, in a folder of their own.
+//!
+//! Each program is the child of a shell that waits for the end of its standard input. The other end of that pipe is held by
+//! the test process alone, so the programs and the folder go away with it, however it ends.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    thread,
+    time::Duration,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use tokio::time::Instant;
+
+/// May do anything.
+pub(crate) const ADMIN_TOKEN: &str = "admin-of-the-test-cluster";
+/// Has the shipped roles and nothing else.
+pub(crate) const POSTERN_TOKEN: &str = "postern-of-the-test-cluster";
+/// The user with that token, as role bindings name it.
+pub(crate) const POSTERN_USER: &str = "postern";
+
+const START_LIMIT: Duration = Duration::from_mins(1);
+
+/// Ends the program when standard input ends: first politely, then not. `$1` is the folder to delete, if any.
+const SUPERVISOR: &str = r#"
+folder=$1; shift
+"$@" </dev/null &
+pid=$!
+cat >/dev/null
+kill "$pid" 2>/dev/null
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  kill -0 "$pid" 2>/dev/null || break
+  sleep 0.1
+done
+kill -9 "$pid" 2>/dev/null
+wait "$pid" 2>/dev/null
+[ -z "$folder" ] || rm -rf "$folder"
+"#;
+
+/// A running API server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    programs: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    etcd_port: u16,
+    apiserver: Option<Program>,
+    _etcd: Program,
+}
+
+/// A program under its supervisor.
+#[derive(Debug)]
+struct Program {
+    name: &'static str,
+    supervisor: Child,
+    log: PathBuf,
+}
+
+/// The server that all tests of this run share. Each test has namespaces of its own in it.
+pub(crate) fn shared() -> &'static Server {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    SHARED.get_or_init(Server::start)
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let programs = programs();
+        let folder = tempfile::Builder::new()
+            .prefix("postern-cluster-")
+            .tempdir()
+            .unwrap()
+            .keep();
+        credentials(&folder);
+        let (port, etcd_port) = (free_port(), free_port());
+        let etcd = start_etcd(&programs, &folder, etcd_port);
+        let mut server = Self {
+            programs,
+            folder,
+            port,
+            etcd_port,
+            apiserver: None,
+            _etcd: etcd,
+        };
+        server.start_apiserver();
+        server
+    }
+
+    /// Starts the API server again, at the same address and with the same objects.
+    pub(crate) fn start_apiserver(&mut self) {
+        let folder = &self.folder;
+        let file = |name: &str| folder.join(name).display().to_string();
+        let arguments = [
+            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port),
+            format!("--secure-port={}", self.port),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--authorization-mode=RBAC".to_owned(),
+            // No controller manager makes the service accounts that it would wait for.
+            "--disable-admission-plugins=ServiceAccount".to_owned(),
+            format!("--token-auth-file={}", file("tokens.csv")),
+            format!("--tls-cert-file={}", file("server.pem")),
+            format!("--tls-private-key-file={}", file("server.key")),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", file("accounts.pub")),
+            format!(
+                "--service-account-signing-key-file={}",
+                file("accounts.key")
+            ),
+        ];
+        let program = Program::start("kube-apiserver", &self.programs, folder, &arguments, None);
+        self.apiserver = Some(program);
+        self.wait_until_ready();
+    }
+
+    pub(crate) fn stop_apiserver(&mut self) {
+        self.apiserver = None;
+    }
+
+    /// A kubeconfig file for whoever has this token.
+    pub(crate) fn kubeconfig(&self, token: &str, namespace: &str) -> PathBuf {
+        let path = self.folder.join(format!("{token}-{namespace}.kubeconfig"));
+        let authority = self.folder.join("authority.pem");
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
+             clusters:\n- name: test\n  cluster: {{server: \"https://127.0.0.1:{}\", certificate-authority: {:?}}}\n\
+             users:\n- name: test\n  user: {{token: {token:?}}}\n\
+             contexts:\n- name: test\n  context: {{cluster: test, user: test, namespace: {namespace:?}}}\n",
+            self.port,
+            authority.display().to_string(),
+        );
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A `kubectl` of the administrator.
+    pub(crate) fn kubectl(&self) -> Command {
+        let mut command = Command::new(self.programs.join("kubectl"));
+        command
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig(ADMIN_TOKEN, "default"))
+            .env("HOME", &self.folder);
+        command
+    }
+
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            let output = self
+                .kubectl()
+                .args(["get", "--raw", "/readyz", "--request-timeout=2s"])
+                .output()
+                .unwrap();
+            if output.status.success() {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "kube-apiserver was not ready after {START_LIMIT:?}: {}\n{}",
+                String::from_utf8_lossy(&output.stderr),
+                self.apiserver
+                    .as_ref()
+                    .map_or_else(String::new, Program::last_words),
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+// === impl Program ===
+
+impl Program {
+    fn start(
+        name: &'static str,
+        programs: &Path,
+        folder: &Path,
+        arguments: &[String],
+        delete: Option<&Path>,
+    ) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let output = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        let supervisor = Command::new("sh")
+            .args(["-c", SUPERVISOR, "supervisor"])
+            .arg(delete.unwrap_or(Path::new("")))
+            .arg(programs.join(name))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Self {
+            name,
+            supervisor,
+            log,
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        let from = lines.len().saturating_sub(30);
+        format!(
+            "the end of the log of {}:\n{}",
+            self.name,
+            lines[from..].join("\n")
+        )
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Closes the pipe, which ends the program.
+        drop(self.supervisor.stdin.take());
+        let _ended = self.supervisor.wait();
+    }
+}
+
+// === what a server needs ===
+
+fn start_etcd(programs: &Path, folder: &Path, port: u16) -> Program {
+    let peer = free_port();
+    let arguments = [
+        "--unsafe-no-fsync".to_owned(),
+        "--log-level=warn".to_owned(),
+        format!("--data-dir={}", folder.join("etcd").display()),
+        format!("--listen-client-urls=http://127.0.0.1:{port}"),
+        format!("--advertise-client-urls=http://127.0.0.1:{port}"),
+        format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
+        format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
+        format!("--initial-cluster=default=http://127.0.0.1:{peer}"),
+    ];
+    // The last of the programs to go: it takes the folder with it.
+    Program::start("etcd", programs, folder, &arguments, Some(folder))
+}
+
+/// The folder with the programs, or a failure that says what to run.
+fn programs() -> PathBuf {
+    let needed = ["etcd", "kube-apiserver", "kubectl"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built =
+        env::var_os("POSTERN_K8S_DIR").map_or_else(|| root.join("target/k8s"), PathBuf::from);
+    let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let folders = assets.into_iter().chain([built.join(version(root))]);
+    let mut looked = Vec::new();
+    for folder in folders {
+        let missing: Vec<_> = needed
+            .into_iter()
+            .filter(|program| !folder.join(program).is_file())
+            .collect();
+        if missing.is_empty() {
+            return folder;
+        }
+        looked.push(format!("{} lacks {}", folder.display(), missing.join(", ")));
+    }
+    panic!(
+        "the programs of the test cluster are missing: {}.\n\
+         Build them with `tests/cluster/build.sh` (minutes the first time, then nothing), or set KUBEBUILDER_ASSETS to a \
+         folder that holds {}.",
+        looked.join("; "),
+        needed.join(", "),
+    );
+}
+
+/// The version of Kubernetes that the wrapper module names.
+fn version(root: &Path) -> String {
+    let module = root.join("tests/cluster/kubernetes/go.mod");
+    let text = fs::read_to_string(module).unwrap();
+    let line = text.lines().find_map(|line| {
+        line.trim()
+            .trim_start_matches("require ")
+            .strip_prefix("k8s.io/kubernetes ")
+    });
+    line.unwrap().split_whitespace().next().unwrap().to_owned()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A certificate authority, the server's certificate, the key that signs service accounts, and who has which token.
+fn credentials(folder: &Path) {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = authority.self_signed(&authority_key).unwrap();
+    let issuer = Issuer::new(authority, authority_key);
+
+    let key = KeyPair::generate().unwrap();
+    let mut server = CertificateParams::new(vec!["kubernetes.default.svc".to_owned()]).unwrap();
+    let loopback = SanType::IpAddress(Ipv4Addr::LOCALHOST.into());
+    server.subject_alt_names.push(loopback);
+    let server = server.signed_by(&key, &issuer).unwrap();
+
+    let accounts = KeyPair::generate().unwrap();
+    let tokens =
+        format!("{ADMIN_TOKEN},admin,1,system:masters\n{POSTERN_TOKEN},{POSTERN_USER},2\n");
+    let files = [
+        ("authority.pem", certificate.pem()),
+        ("server.pem", server.pem()),
+        ("server.key", key.serialize_pem()),
+        ("accounts.key", accounts.serialize_pem()),
+        ("accounts.pub", accounts.public_key_pem()),
+        ("tokens.csv", tokens),
+    ];
+    for (name, text) in files {
+        fs::write(folder.join(name), text).unwrap();
+    }
+}
