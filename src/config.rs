@@ -17,6 +17,9 @@ pub use value::{AccessLog, Backend, Bind};
 /// The namespace of manifests that name none, and Postern's own where nothing else says it.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
+/// A request header from the proxy to the embedded echo server: the Service that it answers for. Not among what it tells.
+pub const STAND_IN: &str = "x-postern-stand-in";
+
 /// In a cluster: until every proxy in front of the pod has heard that it goes away. In a folder run nobody listens.
 const CLUSTER_DRAIN_DELAY: Duration = Duration::from_secs(5);
 

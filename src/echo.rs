@@ -28,8 +28,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{Instrument, debug, debug_span};
 
-/// Says for which Service the echo server answers; left out of the headers that it tells.
-pub const STAND_IN: &str = "x-postern-stand-in";
+use crate::config::STAND_IN;
 
 /// Bytes of a request body that are told as text.
 const TOLD_TEXT: usize = 4096;

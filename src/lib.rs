@@ -14,13 +14,17 @@
 //! | 6 | `cli`, the binaries |
 
 pub mod admin;
+pub mod app;
 pub mod cli;
+pub mod compile;
 pub mod config;
 pub mod crd;
 pub mod echo;
 pub mod graph;
+pub mod proxy;
 pub mod reconcile;
 pub mod report;
 pub mod resource;
 pub mod source;
+pub mod status;
 pub mod telemetry;

@@ -1,0 +1,1 @@
+//! From the report to the status of objects in the API server; by the leader only, and only what differs.
