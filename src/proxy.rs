@@ -2,7 +2,9 @@
 
 pub mod upstream;
 
-use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration,
+};
 
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -42,6 +44,11 @@ impl Proxy {
         _registry: &mut Registry,
     ) -> io::Result<Self> {
         Ok(Self {})
+    }
+
+    /// Where the Listeners are bound, by their port.
+    pub fn addresses(&self) -> watch::Receiver<BTreeMap<u16, SocketAddr>> {
+        watch::channel(BTreeMap::new()).1
     }
 
     /// Waits until a worker ends that should not: why the process cannot go on.
