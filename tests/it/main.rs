@@ -8,3 +8,4 @@ mod client;
 mod cluster;
 mod gateway;
 mod generated;
+mod process;
