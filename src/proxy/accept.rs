@@ -1,10 +1,6 @@
 //! From a socket to connections.
 
-use std::{
-    io,
-    net::SocketAddr,
-    rc::Rc,
-};
+use std::{io, net::SocketAddr, rc::Rc};
 
 use tokio::{
     net::{TcpListener, TcpStream},

@@ -229,6 +229,9 @@ mod tests {
         write_all(&lines, &mut written);
         let text = String::from_utf8(written).unwrap();
         assert_eq!(text.lines().count(), 2);
-        assert!(text.contains("a.example.com/two HTTP/1.1 200 upstream 1.234ms"), "{text}");
+        assert!(
+            text.contains("a.example.com/two HTTP/1.1 200 upstream 1.234ms"),
+            "{text}"
+        );
     }
 }

@@ -63,11 +63,18 @@ impl Bindings {
     pub(super) fn addresses(&self) -> BTreeMap<u16, SocketAddr> {
         let state = self.state.lock();
         let bound = state.ports.iter().filter(|(_, at)| !at.workers.is_empty());
-        bound.filter_map(|(port, at)| Some((*port, at.address?))).collect()
+        bound
+            .filter_map(|(port, at)| Some((*port, at.address?)))
+            .collect()
     }
 
     /// Binds a socket of its own for a worker.
-    pub(super) fn bind(&self, worker: usize, port: u16, name: &str) -> Result<TcpListener, BindError> {
+    pub(super) fn bind(
+        &self,
+        worker: usize,
+        port: u16,
+        name: &str,
+    ) -> Result<TcpListener, BindError> {
         let mut state = self.state.lock();
         let at = state.ports.entry(port).or_default();
         let first = at.workers.is_empty();
@@ -85,7 +92,12 @@ impl Bindings {
             Err(error) => {
                 let reason = format!("Listener {name}, port {port}: {error}: {}", error.source);
                 if at.failed.is_empty() {
-                    tracing::error!(listener.name = name, port, reason, "A Listener cannot be bound");
+                    tracing::error!(
+                        listener.name = name,
+                        port,
+                        reason,
+                        "A Listener cannot be bound"
+                    );
                 }
                 self.health.waiting(Part::Listeners, reason.clone());
                 self.health.degraded(Part::Listeners, reason.clone());
@@ -101,6 +113,15 @@ impl Bindings {
         if let Some(at) = state.ports.get_mut(&port) {
             at.workers.remove(&worker);
             at.failed.remove(&worker);
+        }
+    }
+
+    /// A worker does not try any longer to bind Listeners that are gone.
+    pub(super) fn forget(&self, worker: usize, is_wanted: impl Fn(u16) -> bool) {
+        for (port, at) in &mut self.state.lock().ports {
+            if !is_wanted(*port) {
+                at.failed.remove(&worker);
+            }
         }
     }
 
@@ -163,7 +184,11 @@ fn open_at(address: SocketAddr, first: bool) -> Result<(TcpListener, SocketAddr)
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
@@ -209,7 +234,10 @@ mod tests {
         let bindings = bindings(&format!("80={address}"), 1);
         bindings.bind(0, 80, "web").unwrap_err();
         let readiness = bindings.health.readiness();
-        assert!(readiness.missing[&Part::Listeners].contains("web, port 80"), "{readiness:?}");
+        assert!(
+            readiness.missing[&Part::Listeners].contains("web, port 80"),
+            "{readiness:?}"
+        );
 
         drop(theirs);
         bindings.bind(0, 80, "web").unwrap();
@@ -224,8 +252,20 @@ mod tests {
         let bindings = bindings("80=127.0.0.1:0", 2);
         let _first = bindings.bind(0, 80, "web").unwrap();
         bindings.settled(0);
-        assert!(bindings.health.readiness().missing.contains_key(&Part::Listeners));
+        assert!(
+            bindings
+                .health
+                .readiness()
+                .missing
+                .contains_key(&Part::Listeners)
+        );
         bindings.settled(1);
-        assert!(!bindings.health.readiness().missing.contains_key(&Part::Listeners));
+        assert!(
+            !bindings
+                .health
+                .readiness()
+                .missing
+                .contains_key(&Part::Listeners)
+        );
     }
 }

@@ -118,7 +118,9 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         let empty = || SizeHint::with_exact(0);
-        self.0.as_ref().map_or_else(empty, |(body, _)| body.size_hint())
+        self.0
+            .as_ref()
+            .map_or_else(empty, |(body, _)| body.size_hint())
     }
 }
 
@@ -245,7 +247,10 @@ where
                 };
             }
             Some(Err(error)) => {
-                tracing::debug!(error = error as &dyn std::error::Error, "A response broke off");
+                tracing::debug!(
+                    error = error as &dyn std::error::Error,
+                    "A response broke off"
+                );
                 this.record.reason = Reason::ResponseBroken;
                 this.record.complete = true;
             }

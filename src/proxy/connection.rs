@@ -83,7 +83,10 @@ async fn begins_with<IO>(io: &mut Prefixed<IO>, expected: &[u8]) -> Option<bool>
 where
     IO: AsyncRead + Unpin,
 {
-    timeout(limits::HEAD, io.begins_with(expected)).await.ok()?.ok()
+    timeout(limits::HEAD, io.begins_with(expected))
+        .await
+        .ok()?
+        .ok()
 }
 
 async fn http1<U, IO>(

@@ -56,6 +56,7 @@ impl Gate {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn connections(&self) -> usize {
         self.waiting.borrow().len()
     }

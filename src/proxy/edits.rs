@@ -128,7 +128,12 @@ mod tests {
             .into(),
         };
         let mut headers = HeaderMap::new();
-        for (name, value) in [("host", "a"), ("accept", "b"), ("content-length", "0"), ("x-a", "1")] {
+        for (name, value) in [
+            ("host", "a"),
+            ("accept", "b"),
+            ("content-length", "0"),
+            ("x-a", "1"),
+        ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
         let values = Values {
@@ -140,7 +145,10 @@ mod tests {
         };
         let rendered = render(&edits, values);
         apply(&edits, rendered, &mut headers);
-        assert_eq!(headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(
+            headers.get_all("x-a").iter().collect::<Vec<_>>(),
+            ["1", "2"]
+        );
         assert_eq!(headers["x-b"], "a/192.0.2.1/HTTP/2/-");
         assert_eq!(headers["content-length"], "0");
         assert!(!headers.contains_key("accept") && !headers.contains_key("transfer-encoding"));

@@ -73,6 +73,7 @@ pub(super) async fn serve<U: Upstreams>(
     let answer = exchange.answer(parts, body, &mut asked, &mut record).await;
     let mut response = answer.unwrap_or_else(|error| {
         record.reason = error.reason();
+        tracing::debug!(client.addr = %peer.client, blame = ?error.blame(), %error, "Answered by the gateway");
         reply::error(error, &asked)
     });
     record.status = response.status();
@@ -203,17 +204,16 @@ impl<U: Upstreams> Exchange<'_, U> {
     }
 
     /// From the head to what is done: Listener, Host, route, member.
-    fn route(
-        &self,
-        parts: &Parts,
-        request: &graph::Request<'_>,
-    ) -> Result<Step<'_>, ProxyError> {
+    fn route(&self, parts: &Parts, request: &graph::Request<'_>) -> Result<Step<'_>, ProxyError> {
         let head = Head {
             method: &parts.method,
             headers: &parts.headers,
         };
         // A Listener that is gone: its connections finish, and find nothing.
-        let listener = self.graph.listener(self.peer.port).ok_or(ProxyError::NoHost)?;
+        let listener = self
+            .graph
+            .listener(self.peer.port)
+            .ok_or(ProxyError::NoHost)?;
         let route = match decide(listener, request, &head, &mut Silent) {
             Decision::Route { route, .. } => route,
             Decision::Misdirected => return Err(ProxyError::Misdirected),
@@ -270,8 +270,9 @@ impl<U: Upstreams> Exchange<'_, U> {
             Some(same) if *rewritten == *uri.path() => Ok(same.clone()),
             _ => {
                 let query = uri.query();
-                let mut text =
-                    String::with_capacity(rewritten.len() + query.map_or(0, |query| query.len() + 1));
+                let mut text = String::with_capacity(
+                    rewritten.len() + query.map_or(0, |query| query.len() + 1),
+                );
                 text.push_str(&rewritten);
                 if let Some(query) = query {
                     text.push('?');

@@ -21,8 +21,9 @@ use super::{
     body::{RequestBody, Upload, UploadState},
     error::ProxyError,
     limits,
+    upstream::{self, Pools, ResponseBody, UpstreamError},
 };
-use crate::graph::{DialPolicy, Forward, Graph, Upstream};
+use crate::graph::{AuthorityError, DialPolicy, Forward, Graph, Upstream};
 
 /// The connections of one worker to its upstreams.
 pub(super) trait Upstreams: 'static {
@@ -46,6 +47,57 @@ pub(super) trait Upstreams: 'static {
 
     /// No more requests will come.
     fn close(&self);
+}
+
+impl Upstreams for Pools<RequestBody> {
+    type Body = ResponseBody;
+
+    async fn send(
+        &self,
+        upstream: &Arc<Upstream>,
+        dial: &DialPolicy,
+        request: Request<RequestBody>,
+        replay: bool,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
+        let response = Self::send(self, upstream, dial, request, replay).await;
+        response.map_err(|error| {
+            let reason = &error as &dyn Error;
+            tracing::debug!(upstream = %upstream.id, error = reason, "A request got no response");
+            (&error).into()
+        })
+    }
+
+    fn upgrade(mut response: Response<ResponseBody>) -> OnUpgrade {
+        upstream::upgraded(&mut response)
+    }
+
+    fn sweep(&self, graph: &Graph) {
+        Self::sweep(self, graph);
+    }
+
+    fn close(&self) {
+        Self::close(self);
+    }
+}
+
+impl From<&UpstreamError> for ProxyError {
+    fn from(error: &UpstreamError) -> Self {
+        match error {
+            UpstreamError::NoAddress | UpstreamError::Dns(_) => Self::Resolve,
+            UpstreamError::DialRefused(_) => Self::DialRefused,
+            UpstreamError::Connect(_) => Self::Connect,
+            UpstreamError::ConnectTimeout(_) => Self::ConnectTimeout,
+            UpstreamError::Tls(_) => Self::UpstreamTls,
+            UpstreamError::Authority(_) => Self::Authority(AuthorityError::Name),
+            UpstreamError::RequestBody(_) => Self::BodyBroken,
+            UpstreamError::NotTaken(_) => Self::Overloaded,
+            UpstreamError::Reset(_) => Self::UpstreamReset,
+            UpstreamError::HeadBroken(_)
+            | UpstreamError::Protocol(_)
+            | UpstreamError::UnexpectedUpgrade
+            | UpstreamError::Body(_) => Self::UpstreamProtocol,
+        }
+    }
 }
 
 /// Proof that a request may go to its upstream. Only [`admit`] makes one, and [`call`] takes it.
@@ -101,9 +153,7 @@ impl Patience {
     fn next(&self) -> Option<(Instant, ProxyError)> {
         let upload = self.upload.as_ref();
         let next = match upload.map(|upload| (upload.state(), upload.last())) {
-            Some((UploadState::Running, last)) => {
-                Some((last + self.idle, ProxyError::BodyStalled))
-            }
+            Some((UploadState::Running, last)) => Some((last + self.idle, ProxyError::BodyStalled)),
             ended => self.head.map(|head| {
                 let from = ended.map_or(self.started, |(_, last)| last);
                 (from + head, ProxyError::UpstreamTimeout)
@@ -149,7 +199,10 @@ pub(super) async fn call<U: Upstreams>(
     })
     .await;
     // What went wrong upstream may only follow from what the client did.
-    match (patience.upload.as_ref().map(|upload| upload.state()), result) {
+    match (
+        patience.upload.as_ref().map(|upload| upload.state()),
+        result,
+    ) {
         (Some(UploadState::TooLarge), _) => Err(ProxyError::BodyTooLarge),
         (Some(UploadState::Broken), Err(_)) => Err(ProxyError::BodyBroken),
         (_, result) => result,

@@ -150,7 +150,10 @@ mod tests {
         headers.insert(REQUEST_ID, HeaderValue::from_static("mine"));
         assert_eq!(request_id(&headers, true), "mine");
         assert_ne!(request_id(&headers, false), "mine");
-        headers.insert(REQUEST_ID, "x".repeat(REQUEST_ID_BYTES + 1).try_into().unwrap());
+        headers.insert(
+            REQUEST_ID,
+            "x".repeat(REQUEST_ID_BYTES + 1).try_into().unwrap(),
+        );
         assert_eq!(request_id(&headers, true).len(), 36);
     }
 }

@@ -228,7 +228,9 @@ impl Head {
 
     fn content_length(&mut self, value: &[u8]) {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        let length = str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        let length = str::from_utf8(value)
+            .ok()
+            .and_then(|text| text.parse().ok());
         match length {
             _ if self.length.is_some() => self.refuse(Malformed::DuplicateLength),
             Some(length) if digits => self.length = Some(length),

@@ -215,14 +215,11 @@ fn encode_requests(
     for (listener, counters) in listeners {
         for (class, code) in CLASSES.into_iter().enumerate() {
             for (reason, word) in Reason::ALL {
-                let count = |counters: &Arc<Counters>| counters.requests[class][reason.index()].get();
+                let count =
+                    |counters: &Arc<Counters>| counters.requests[class][reason.index()].get();
                 let value: u64 = counters.iter().map(count).sum();
                 if value > 0 {
-                    let series = [
-                        ("listener", &**listener),
-                        ("code", code),
-                        ("reason", word),
-                    ];
+                    let series = [("listener", &**listener), ("code", code), ("reason", word)];
                     ConstCounter::new(value).encode(family.encode_family(&series)?)?;
                 }
             }
@@ -278,7 +275,11 @@ mod tests {
             counters.connections.add(3);
             counters.connections.subtract(1);
             counters.ended(StatusCode::OK, Reason::Upstream, Duration::from_millis(3));
-            counters.ended(StatusCode::NOT_FOUND, Reason::NoRoute, Duration::from_secs(100));
+            counters.ended(
+                StatusCode::NOT_FOUND,
+                Reason::NoRoute,
+                Duration::from_secs(100),
+            );
         }
         let text = metrics::render(&registry);
         for line in [
@@ -290,7 +291,10 @@ mod tests {
             "postern_request_duration_seconds_sum{listener=\"web\"} 200.006",
             "postern_access_log_lines_dropped_total 0",
         ] {
-            assert!(text.contains(&format!("\n{line}\n")), "no {line:?} in\n{text}");
+            assert!(
+                text.contains(&format!("\n{line}\n")),
+                "no {line:?} in\n{text}"
+            );
         }
     }
 }

@@ -1,11 +1,6 @@
 //! A connection of a client, as its requests see it.
 
-use std::{
-    cell::Cell,
-    net::SocketAddr,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc};
 
 use tokio::time::Instant;
 

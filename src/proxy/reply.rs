@@ -27,6 +27,8 @@ struct Problem<'p> {
     status: u16,
     code: &'p str,
     message: &'p str,
+    /// Nothing has been done: the same request may be sent again.
+    retryable: bool,
     request_id: &'p str,
 }
 
@@ -41,6 +43,7 @@ pub(super) fn error<B>(error: ProxyError, asked: &Asked) -> Response<Kind<B>> {
         status: error.status().as_u16(),
         code: &code,
         message: &message,
+        retryable: error.is_retryable(),
         request_id: asked.request_id.to_str().unwrap_or_default(),
     };
     let (kind, text) = if asked.prefers_json {
@@ -49,7 +52,10 @@ pub(super) fn error<B>(error: ProxyError, asked: &Asked) -> Response<Kind<B>> {
         let Problem {
             status, request_id, ..
         } = problem;
-        (TEXT, format!("{status} {code}: {message}\nrequest id: {request_id}\n"))
+        (
+            TEXT,
+            format!("{status} {code}: {message}\nrequest id: {request_id}\n"),
+        )
     };
     let mut response = with_body(error.status(), text.into(), asked.is_head);
     let headers = response.headers_mut();
@@ -74,7 +80,9 @@ pub(super) fn redirect<B>(
         .map_err(|_| ProxyError::Path(crate::graph::PathError::Byte))?;
     let mut response = with_body(status, Bytes::new(), asked.is_head);
     response.headers_mut().insert(LOCATION, location);
-    response.headers_mut().insert(REQUEST_ID, asked.request_id.clone());
+    response
+        .headers_mut()
+        .insert(REQUEST_ID, asked.request_id.clone());
     Ok(response)
 }
 
@@ -89,7 +97,10 @@ pub(super) fn clean(headers: &mut HeaderMap) {
     ] {
         headers.remove(name);
     }
-    while let Some(name) = headers.keys().find(|name| name.as_str().starts_with("l5d-")) {
+    while let Some(name) = headers
+        .keys()
+        .find(|name| name.as_str().starts_with("l5d-"))
+    {
         let name = name.clone();
         headers.remove(name);
     }
@@ -176,6 +187,7 @@ mod tests {
         let read: serde_json::Value = serde_json::from_str(&text(response)).unwrap();
         assert_eq!(read["status"], 503);
         assert_eq!(read["code"], "PST0301");
+        assert_eq!(read["retryable"], false);
         assert_eq!(read["requestId"], "7");
     }
 
@@ -193,7 +205,13 @@ mod tests {
     #[test]
     fn what_speaks_of_the_upstreams_connection_stays_here() {
         let mut headers = HeaderMap::new();
-        for name in ["connection", "keep-alive", "l5d-proxy-error", "l5d-x", "server"] {
+        for name in [
+            "connection",
+            "keep-alive",
+            "l5d-proxy-error",
+            "l5d-x",
+            "server",
+        ] {
             headers.insert(name, HeaderValue::from_static("a"));
         }
         clean(&mut headers);

@@ -2,13 +2,20 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     rc::Rc,
     sync::Arc,
 };
 
 use tokio::task::JoinSet;
 
-use super::{access_log::Logger, drain::Gate, forward::Upstreams, tls::Certificates};
+use super::{
+    access_log::Logger,
+    drain::Gate,
+    forward::Upstreams,
+    metrics::{Counters, Metrics},
+    tls::Certificates,
+};
 use crate::graph::Graph;
 
 /// One for each worker, on its thread.
@@ -24,6 +31,17 @@ pub(super) struct Site<U> {
     /// Connections that have become tunnels.
     pub(super) tunnels: RefCell<JoinSet<()>>,
     pub(super) gate: Rc<Gate>,
+    metrics: Metrics,
+    counters: RefCell<HashMap<Arc<str>, Arc<Counters>>>,
+}
+
+/// What all workers have of the same.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    pub(super) certificates: Certificates,
+    pub(super) hostname: Arc<str>,
+    pub(super) log: Option<Logger>,
+    pub(super) metrics: Metrics,
 }
 
 impl<U> std::fmt::Debug for Site<U> {
@@ -33,22 +51,26 @@ impl<U> std::fmt::Debug for Site<U> {
 }
 
 impl<U: Upstreams> Site<U> {
-    pub(super) fn new(
-        upstreams: U,
-        certificates: Certificates,
-        hostname: Arc<str>,
-        log: Option<Logger>,
-    ) -> Self {
+    pub(super) fn new(upstreams: U, common: Common) -> Self {
         Self {
             upstreams,
             graph: RefCell::default(),
-            certificates,
-            hostname,
-            log,
+            certificates: common.certificates,
+            hostname: common.hostname,
+            log: common.log,
             running: Rc::default(),
             tunnels: RefCell::default(),
             gate: Rc::default(),
+            metrics: common.metrics,
+            counters: RefCell::default(),
         }
+    }
+
+    /// What this worker counts on a Listener.
+    pub(super) fn counters(&self, listener: &Arc<str>) -> Arc<Counters> {
+        let mut known = self.counters.borrow_mut();
+        let new = || self.metrics.counters(listener);
+        known.entry(listener.clone()).or_insert_with(new).clone()
     }
 
     /// The snapshot in use.

@@ -2,9 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE},
     request::Parts,
 };
 use smallvec::SmallVec;
@@ -143,13 +141,16 @@ pub(super) fn has_token(value: &HeaderValue, token: &str) -> bool {
 
 /// JSON is named, and before any kind of text.
 fn prefers_json(accept: &HeaderValue) -> bool {
-    let first = accept.as_bytes().split(|byte| *byte == b',').find_map(|item| {
-        let range = item.split(|byte| *byte == b';').next()?.trim_ascii();
-        let is_json = range.eq_ignore_ascii_case(b"application/json")
-            || range.to_ascii_lowercase().ends_with(b"+json");
-        let is_text = range.to_ascii_lowercase().starts_with(b"text/");
-        (is_json || is_text).then_some(is_json)
-    });
+    let first = accept
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .find_map(|item| {
+            let range = item.split(|byte| *byte == b';').next()?.trim_ascii();
+            let is_json = range.eq_ignore_ascii_case(b"application/json")
+                || range.to_ascii_lowercase().ends_with(b"+json");
+            let is_text = range.to_ascii_lowercase().starts_with(b"text/");
+            (is_json || is_text).then_some(is_json)
+        });
     first == Some(true)
 }
 
@@ -304,7 +305,10 @@ mod tests {
     fn cookies_in_pieces_are_joined() {
         let mut sent = headers(&[("cookie", "a=1"), ("cookie", "b=2")]);
         Survey::of(&sent, STRICT).unwrap().clean(&mut sent);
-        assert_eq!(sent.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        assert_eq!(
+            sent.get_all("cookie").iter().collect::<Vec<_>>(),
+            ["a=1; b=2"]
+        );
     }
 
     #[test]

@@ -6,7 +6,9 @@ use parking_lot::Mutex;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer},
+    pki_types::{
+        CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+    },
     server::{Acceptor, NoServerSessionStorage},
     version::{TLS12, TLS13},
 };
@@ -137,11 +139,17 @@ impl Certificates {
     /// Forgets the certificates that no Host of the snapshot has, keys and all.
     pub(super) fn sweep(&self, graph: &Arc<Graph>) {
         let mut known = self.0.lock();
-        let done = known.swept.as_ref().is_some_and(|swept| Arc::ptr_eq(swept, graph));
+        let done = known
+            .swept
+            .as_ref()
+            .is_some_and(|swept| Arc::ptr_eq(swept, graph));
         if done || known.configs.is_empty() {
             return;
         }
-        let hosts = graph.listeners.iter().flat_map(|listener| listener.hosts.iter());
+        let hosts = graph
+            .listeners
+            .iter()
+            .flat_map(|listener| listener.hosts.iter());
         let used: std::collections::HashSet<&Arc<str>> = hosts
             .filter_map(|host| match &host.tls {
                 HostTls::Certificate(certificate) => Some(&certificate.digest),
@@ -155,7 +163,9 @@ impl Certificates {
 
 fn server_config(certificate: &Certificate) -> Result<ServerConfig, rustls::Error> {
     let chain = certificate.chain.iter();
-    let chain = chain.map(|der| CertificateDer::from(der.to_vec())).collect();
+    let chain = chain
+        .map(|der| CertificateDer::from(der.to_vec()))
+        .collect();
     let der = certificate.key.der.to_vec();
     let key = match certificate.key.format {
         KeyFormat::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),

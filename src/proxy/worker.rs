@@ -1,12 +1,6 @@
 //! One thread that serves: its own runtime, sockets, connections and upstream pools.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    io,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Builder,
@@ -22,7 +16,7 @@ use super::{
     connection,
     forward::Upstreams,
     limits,
-    metrics::{Counters, Metrics},
+    metrics::Counters,
     peer::PeerParts,
     site::Site,
 };
@@ -33,7 +27,6 @@ use crate::graph::Graph;
 pub(super) struct Orders {
     pub(super) graphs: Graphs,
     pub(super) bindings: Arc<Bindings>,
-    pub(super) metrics: Metrics,
     /// When what runs must have ended; none until the process drains.
     pub(super) drain: watch::Receiver<Option<Instant>>,
     pub(super) connections: usize,
@@ -46,7 +39,6 @@ pub(super) struct Worker<U> {
     site: Rc<Site<U>>,
     slots: Arc<Semaphore>,
     sockets: BTreeMap<u16, Rc<Notify>>,
-    counters: HashMap<Arc<str>, Arc<Counters>>,
     retry: Option<Instant>,
 }
 
@@ -65,7 +57,6 @@ pub(super) fn run<U: Upstreams>(
             orders,
             site: Rc::new(site()),
             sockets: BTreeMap::new(),
-            counters: HashMap::new(),
             retry: None,
         };
         worker.serve().await
@@ -161,13 +152,11 @@ impl<U: Upstreams> Worker<U> {
             stop,
         };
         let site = self.site.clone();
-        let metrics = self.orders.metrics.clone();
-        let mut counters = self.counters.clone();
         // Open until every connection that was accepted is served: a drain waits for it.
         let open = site.gate.pass();
         spawn_local(async move {
-            let take = |accepted| take(&site, port, &metrics, &mut counters, accepted);
-            if let Err(error) = acceptor.run(take).await {
+            let taken = acceptor.run(|accepted| take(&site, port, accepted));
+            if let Err(error) = taken.await {
                 tracing::error!(%error, port, "A socket failed");
             }
             drop(open);
@@ -198,22 +187,13 @@ impl<U: Upstreams> Worker<U> {
 }
 
 /// Serves a connection in a task of its own: whatever happens in it, a panic too, happens to it alone.
-fn take<U: Upstreams>(
-    site: &Rc<Site<U>>,
-    port: u16,
-    metrics: &Metrics,
-    counters: &mut HashMap<Arc<str>, Arc<Counters>>,
-    accepted: Accepted,
-) {
+fn take<U: Upstreams>(site: &Rc<Site<U>>, port: u16, accepted: Accepted) {
     let graph = site.graph();
     let Some(listener) = graph.listener(port) else {
         return;
     };
     let name = listener.name.clone();
-    let counters = counters
-        .entry(name.clone())
-        .or_insert_with(|| metrics.counters(&name))
-        .clone();
+    let counters = site.counters(&name);
     let Accepted {
         stream,
         client,

@@ -12,12 +12,13 @@ fn verdicts(bytes: &str, step: usize) -> Vec<Result<(), Malformed>> {
 
 #[test]
 fn heads_are_judged_alike_however_the_bytes_arrive() {
-    use Malformed::{
-        BareLineFeed, DuplicateLength, Encoding, Folded, Length, LengthAndEncoding,
-    };
+    use Malformed::{BareLineFeed, DuplicateLength, Encoding, Folded, Length, LengthAndEncoding};
     let table: &[(&str, &[Result<(), Malformed>])] = &[
         ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &[Ok(())]),
-        ("\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", &[Ok(()), Ok(())]),
+        (
+            "\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            &[Ok(()), Ok(())],
+        ),
         (
             "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab\r\ncPOST / HTTP/1.1\r\nContent-Length:0\r\n\r\n",
             &[Ok(()), Ok(())],
@@ -38,8 +39,14 @@ fn heads_are_judged_alike_however_the_bytes_arrive() {
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
             &[Err(DuplicateLength)],
         ),
-        ("POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n", &[Err(Length)]),
-        ("POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n", &[Err(Length)]),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n",
+            &[Err(Length)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n",
+            &[Err(Length)],
+        ),
         ("POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", &[Err(Length)]),
         (
             "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
@@ -58,7 +65,10 @@ fn heads_are_judged_alike_however_the_bytes_arrive() {
         ("GET / HTTP/1.1\r\nHost: a\r\n\n", &[Err(BareLineFeed)]),
         ("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", &[Err(Folded)]),
         // After an upgrade, and after bytes that are no chunk, nothing is taken for a request.
-        ("GET / HTTP/1.1\r\nUpgrade: x\r\n\r\nGET / HTTP/1.1\r\n\r\n", &[Ok(())]),
+        (
+            "GET / HTTP/1.1\r\nUpgrade: x\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            &[Ok(())],
+        ),
         (
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefGET / HTTP/1.1\r\n\r\n",
             &[Ok(())],
@@ -70,7 +80,11 @@ fn heads_are_judged_alike_however_the_bytes_arrive() {
     ];
     for (bytes, expected) in table {
         for step in [1, 2, 3, 7, 4096] {
-            assert_eq!(&verdicts(bytes, step), expected, "{bytes:?} in steps of {step}");
+            assert_eq!(
+                &verdicts(bytes, step),
+                expected,
+                "{bytes:?} in steps of {step}"
+            );
         }
     }
 }
