@@ -15,6 +15,7 @@ use std::{
     collections::BTreeSet,
     io::{self, Write},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -41,6 +42,9 @@ use crate::{
 
 /// Batches of changes on the way to the compiler. The source waits when it is full.
 const CHANGES: usize = 64;
+
+/// For what is told to others when the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Where the compiler's output goes.
 type Snapshots = watch::Receiver<Option<Arc<Published>>>;
@@ -102,12 +106,16 @@ async fn run(serve: &Serve) -> Result<()> {
     let reconciling = tokio::spawn(reconciler.run());
     let status = place.write_status(&health, published.clone());
     let source = place.run_source(serve, change_sender, wanted);
-    if serve.dir.is_some() {
-        tokio::spawn(print_hints(published, health.clone(), proxy.addresses()));
-    }
+    let hints = async {
+        if serve.dir.is_some() {
+            print_hints(published, &health, &proxy).await;
+        }
+        std::future::pending::<()>().await;
+    };
 
     let failure = tokio::select! {
         () = signals.end() => None,
+        () = hints => None,
         why = proxy.failed() => Some(anyhow!("a worker ended: {why}")),
         ended = source => Some(ended_source(ended)),
         ended = reconciling => Some(anyhow!("the compiler's task ended: {ended:?}")),
@@ -220,19 +228,13 @@ async fn serve_admin(
 }
 
 /// Tells whoever tries a folder what to ask it.
-async fn print_hints(
-    mut published: Snapshots,
-    health: Health,
-    addresses: watch::Receiver<hints::Bound>,
-) {
+async fn print_hints(mut published: Snapshots, health: &Health, proxy: &Proxy) {
     while !health.is_ready() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let Ok(published) = published.wait_for(Option::is_some).await.map(|p| p.clone()) else {
-        return;
-    };
+    let published = published.borrow_and_update().clone();
     if let Some(published) = published {
-        let text = hints::of(&published.graph, &published.report, &addresses.borrow());
+        let text = hints::of(&published.graph, &published.report, &proxy.addresses());
         // Nobody reads it when standard output is closed.
         let _unread = io::stdout().write_all(text.as_bytes());
     }
@@ -246,8 +248,7 @@ impl Stoppable {
     async fn stop(self) {
         if let Some((stop, task)) = self.0 {
             stop.send_replace(true);
-            let patience = std::time::Duration::from_secs(2);
-            let _stopped = tokio::time::timeout(patience, task).await;
+            let _stopped = tokio::time::timeout(LAST_WORDS, task).await;
         }
     }
 }

@@ -61,7 +61,10 @@ pub(super) async fn send<B: RequestBody>(
     }
     // Boxed: opening is rare and large, and the future of every request would have room for it.
     let connection = Box::pin(Connection::open(&order)).await?;
-    connection.exchange(request).await.map_err(|unanswered| unanswered.error)
+    connection
+        .exchange(request)
+        .await
+        .map_err(|unanswered| unanswered.error)
 }
 
 impl<B: RequestBody> Connection<B> {

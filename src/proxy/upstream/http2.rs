@@ -81,7 +81,10 @@ pub(super) async fn send<B: RequestBody>(
     })?;
     order.pool.worker.counters.replays.increase();
     let (connection, _) = order.http2().await?;
-    connection.exchange(request).await.map_err(|unanswered| unanswered.error)
+    connection
+        .exchange(request)
+        .await
+        .map_err(|unanswered| unanswered.error)
 }
 
 // === impl Connection ===
@@ -139,10 +142,8 @@ impl<B: RequestBody> Connection<B> {
             Err(mut failed) => {
                 let unsent = failed.take_message();
                 let error = UpstreamError::before_head(failed.into_error(), false);
-                let elsewhere = matches!(
-                    error,
-                    UpstreamError::NotTaken(_) | UpstreamError::Reset(_)
-                );
+                let elsewhere =
+                    matches!(error, UpstreamError::NotTaken(_) | UpstreamError::Reset(_));
                 if unsent.is_some() || elsewhere {
                     self.failed.set(true);
                 }
