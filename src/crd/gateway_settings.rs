@@ -45,7 +45,7 @@ pub struct References {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReferencePolicy {
     Allow,
-    Grant,
+    RequireGrant,
 }
 
 /// Which names outside the cluster may be dialled.
@@ -90,4 +90,6 @@ pub struct PathPolicy {
 
 impl super::schema::Spec for GatewaySettingsSpec {
     const REQUIRED: &'static [&'static str] = &[];
+
+    super::schema::made_once!(GatewaySettingsSpec);
 }

@@ -50,4 +50,6 @@ pub struct LabelSelector {
 
 impl super::schema::Spec for HostSpec {
     const REQUIRED: &'static [&'static str] = &[];
+
+    super::schema::made_once!(HostSpec);
 }

@@ -73,4 +73,6 @@ pub enum NamespaceFrom {
 
 impl super::schema::Spec for ListenerSpec {
     const REQUIRED: &'static [&'static str] = &[];
+
+    super::schema::made_once!(ListenerSpec);
 }

@@ -48,6 +48,7 @@ pub struct MappingSpec {
     pub path_redirect: Option<String>,
     pub prefix_redirect: Option<String>,
     pub regex_redirect: Option<RegexRewrite>,
+    #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
     pub redirect_response_code: Option<i32>,
 
     pub ambassador_id: Option<Vec<String>>,
@@ -71,4 +72,6 @@ pub struct AddedHeader {
 
 impl super::schema::Spec for MappingSpec {
     const REQUIRED: &'static [&'static str] = &["prefix", "service"];
+
+    super::schema::made_once!(MappingSpec);
 }

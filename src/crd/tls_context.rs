@@ -15,4 +15,6 @@ pub struct TlsContextSpec {
 
 impl super::schema::Spec for TlsContextSpec {
     const REQUIRED: &'static [&'static str] = &[];
+
+    super::schema::made_once!(TlsContextSpec);
 }
