@@ -125,14 +125,15 @@ impl Watch {
                 .and_then(Value::as_str)
                 .filter(|token| !token.is_empty())
                 .map(str::to_owned);
-            let Some(Value::Array(items)) = list.get_mut("items").map(Value::take) else {
-                return Err(Failure::Garbage("the list has no items".to_owned()));
-            };
-            found.extend(
-                items
-                    .into_iter()
-                    .map(|item| Found::new(&self.resource, item)),
-            );
+            match list.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => {
+                    let items = items.into_iter();
+                    found.extend(items.map(|item| Found::new(&self.resource, item)));
+                }
+                // So the API server writes an empty list of metadata.
+                Some(Value::Null) => {}
+                _ => return Err(Failure::Garbage("the list has no items".to_owned())),
+            }
             match (&token, version) {
                 (Some(_), _) => {}
                 (None, Some(version)) => return Ok((found, version)),
