@@ -15,6 +15,8 @@ mod connect;
 mod found;
 mod hub;
 mod known;
+#[cfg(test)]
+mod mock;
 mod request;
 mod resource;
 mod secrets;

@@ -449,9 +449,8 @@ impl Hub {
             problems.push(format!("cannot watch {names}: {why}"));
         }
         if let Some((_, why)) = self.unread.iter().min() {
-            let mut keys: Vec<_> = self.unread.keys().map(ToString::to_string).collect();
-            keys.sort_unstable();
-            problems.push(format!("cannot read {}: {why}", sentence(keys.into_iter())));
+            let keys = sentence(self.unread.keys().map(ToString::to_string));
+            problems.push(format!("cannot read {keys}: {why}"));
         }
         (!problems.is_empty()).then(|| problems.join("; "))
     }
@@ -489,9 +488,10 @@ async fn body(
     Ok(found::secret(resource, manifest))
 }
 
-/// The first few names, and how many there are besides.
+/// The first few names in their order, and how many there are besides.
 fn sentence(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<_> = names.collect();
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
     let shown: Vec<_> = names.iter().take(NAMES).map(String::as_str).collect();
     match names.len().saturating_sub(NAMES) {
         0 => shown.join(", "),

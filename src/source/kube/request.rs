@@ -54,8 +54,8 @@ pub(super) enum Failure {
 
 /// The lines of an answer that does not end, as they come.
 #[derive(Debug)]
-pub(super) struct Lines {
-    body: Body,
+pub(super) struct Lines<B = Body> {
+    body: B,
     buffer: BytesMut,
     /// Up to here the buffer has no line end.
     searched: usize,
@@ -172,7 +172,11 @@ impl Failure {
 
 // === impl Lines ===
 
-impl Lines {
+impl<B> Lines<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Error,
+{
     /// The lines that are there, waiting for the first. None: the answer has ended.
     pub(super) async fn ready(&mut self) -> Result<Vec<Bytes>, Failure> {
         let mut lines = Vec::new();
@@ -240,20 +244,17 @@ mod tests {
 
     use futures_util::stream;
     use http_body_util::StreamBody;
+    use hyper::body::Frame;
 
     use super::*;
 
-    fn lines(chunks: &[&'static str]) -> Lines {
-        let frames: Vec<_> = chunks
-            .iter()
-            .map(|chunk| {
-                Ok::<_, Infallible>(hyper::body::Frame::data(Bytes::from_static(
-                    chunk.as_bytes(),
-                )))
-            })
-            .collect();
+    type Frames = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
+
+    fn lines(chunks: &[&'static str]) -> Lines<Frames> {
+        let frame = |chunk: &&'static str| Ok(Frame::data(Bytes::from_static(chunk.as_bytes())));
+        let frames: Vec<_> = chunks.iter().map(frame).collect();
         Lines {
-            body: Body::wrap_body(StreamBody::new(stream::iter(frames))),
+            body: StreamBody::new(stream::iter(frames)),
             buffer: BytesMut::new(),
             searched: 0,
             ended: false,
