@@ -8,8 +8,8 @@
 
 mod files;
 mod hints;
-mod parts;
 mod signals;
+mod site;
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::{parts::Place, signals::Signals};
+use self::{signals::Signals, site::Site};
 use crate::{
     admin,
     config::Serve,
@@ -80,8 +80,8 @@ async fn run(serve: &Serve) -> Result<()> {
     let (published_sender, published) = watch::channel(None);
     let (wanted_sender, wanted) = watch::channel(Arc::new(BTreeSet::<ObjectKey>::new()));
 
-    let place = Place::find(serve).await?;
-    let options = place.compiler_options(serve);
+    let site = Site::find(serve, &mut registry).await?;
+    let options = site.compiler_options(serve);
     let proxy = Proxy::start(
         proxy_options(serve),
         graphs(published.clone()),
@@ -89,7 +89,13 @@ async fn run(serve: &Serve) -> Result<()> {
         &mut registry,
     )
     .context("starting the workers")?;
-    serve_admin(serve, &health, registry, published.clone()).await?;
+    let state = admin::State {
+        health: health.clone(),
+        registry,
+        config: site.shown_config(serve),
+        snapshot: Box::new(shown(published.clone())),
+    };
+    serve_admin(serve, state).await?;
 
     let ends = Ends {
         changes,
@@ -104,8 +110,8 @@ async fn run(serve: &Serve) -> Result<()> {
         move |resources: &_| compiler.compile(resources)
     });
     let reconciling = tokio::spawn(reconciler.run());
-    let status = place.write_status(&health, published.clone());
-    let source = place.run_source(serve, change_sender, wanted);
+    let status = site.write_status(serve, &health, published.clone());
+    let source = site.run_source(serve, &health, change_sender, wanted);
     let hints = async {
         if serve.dir.is_some() {
             print_hints(published, &health, &proxy).await;
@@ -155,7 +161,7 @@ fn proxy_options(serve: &Serve) -> proxy::Options {
         drain_delay: serve.drain_delay(),
         drain_timeout: serve.drain_timeout,
         access_log: serve.access_log.clone(),
-        hostname: parts::machine_name().into(),
+        hostname: site::machine_name().into(),
     }
 }
 
@@ -186,13 +192,9 @@ fn graphs(mut published: Snapshots) -> watch::Receiver<Option<Arc<Graph>>> {
     receiver
 }
 
-async fn serve_admin(
-    serve: &Serve,
-    health: &Health,
-    registry: prometheus_client::registry::Registry,
-    published: Snapshots,
-) -> Result<()> {
-    let snapshot = move || {
+/// The last snapshot, for the admin ports.
+fn shown(published: Snapshots) -> impl Fn() -> Option<admin::Snapshot> + Send + Sync {
+    move || {
         published
             .borrow()
             .as_ref()
@@ -202,13 +204,11 @@ async fn serve_admin(
                 report: published.report.clone(),
                 versions: published.versions.clone(),
             })
-    };
-    let state = Arc::new(admin::State {
-        health: health.clone(),
-        registry,
-        config: parts::shown_config(serve),
-        snapshot: Box::new(snapshot),
-    });
+    }
+}
+
+async fn serve_admin(serve: &Serve, state: admin::State) -> Result<()> {
+    let state = Arc::new(state);
     let ports = [
         (admin::Port::Health, serve.admin_address, "--admin-address"),
         (

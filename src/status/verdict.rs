@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::condition::{ACCEPTED, Condition, Installation, PROGRAMMED, READY, RESOLVED_REFS, Truth};
+use super::condition::{
+    ACCEPTED, Condition, Installation, PROGRAMMED, READY, RESOLVED_REFS, Truth,
+};
 use crate::{
     report::{self, Diagnostic, ObjectReport},
     resource::Kind,

@@ -76,7 +76,9 @@ impl Server {
         let names_of_me = Names::new("default", "me");
         let mut lease = replica.lease(&names_of_me, None, &Timing::default(), Timestamp::now());
         lease.metadata.resource_version = Some("1".to_owned());
-        let mappings = names.iter().map(|name| (name.clone(), mapping(name, 1, json!({}))));
+        let mappings = names
+            .iter()
+            .map(|name| (name.clone(), mapping(name, 1, json!({}))));
         Arc::new(Self {
             scenario,
             mappings: Mutex::new(mappings.collect()),
@@ -145,7 +147,10 @@ impl Server {
             return failure(403);
         }
         let items: Vec<_> = self.mappings.lock().values().cloned().collect();
-        reply(200, &json!({"metadata": {"resourceVersion": "9"}, "items": items}))
+        reply(
+            200,
+            &json!({"metadata": {"resourceVersion": "9"}, "items": items}),
+        )
     }
 
     fn patch(&self, name: &str, patch: &Value) -> Response<Full<Bytes>> {
