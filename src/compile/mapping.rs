@@ -25,6 +25,9 @@ use crate::{
     resource::{Group, Object},
 };
 
+/// As many as the schema reports of one object.
+const MAX_PROBLEMS: usize = 64;
+
 /// A Mapping as a plan item.
 #[derive(Debug)]
 pub(super) struct Lowered {
@@ -105,7 +108,9 @@ impl Lowered {
 pub(super) fn lower(object: &Arc<Object<MappingSpec>>, settings: &Settings) -> Lowered {
     let mut findings = Findings::of(&object.problems);
     let spec = &object.spec;
-    let matching = matching::lower(spec, settings.requests, &mut findings);
+    // The list of problems is cut off there: what else is missing from the spec is not known.
+    let cut_off = object.problems.len() >= MAX_PROBLEMS;
+    let matching = matching::lower(spec, settings.requests, &mut findings).filter(|_| !cut_off);
     let weight = weight(spec, &mut findings);
     let redirect = spec.host_redirect == Some(true);
     let intent = matching.as_ref().and_then(|matching| {
