@@ -271,18 +271,16 @@ fn tls(spec: &MappingSpec, service: Option<&ServiceText>, findings: &mut Finding
 fn host(spec: &MappingSpec, findings: &mut Findings) -> HostPlan {
     if let Some(text) = spec.host_rewrite.as_deref().filter(|text| !text.is_empty()) {
         let authority = crate::graph::Authority::parse(text).map(|authority| authority.to_string());
-        return match authority.map(HeaderValue::try_from) {
-            Ok(Ok(value)) => HostPlan::Literal(value),
-            _ => {
-                findings.push(
-                    Code::InvalidRewrite,
-                    "spec.hostRewrite",
-                    format!("{text:?} is not a host"),
-                    "Write a DNS name, perhaps with a port",
-                );
-                HostPlan::Keep
-            }
-        };
+        if let Ok(Ok(value)) = authority.map(HeaderValue::try_from) {
+            return HostPlan::Literal(value);
+        }
+        findings.push(
+            Code::InvalidRewrite,
+            "spec.hostRewrite",
+            format!("{text:?} is not a host"),
+            "Write a DNS name, perhaps with a port",
+        );
+        return HostPlan::Keep;
     }
     if spec.auto_host_rewrite == Some(true) {
         HostPlan::Upstream
