@@ -153,4 +153,6 @@ pub fn is_within(path: &str, field: &str) -> bool {
 }
 
 #[cfg(test)]
+mod property;
+#[cfg(test)]
 mod tests;

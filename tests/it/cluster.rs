@@ -4,4 +4,5 @@
 //! over in silence.
 
 mod api;
+mod crds;
 mod server;
