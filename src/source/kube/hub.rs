@@ -182,10 +182,11 @@ impl Hub {
     }
 
     fn failed(&mut self, watch: u64, failure: &Failure, batch: &mut Vec<Change>) {
+        let is_news = running::is_news(&self.watches, failure);
         let Some(running) = self.watches.get_mut(&watch) else {
             return;
         };
-        running.failed(failure);
+        running.failed(failure, is_news);
         match failure {
             Failure::NotFound if resource::is_installed(running.resource.group) => {
                 self.nudge.notify_one();

@@ -22,6 +22,8 @@ pub(super) struct Running {
     /// In a row.
     failures: u64,
     failure: Option<String>,
+    /// Whether the log has it.
+    is_told: bool,
 }
 
 /// All of them, by number.
@@ -39,6 +41,7 @@ impl Running {
             is_unknown: false,
             failures: 0,
             failure: None,
+            is_told: false,
         }
     }
 
@@ -48,7 +51,7 @@ impl Running {
     }
 
     pub(super) fn alive(&mut self) {
-        if self.failures > 0 {
+        if std::mem::take(&mut self.is_told) {
             info!(watch = %self.name, failures = self.failures, "Watching again");
         }
         self.failures = 0;
@@ -56,10 +59,12 @@ impl Running {
         self.is_unknown = false;
     }
 
-    /// Says it once, and counts from then on.
-    pub(super) fn failed(&mut self, failure: &Failure) {
+    /// Says it once, and counts from then on. What another watch says in the same words is no news: an API server that is
+    /// away is away for all of them.
+    pub(super) fn failed(&mut self, failure: &Failure, is_news: bool) {
         self.failures += 1;
-        if self.failures == 1 {
+        if self.failures == 1 && is_news {
+            self.is_told = true;
             warn!(watch = %self.name, error = %failure, "Cannot watch, trying again; what is known stays in use");
         } else {
             debug!(watch = %self.name, error = %failure, failures = self.failures, "Cannot watch");
@@ -67,6 +72,15 @@ impl Running {
         self.failure = Some(failure.to_string());
         self.is_unknown = matches!(failure, Failure::NotFound);
     }
+}
+
+/// Whether no watch fails for this reason yet.
+pub(super) fn is_news(watches: &Watches, failure: &Failure) -> bool {
+    let why = failure.to_string();
+    let mut failures = watches
+        .values()
+        .filter_map(|running| running.failure.as_ref());
+    !failures.any(|failure| *failure == why)
 }
 
 /// What is waited for before everything is listed.
@@ -100,6 +114,37 @@ pub(super) fn sentence(names: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::kube::resource;
+
+    #[tokio::test]
+    async fn a_reason_is_news_once_and_again_when_it_was_over() {
+        let task = tokio::spawn(async {}).abort_handle();
+        let mut watches: Watches = (0..)
+            .zip(resource::built_in())
+            .map(|(id, kind)| (id, Running::new(kind, kind.watch_name(None), task.clone())))
+            .collect();
+        let away = Failure::Refused(503, "away".to_owned());
+        let told: Vec<_> = (0..3)
+            .map(|id| {
+                let is_news = is_news(&watches, &away);
+                let running = watches.get_mut(&id).unwrap();
+                running.failed(&away, is_news);
+                running.is_told
+            })
+            .collect();
+        assert_eq!(told, [true, false, false]);
+        let names = "namespaces, secrets, services";
+        assert_eq!(
+            problem(&watches).unwrap(),
+            format!("cannot watch {names}: {away}")
+        );
+        assert!(is_news(&watches, &Failure::NotFound));
+        for running in watches.values_mut() {
+            running.alive();
+        }
+        assert!(is_news(&watches, &away));
+        assert_eq!(problem(&watches), None);
+    }
 
     #[test]
     fn a_sentence_names_a_few_in_their_order_and_counts_the_rest() {
