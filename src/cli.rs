@@ -1,5 +1,8 @@
 //! The command line.
 
+pub mod docs;
+mod lint;
+
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -11,8 +14,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing::info;
 
+use self::lint::Lint;
 use crate::{
-    config::{Log, LogFormat},
+    app,
+    config::{Log, LogFormat, Serve},
     echo::Echo,
     telemetry::{
         logs::{self, Format},
@@ -35,6 +40,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve routes: those of a folder, or those of a cluster
+    Serve(Box<Serve>),
+
+    /// Check manifests, and say what is wrong with which line
+    Lint(Lint),
+
     /// Answer every request with what it was sent, as a backend to try routes with
     Echo {
         /// Where to listen; port 0 lets the system choose
@@ -72,6 +83,11 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Serve(serve) => {
+            start_logging(&serve.log)?;
+            app::serve(&serve)?;
+        }
+        Command::Lint(lint) => return lint.run(),
         Command::Echo { address, name, log } => {
             start_logging(&log)?;
             echo(address, &name)?;

@@ -153,6 +153,27 @@ impl ResourceSet {
         }
     }
 
+    /// Where a field of an object was found, or the nearest one around it; none when the origin has no lines.
+    pub fn position(&self, key: &ObjectKey, field: &str) -> Option<Position> {
+        let positions = self.positions(key)?;
+        let mut field = field;
+        loop {
+            if let Some(position) = positions.get(field) {
+                return Some(*position);
+            }
+            field = &field[..field.rfind(['.', '['])?];
+        }
+    }
+
+    fn positions(&self, key: &ObjectKey) -> Option<&BTreeMap<String, Position>> {
+        None.or_else(|| Some(&self.mappings.get(key)?.positions))
+            .or_else(|| Some(&self.hosts.get(key)?.positions))
+            .or_else(|| Some(&self.listeners.get(key)?.positions))
+            .or_else(|| Some(&self.settings.get(key)?.positions))
+            .or_else(|| Some(&self.tls_contexts.get(key)?.positions))
+            .or_else(|| Some(&self.others.get(key)?.positions))
+    }
+
     /// Takes the object with this key out.
     pub fn remove(&mut self, key: &ObjectKey) {
         self.mappings.remove(key);

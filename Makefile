@@ -1,0 +1,60 @@
+# The commands of this project; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+.PHONY: help
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Try it
+
+.PHONY: run
+run: ## Build Postern and serve examples/quickstart on this machine, no cluster needed
+	@tools/setup.sh run
+	$(CARGO) build --bin postern
+	@echo 'Serving examples/quickstart; an echo server answers for every Service. End with Ctrl-C.'
+	@exec target/debug/postern serve examples/quickstart --echo --namespace quickstart $(ARGS)
+
+##@ Work on it
+
+.PHONY: check
+check: ## The inner loop: format, lints and unit tests
+	$(CARGO) fmt
+	$(CARGO) clippy --all-targets
+	$(CARGO) test --lib
+
+.PHONY: test
+test: ## The whole test suite; builds and installs what it needs
+	@tools/setup.sh test
+	@tests/cluster/build.sh >/dev/null
+	$(CARGO) test --all-targets --no-fail-fast
+
+.PHONY: cluster
+cluster: ## Only the tests against a real API server
+	@tools/setup.sh test
+	@tests/cluster/build.sh >/dev/null
+	$(CARGO) test --test it cluster::
+
+.PHONY: gen
+gen: ## Write everything that is generated: crds/, docs/reference/
+	UPDATE_GENERATED=1 $(CARGO) test --test it generated:: -- --nocapture
+
+.PHONY: golden
+golden: ## Write the golden files anew; look at the difference before you commit it
+	UPDATE_GOLDEN=1 $(CARGO) test --test it golden::
+
+.PHONY: lint
+lint: ## What CI says about style: fmt, clippy and docs, warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --lib
+
+.PHONY: deny
+deny: ## Licences, sources and banned crates of all dependencies
+	@tools/setup.sh deny
+	$(CARGO) deny --log-level error check bans licenses sources
+
+.PHONY: clean-tree
+clean-tree: ## Fail if the tests or generators left the working tree different
+	@git diff --exit-code --stat || { echo 'the tree differs: run `make gen golden` and commit the result'; exit 1; }

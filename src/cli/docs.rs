@@ -1,0 +1,79 @@
+//! The reference pages that are generated from the code: `make gen` writes them, a test compares them.
+
+use std::fmt::Write;
+
+use clap::CommandFactory;
+
+use crate::report::{Severity, code::CODES};
+
+/// File names below `docs/reference/`, and what they hold.
+pub fn pages() -> Vec<(&'static str, String)> {
+    vec![("codes.md", codes()), ("cli.md", commands())]
+}
+
+fn codes() -> String {
+    let mut page = String::from(
+        "# Codes\n\n\
+         Everything that Postern says about an object has a number that never changes its meaning. An error makes the condition \
+         false that stands with it; a warning leaves everything as it is.\n\n\
+         | code | reason | severity | condition |\n|---|---|---|---|\n",
+    );
+    for info in CODES {
+        let _infallible = writeln!(
+            page,
+            "| [{code}](#{anchor}) | {reason} | {severity} | {condition:?} |",
+            code = info.code,
+            anchor = info.code.to_string().to_lowercase(),
+            reason = info.reason,
+            severity = severity(info.severity),
+            condition = info.condition,
+        );
+    }
+    for info in CODES {
+        let _infallible = write!(
+            page,
+            "\n## {code}\n\n**{reason}**, {severity}, condition {condition:?}.\n\n{cause}\n\n\
+             Example: `{example}`\n\n{remedy}\n",
+            code = info.code,
+            reason = info.reason,
+            severity = severity(info.severity),
+            condition = info.condition,
+            cause = info.cause,
+            example = info.example.replace('`', "'"),
+            remedy = info.remedy,
+        );
+    }
+    page
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+fn commands() -> String {
+    let mut page = String::from(
+        "# Commands\n\n\
+         Flags win over the environment, which wins over the defaults.\n",
+    );
+    let mut root = super::Cli::command().max_term_width(120).term_width(120);
+    root.build();
+    for command in root.get_subcommands() {
+        if command.get_name() == "help" {
+            continue;
+        }
+        // What the environment of the machine holds has no place in a page.
+        let mut command = command.clone().mut_args(|arg| arg.hide_env_values(true));
+        let help = command.render_long_help().to_string();
+        let lines: Vec<_> = help.lines().map(str::trim_end).collect();
+        let _infallible = write!(
+            page,
+            "\n## postern {}\n\n```text\n{}\n```\n",
+            command.get_name(),
+            lines.join("\n")
+        );
+    }
+    page
+}

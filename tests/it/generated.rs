@@ -1,0 +1,34 @@
+//! What is generated from the code is committed, and the same to the byte.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use postern::cli::docs;
+
+/// Folder, and the files in it that are generated.
+fn generated() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+    vec![("docs/reference", docs::pages())]
+}
+
+#[test]
+fn generated_files_are_up_to_date() {
+    let update = std::env::var_os("UPDATE_GENERATED").is_some();
+    let mut stale = Vec::new();
+    for (folder, files) in generated() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let names: BTreeSet<_> = files.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), files.len(), "two files have one name");
+        for (name, text) in files {
+            let path = folder.join(name);
+            if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+                continue;
+            }
+            if update {
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(&path, text).unwrap();
+            } else {
+                stale.push(path);
+            }
+        }
+    }
+    assert!(stale.is_empty(), "run `make gen` and commit: {stale:#?}");
+}
