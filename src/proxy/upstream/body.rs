@@ -100,7 +100,9 @@ impl Body for ResponseBody {
 impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ended = self.lease.is_none();
-        f.debug_struct("ResponseBody").field("ended", &ended).finish()
+        f.debug_struct("ResponseBody")
+            .field("ended", &ended)
+            .finish()
     }
 }
 

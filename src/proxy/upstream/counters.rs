@@ -161,10 +161,7 @@ impl Collector for Workers {
         )?;
         for failure in Failure::ALL {
             let value = self.sum(|counters| counters.failed.by(failure));
-            counter(
-                failed.encode_family(&[("cause", failure.label())])?,
-                value,
-            )?;
+            counter(failed.encode_family(&[("cause", failure.label())])?, value)?;
         }
         let idle = encoder.encode_descriptor(
             "upstream_connections_idle",
@@ -200,7 +197,10 @@ mod tests {
             "postern_upstream_connections_idle 3",
             "postern_upstream_replays_total 0",
         ] {
-            assert!(text.contains(&format!("{line}\n")), "no {line:?} in\n{text}");
+            assert!(
+                text.contains(&format!("{line}\n")),
+                "no {line:?} in\n{text}"
+            );
         }
     }
 }

@@ -129,9 +129,7 @@ async fn candidates(
     turn: usize,
 ) -> Result<Candidates, UpstreamError> {
     match target {
-        Target::Addresses(addresses) => {
-            permitted(in_turn(addresses, turn), policy, Origin::Graph)
-        }
+        Target::Addresses(addresses) => permitted(in_turn(addresses, turn), policy, Origin::Graph),
         Target::Dns { name, port } => {
             let addresses = match name.parse::<IpAddr>() {
                 Ok(literal) => Arc::new([literal]),

@@ -109,10 +109,7 @@ impl Resolver {
         }
     }
 
-    fn known_or_pending(
-        &self,
-        name: &Arc<str>,
-    ) -> Result<Answer, watch::Receiver<Option<Answer>>> {
+    fn known_or_pending(&self, name: &Arc<str>) -> Result<Answer, watch::Receiver<Option<Answer>>> {
         let now = Instant::now();
         let mut names = self.names.lock();
         if let Some(entry) = names.get(name) {

@@ -99,7 +99,8 @@ impl<B> Pool<B> {
         let mut connections = self.http2.borrow_mut();
         connections.retain(|connection| connection.is_usable());
         let aimed_at = |connection: &&Rc<http2::Connection<B>>| {
-            aim.address.is_none_or(|address| connection.address() == address)
+            aim.address
+                .is_none_or(|address| connection.address() == address)
         };
         let least = connections
             .iter()

@@ -50,9 +50,7 @@ impl Reply {
 
 impl Backend {
     /// Answers by the number of the connection and of the request on it, both from 0.
-    pub(in super::super) async fn start(
-        script: impl Fn(usize, usize) -> Reply + 'static,
-    ) -> Self {
+    pub(in super::super) async fn start(script: impl Fn(usize, usize) -> Reply + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let backend = Self {
             address: listener.local_addr().unwrap(),

@@ -266,7 +266,11 @@ async fn addresses_take_turns() {
         let bench = Bench::new();
         let mut answers = String::new();
         for _ in 0..6 {
-            answers += bench.get(&upstream).await.unwrap().trim_start_matches("200 ");
+            answers += bench
+                .get(&upstream)
+                .await
+                .unwrap()
+                .trim_start_matches("200 ");
         }
         assert_eq!(answers, "ababab");
         let accepted = backends.each_ref().map(|backend| backend.accepted.get());
