@@ -116,8 +116,7 @@ pub(super) async fn text(response: Response<ResponseBody>) -> Result<String, Ups
 
 /// Lets everything run that can.
 pub(super) async fn settle() {
-    // The sockets are looked at once in about sixty turns.
-    for _ in 0..1000 {
+    for _ in 0..200 {
         tokio::task::yield_now().await;
     }
 }

@@ -10,15 +10,15 @@ fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
 #[test]
 fn addresses_of_the_first_family_take_turns_and_the_others_wait() {
     let (a, b, c) = ("192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:80");
-    let (x, y) = ("[2001:db8::1]:80", "[2001:db8::2]:80");
+    let (v6, w6) = ("[2001:db8::1]:80", "[2001:db8::2]:80");
     let cases: [(&[&str], usize, &[&str]); 8] = [
         (&[], 0, &[]),
         (&[a], 7, &[a]),
         (&[a, b, c], 0, &[a, b, c]),
         (&[a, b, c], 1, &[b, c, a]),
         (&[a, b, c], 5, &[c, a, b]),
-        (&[a, x, b, y], 1, &[b, a, x, y]),
-        (&[x, a, y, b], 1, &[y, x, a, b]),
+        (&[a, v6, b, w6], 1, &[b, a, v6, w6]),
+        (&[v6, a, w6, b], 1, &[w6, v6, a, b]),
         (&[a, b], usize::MAX, &[b, a]),
     ];
     for (given, turn, expected) in cases {

@@ -39,6 +39,10 @@ fn resolver(answers: impl IntoIterator<Item = Result<Found, Missing>>) -> (Resol
     (Resolver::new(script.clone(), Handle::current()), script)
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it stands in lists with what fails"
+)]
 fn found(addresses: &[&str], ttl: u64) -> Result<Found, Missing> {
     Ok(Found {
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
@@ -53,7 +57,10 @@ fn failed() -> Result<Found, Missing> {
 /// The answer, in short.
 async fn ask(resolver: &Resolver, name: &str) -> String {
     match resolver.addresses(&name.into()).await {
-        Ok(addresses) => addresses.iter().map(|a| format!("{a} ")).collect(),
+        Ok(addresses) => {
+            let texts: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+            texts.join(" ")
+        }
         Err(error) => error.to_string(),
     }
 }
@@ -67,13 +74,13 @@ async fn an_answer_is_used_for_as_long_as_it_says() {
         found(&["192.0.2.4"], 30),
     ]);
     let steps = [
-        (0, "192.0.2.1 2001:db8::1 ", 1),
-        (29, "192.0.2.1 2001:db8::1 ", 1),
-        (2, "192.0.2.2 ", 2),
-        (0, "192.0.2.2 ", 2),
-        (2, "192.0.2.3 ", 3),
-        (3500, "192.0.2.3 ", 3),
-        (200, "192.0.2.4 ", 4),
+        (0, "192.0.2.1 2001:db8::1", 1),
+        (29, "192.0.2.1 2001:db8::1", 1),
+        (2, "192.0.2.2", 2),
+        (0, "192.0.2.2", 2),
+        (2, "192.0.2.3", 3),
+        (3500, "192.0.2.3", 3),
+        (200, "192.0.2.4", 4),
     ];
     for (wait, expected, asked) in steps {
         advance(Duration::from_secs(wait)).await;
@@ -84,7 +91,7 @@ async fn an_answer_is_used_for_as_long_as_it_says() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_answer_stands_in_for_name_servers_that_fail() {
-    let gone = || Err(Missing::NotThere(Some(Duration::from_secs(600))));
+    let gone = || Err(Missing::NotThere(Some(Duration::from_mins(10))));
     let (resolver, script) = resolver([
         found(&["192.0.2.1"], 30),
         failed(),
@@ -96,12 +103,12 @@ async fn the_last_answer_stands_in_for_name_servers_that_fail() {
         gone(),
     ]);
     let steps = [
-        (0, "192.0.2.1 "),
-        (31, "192.0.2.1 "),
-        (0, "192.0.2.1 "),
-        (2, "192.0.2.1 "),
-        (2, "192.0.2.2 "),
-        (31, "192.0.2.2 "),
+        (0, "192.0.2.1"),
+        (31, "192.0.2.1"),
+        (0, "192.0.2.1"),
+        (2, "192.0.2.1"),
+        (2, "192.0.2.2"),
+        (31, "192.0.2.2"),
         (3700, "name servers failed: timeout"),
         (2, "no such name, or it has no address"),
         (11, "no such name, or it has no address"),
@@ -118,7 +125,7 @@ async fn a_name_is_asked_for_once_however_many_wait() {
     let (resolver, script) = resolver([found(&["192.0.2.1"], 30)]);
     let many = (0..50).map(|_| ask(&resolver, "shop.example"));
     let answers = futures_util::future::join_all(many).await;
-    assert!(answers.iter().all(|answer| answer == "192.0.2.1 "));
+    assert!(answers.iter().all(|answer| answer == "192.0.2.1"));
     assert_eq!(*script.asked.lock(), 1);
 }
 
@@ -127,7 +134,7 @@ async fn the_cache_does_not_grow_beyond_its_bound() {
     let (resolver, _) = resolver((0..2 * MAX_NAMES).map(|_| found(&["192.0.2.1"], 30)));
     for number in 0..2 * MAX_NAMES {
         let name = format!("{number}.example");
-        assert_eq!(ask(&resolver, &name).await, "192.0.2.1 ");
+        assert_eq!(ask(&resolver, &name).await, "192.0.2.1");
         assert!(resolver.names.lock().len() <= MAX_NAMES);
     }
     let asking = (0..=MAX_NAMES).map(|number| format!("{number}.example.net").into());

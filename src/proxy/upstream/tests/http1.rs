@@ -111,8 +111,8 @@ async fn the_head_goes_out_in_one_write_as_it_was_given() {
             let length = stream.read(&mut bytes).await.unwrap();
             String::from_utf8(bytes[..length].to_vec()).unwrap()
         };
-        let (first_read, _) = tokio::select! {
-            first = server => (first, ()),
+        let first_read = tokio::select! {
+            first = server => first,
             _ = bench.send(&upstream, request) => panic!("there was no answer"),
         };
         let expected =

@@ -29,6 +29,8 @@ impl Accepting {
 
     async fn next(&self, streams: u32) -> Server {
         let (stream, _) = self.listener.accept().await.unwrap();
+        // Or a frame waits for an acknowledgement, for as long as 40 ms.
+        stream.set_nodelay(true).unwrap();
         let mut builder = server::Builder::new();
         builder.max_concurrent_streams(streams);
         builder.handshake(stream).await.unwrap()
