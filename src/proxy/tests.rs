@@ -5,6 +5,7 @@ mod headers;
 mod http2;
 mod refusals;
 mod requests;
+mod sockets;
 mod time;
 
 use super::testing::{Script, forward, route, serving, site};
