@@ -61,7 +61,7 @@ async fn a_stream_that_is_refused_does_not_end_the_others() {
     let script = Script::default();
     let site = serving_with(&script, |_| ());
     let (mut client, _connection) = client(&site).await;
-    let crumbs = (0..limits::HEAD_FIELDS)
+    let crumbs = (0..=limits::HEAD_FIELDS)
         .fold(Request::get("http://example.com/"), |request, n| {
             request.header("cookie", format!("a{n}=1"))
         });

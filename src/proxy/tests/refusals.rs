@@ -72,15 +72,9 @@ async fn what_can_be_read_in_two_ways_is_refused_and_the_connection_closed() {
         let script = Script::default();
         let site = serving_with(&script, |_| ());
         let reply = exchange(&site, &format!("{bytes}{SMUGGLED}")).await;
-        assert!(
-            reply.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{bytes:?}: {reply}"
-        );
-        assert_eq!(
-            reply.matches("HTTP/1.1 ").count() - usize::from(*status == 426),
-            1,
-            "{bytes:?}: {reply}"
-        );
+        let (_, got) = reply.split_once(' ').unwrap_or_default();
+        assert!(got.starts_with(&format!("{status} ")), "{bytes:?}: {reply}");
+        assert_eq!(reply.matches("request id: ").count(), 1, "{bytes:?}: {reply}");
         assert!(script.seen().is_empty(), "{bytes:?} reached the upstream");
     }
 }
