@@ -55,7 +55,10 @@ impl Heartbeat<'_> {
                 let written = match self.write(&leases, &replica, owner.as_ref()).await {
                     Ok(()) => true,
                     Err(why) if schedule.failures == 0 => {
-                        warn!(why, "The Lease of this replica cannot be written: what is programmed is not known");
+                        warn!(
+                            why,
+                            "The Lease of this replica cannot be written: what is programmed is not known"
+                        );
                         false
                     }
                     Err(_) => false,
@@ -76,10 +79,7 @@ impl Heartbeat<'_> {
         }
         let name = self.names.replica();
         let params = DeleteParams::default();
-        let deleted = timeout(
-            self.options.timing.request,
-            leases.delete(&name, &params),
-        );
+        let deleted = timeout(self.options.timing.request, leases.delete(&name, &params));
         if !matches!(deleted.await, Ok(Ok(_))) {
             debug!("The Lease of this replica cannot be deleted: it expires");
         }

@@ -143,11 +143,12 @@ impl Ledger {
         if before.as_ref().is_some_and(|b| Arc::ptr_eq(b, report)) {
             return;
         }
-        let same = before
-            .is_some_and(|b| b.uid == report.uid && b.generation == report.generation);
+        let same = before.is_some_and(|b| b.uid == report.uid && b.generation == report.generation);
         if !same {
             tracked.uid = report.uid.clone();
-            tracked.mark = version::of(&snapshot.versions, key).cloned().unwrap_or_default();
+            tracked.mark = version::of(&snapshot.versions, key)
+                .cloned()
+                .unwrap_or_default();
             tracked.reached = false;
             self.waiting.insert(key.clone());
         }

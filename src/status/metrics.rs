@@ -52,6 +52,7 @@ impl StatusMetrics {
     }
 
     pub(super) fn unsettled(&self, objects: usize) {
-        self.unsettled.set(i64::try_from(objects).unwrap_or(i64::MAX));
+        self.unsettled
+            .set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
 }

@@ -12,9 +12,7 @@ use std::{
 use jiff::Timestamp;
 use kube::{
     Api, Client,
-    api::{
-        ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
-    },
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 use tracing::warn;
@@ -120,9 +118,7 @@ impl Wanted {
             }
             _ => status_of(status)
                 .installation(installation)
-                .map_or(Self::Nothing, |entry| {
-                    Self::Entry(entry.clone().timeless())
-                }),
+                .map_or(Self::Nothing, |entry| Self::Entry(entry.clone().timeless())),
         }
     }
 
@@ -133,7 +129,11 @@ impl Wanted {
             Self::State(wanted) => {
                 let patch = wanted.patch();
                 let differs = patch.as_object()?.iter().any(|(name, value)| {
-                    status.get(name).filter(|v| **v != "").unwrap_or(&Value::Null) != value
+                    status
+                        .get(name)
+                        .filter(|v| **v != "")
+                        .unwrap_or(&Value::Null)
+                        != value
                 });
                 differs.then_some(patch)
             }
@@ -317,3 +317,6 @@ impl std::fmt::Debug for Objects {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,10 +60,7 @@ async fn a_replica_that_stopped_holds_back_until_its_lease_expires() {
     // The leader goes on with its heartbeats.
     let before = now + EXPIRY - Duration::from_millis(1);
     fleet.observe(Event::Apply(lease("me", true, "100", 29)), before);
-    assert_eq!(
-        fleet.rollout(&key(), "100", before),
-        Some(Rollout::Waiting)
-    );
+    assert_eq!(fleet.rollout(&key(), "100", before), Some(Rollout::Waiting));
     assert_eq!(fleet.changes_at(before), Some(now + EXPIRY));
     assert_eq!(
         fleet.rollout(&key(), "100", now + EXPIRY),
@@ -103,10 +100,7 @@ async fn a_deleted_lease_holds_nothing_back() {
     let mut fleet = fleet(now);
     fleet.observe(Event::Apply(lease("b", true, "1", 0)), now);
     fleet.observe(Event::Delete(lease("b", true, "1", 0)), now);
-    assert_eq!(
-        fleet.rollout(&key(), "100", now),
-        Some(Rollout::Everywhere)
-    );
+    assert_eq!(fleet.rollout(&key(), "100", now), Some(Rollout::Everywhere));
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,10 +127,7 @@ async fn a_lease_of_another_language_is_of_a_replica_that_is_not_ready() {
     let mut odd = lease("odd", true, "1", 0);
     odd.metadata.annotations = None;
     fleet.observe(Event::Apply(odd), now);
-    assert_eq!(
-        fleet.rollout(&key(), "100", now),
-        Some(Rollout::Everywhere)
-    );
+    assert_eq!(fleet.rollout(&key(), "100", now), Some(Rollout::Everywhere));
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,6 +139,9 @@ async fn only_leases_that_nobody_renews_are_abandoned() {
     fleet.observe(Event::Apply(lease("alive", true, "1", 299)), late);
     assert_eq!(
         fleet.abandoned(late),
-        [("postern-default-gone".to_owned(), "version of gone".to_owned())]
+        [(
+            "postern-default-gone".to_owned(),
+            "version of gone".to_owned()
+        )]
     );
 }

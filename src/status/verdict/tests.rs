@@ -148,7 +148,10 @@ fn a_message_is_cut_between_errors_and_says_how_many_are_left() {
         let text = told(&all, limit);
         assert!(text.len() <= limit + 4, "{limit}: {}", text.len());
         let told = text.matches("PST1003").count();
-        assert!(text.ends_with(&format!("And {} more.", 50 - told)), "{text}");
+        assert!(
+            text.ends_with(&format!("And {} more.", 50 - told)),
+            "{text}"
+        );
     }
     let one = Diagnostic::new(Code::UnknownField, "f", "ä".repeat(100), "");
     let text = told(&[&one], 60);
