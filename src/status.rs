@@ -198,6 +198,7 @@ impl Status {
             names: names.clone(),
             timing: options.timing,
             term,
+            complained: false,
         };
         let heartbeat = Heartbeat {
             client: client.clone(),

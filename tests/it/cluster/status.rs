@@ -37,32 +37,34 @@ const LIMIT: Duration = Duration::from_secs(20);
 const SHIPPED_SUBJECT: &str =
     "  - kind: ServiceAccount\n    name: postern\n    namespace: postern\n";
 
-/// A server with our kinds, where the user `postern` has the shipped roles. Not the shared one: other tests give that user more,
-/// and install other schemas.
+/// The server of these tests. Not the one that all share: others give the user `postern` more, and install other schemas.
 fn prepared() -> &'static Server {
     static PREPARED: OnceLock<Server> = OnceLock::new();
-    PREPARED.get_or_init(|| {
-        let server = Server::start();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let roles = fs::read_to_string(root.join("helm/postern/templates/rbac.yaml")).unwrap();
-        assert_eq!(roles.matches(SHIPPED_SUBJECT).count(), 2, "{roles}");
-        let user = format!(
-            "  - kind: User\n    name: {POSTERN_USER}\n    apiGroup: rbac.authorization.k8s.io\n"
-        );
-        apply(&server, &namespace("postern").to_string());
-        apply(&server, &roles.replace(SHIPPED_SUBJECT, &user));
-        for file in fs::read_dir(root.join("crds")).unwrap() {
-            apply(&server, &fs::read_to_string(file.unwrap().path()).unwrap());
-        }
-        let established = server
-            .kubectl()
-            .args(["wait", "--for=condition=Established", "--timeout=20s"])
-            .args(["crd/mappings.postern.dev", "crd/hosts.postern.dev"])
-            .output()
-            .unwrap();
-        assert!(established.status.success(), "{established:?}");
-        server
-    })
+    PREPARED.get_or_init(prepare)
+}
+
+/// A server with our kinds, where the user `postern` has the shipped roles.
+fn prepare() -> Server {
+    let server = Server::start();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let roles = fs::read_to_string(root.join("helm/postern/templates/rbac.yaml")).unwrap();
+    assert_eq!(roles.matches(SHIPPED_SUBJECT).count(), 2, "{roles}");
+    let user = format!(
+        "  - kind: User\n    name: {POSTERN_USER}\n    apiGroup: rbac.authorization.k8s.io\n"
+    );
+    apply(&server, &namespace("postern").to_string());
+    apply(&server, &roles.replace(SHIPPED_SUBJECT, &user));
+    for file in fs::read_dir(root.join("crds")).unwrap() {
+        apply(&server, &fs::read_to_string(file.unwrap().path()).unwrap());
+    }
+    let established = server
+        .kubectl()
+        .args(["wait", "--for=condition=Established", "--timeout=20s"])
+        .args(["crd/mappings.postern.dev", "crd/hosts.postern.dev"])
+        .output()
+        .unwrap();
+    assert!(established.status.success(), "{established:?}");
+    server
 }
 
 fn apply(server: &Server, manifests: &str) {
@@ -97,7 +99,6 @@ async fn client(server: &Server, token: &str) -> Client {
 
 /// A namespace with Mappings of its own, and an installation of its own: tests share the server.
 struct Bench {
-    admin: Client,
     namespace: String,
     mappings: Api<DynamicObject>,
     leases: Api<Lease>,
@@ -113,6 +114,10 @@ struct Running {
 impl Bench {
     async fn new(namespace: &str, mappings: &[&str]) -> Self {
         let server = tokio::task::spawn_blocking(prepared).await.unwrap();
+        Self::on(server, namespace, mappings).await
+    }
+
+    async fn on(server: &Server, namespace: &str, mappings: &[&str]) -> Self {
         apply(server, &self::namespace(namespace).to_string());
         for name in mappings {
             let mapping = json!({
@@ -128,9 +133,8 @@ impl Bench {
         let resource = ApiResource::from_gvk_with_plural(&kind, "mappings");
         Self {
             mappings: Api::namespaced_with(admin.clone(), namespace, &resource),
-            leases: Api::namespaced(admin.clone(), "postern"),
+            leases: Api::namespaced(admin, "postern"),
             namespace: namespace.to_owned(),
-            admin,
         }
     }
 
@@ -177,20 +181,7 @@ impl Bench {
     /// Starts a ready replica, as the user `postern`.
     async fn start(&self, installation: &str, replica: &str, snapshot: Snapshot) -> Running {
         let client = client(prepared(), POSTERN_TOKEN).await;
-        let (stop, stopped) = oneshot::channel();
-        let (snapshots, receiver) = watch::channel(Some(snapshot));
-        let options = options(installation, replica);
-        let task = tokio::spawn(async move {
-            let stop = async {
-                let _dropped = stopped.await;
-            };
-            Status::run(client, options, receiver, stop).await.unwrap();
-        });
-        Running {
-            stop,
-            snapshots,
-            task,
-        }
+        start(client, options(installation, replica), snapshot)
     }
 
     async fn get(&self, name: &str) -> Value {
@@ -231,6 +222,22 @@ impl Running {
     async fn stop(self) {
         self.stop.send(()).unwrap();
         self.task.await.unwrap();
+    }
+}
+
+fn start(client: Client, options: Options, snapshot: Snapshot) -> Running {
+    let (stop, stopped) = oneshot::channel();
+    let (snapshots, receiver) = watch::channel(Some(snapshot));
+    let task = tokio::spawn(async move {
+        let stop = async {
+            let _dropped = stopped.await;
+        };
+        Status::run(client, options, receiver, stop).await.unwrap();
+    });
+    Running {
+        stop,
+        snapshots,
+        task,
     }
 }
 
@@ -436,6 +443,46 @@ async fn two_installations_share_an_object_without_fighting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changed_while_the_api_server_was_away_is_written_when_it_is_back() {
+    let own = tokio::task::spawn_blocking(prepare).await.unwrap();
+    let bench = Bench::on(&own, "status-away", &["a"]).await;
+    let good = bench.snapshot(&[]).await;
+    let bad = bench.snapshot(&["a"]).await;
+    let mut options = options("st-away", "pod-1");
+    options.timing.lease = Duration::from_secs(3);
+    options.timing.renew_deadline = Duration::from_secs(2);
+    options.timing.renew = Duration::from_millis(500);
+    options.timing.retry = Duration::from_millis(200);
+    let user = client(&own, POSTERN_TOKEN).await;
+    let running = start(user, options, good);
+    bench.until("a", "a is ready", is_ready).await;
+
+    let away = |mut server: Server| {
+        server.stop_apiserver();
+        server
+    };
+    let back = |mut server: Server| {
+        server.start_apiserver();
+        server
+    };
+    let own = tokio::task::spawn_blocking(move || away(own))
+        .await
+        .unwrap();
+    running.snapshots.send_replace(Some(bad));
+    // Long enough to lose the leadership.
+    sleep(Duration::from_secs(4)).await;
+    let _own = tokio::task::spawn_blocking(move || back(own))
+        .await
+        .unwrap();
+    bench
+        .until("a", "the change is written", |status| {
+            condition(status, "Ready")["reason"] == "ServiceNotFound"
+        })
+        .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shipped_role_writes_status_and_leases_and_nothing_else() {
     let bench = Bench::new("status-rbac", &["a"]).await;
     let postern = client(prepared(), POSTERN_TOKEN).await;
@@ -510,5 +557,4 @@ async fn the_shipped_role_writes_status_and_leases_and_nothing_else() {
         matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403),
         "{refused:?}"
     );
-    drop(bench.admin);
 }
