@@ -240,9 +240,11 @@ async fn at(time: Option<Instant>) {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Options);
+
     #[test]
     fn options_that_cannot_work_are_refused_before_anything_is_written() {
-        let options = |change: fn(&mut Options)| {
+        let options = |change: Change| {
             let mut options = Options {
                 installation: "default".to_owned(),
                 namespace: "postern".to_owned(),
@@ -259,7 +261,7 @@ mod tests {
             options.check().map_err(|error| error.to_string())
         };
         assert_eq!(options(|_| ()), Ok(()));
-        let bad: [(fn(&mut Options), &str); 5] = [
+        let bad: [(Change, &str); 5] = [
             (|o| o.namespace.clear(), "namespace"),
             (|o| o.replica.clear(), "replica"),
             (|o| o.installation.clear(), "1 to 63"),

@@ -99,6 +99,7 @@ async fn client(server: &Server, token: &str) -> Client {
 
 /// A namespace with Mappings of its own, and an installation of its own: tests share the server.
 struct Bench {
+    group: Group,
     namespace: String,
     mappings: Api<DynamicObject>,
     leases: Api<Lease>,
@@ -129,13 +130,19 @@ impl Bench {
             apply(server, &mapping.to_string());
         }
         let admin = client(server, ADMIN_TOKEN).await;
-        let kind = GroupVersionKind::gvk("postern.dev", "v1alpha1", "Mapping");
-        let resource = ApiResource::from_gvk_with_plural(&kind, "mappings");
         Self {
-            mappings: Api::namespaced_with(admin.clone(), namespace, &resource),
+            group: Group::Postern,
+            mappings: mappings_of(admin.clone(), Group::Postern, namespace),
             leases: Api::namespaced(admin, "postern"),
             namespace: namespace.to_owned(),
         }
+    }
+
+    /// From now on the Mappings of this group are meant.
+    async fn watch_group(&mut self, group: Group) {
+        let admin = client(prepared(), ADMIN_TOKEN).await;
+        self.group = group;
+        self.mappings = mappings_of(admin, group, &self.namespace);
     }
 
     /// What a compiler would say of all Mappings of the namespace now.
@@ -151,7 +158,7 @@ impl Bench {
                 "Create it",
             );
             Arc::new(ObjectReport {
-                key: ObjectKey::new(Group::Postern, Kind::Mapping, &self.namespace, &name),
+                key: ObjectKey::new(self.group, Kind::Mapping, &self.namespace, &name),
                 origin: Origin::Cluster,
                 uid: object.metadata.uid.unwrap().into(),
                 generation: object.metadata.generation.unwrap(),
@@ -171,7 +178,7 @@ impl Bench {
                 ..Report::default()
             }),
             versions: Arc::new(BTreeMap::from([(
-                "mappings.postern.dev".into(),
+                format!("mappings.{}", self.group.name()).into(),
                 version.as_str().into(),
             )])),
             generation: 1,
@@ -223,6 +230,16 @@ impl Running {
         self.stop.send(()).unwrap();
         self.task.await.unwrap();
     }
+}
+
+fn mappings_of(client: Client, group: Group, namespace: &str) -> Api<DynamicObject> {
+    let version = match group {
+        Group::Emissary => "v3alpha1",
+        _ => "v1alpha1",
+    };
+    let kind = GroupVersionKind::gvk(group.name(), version, "Mapping");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "mappings");
+    Api::namespaced_with(client, namespace, &resource)
 }
 
 fn start(client: Client, options: Options, snapshot: Snapshot) -> Running {
@@ -482,6 +499,65 @@ async fn what_changed_while_the_api_server_was_away_is_written_when_it_is_back()
     running.stop().await;
 }
 
+/// The status that Emissary's own schema has for a Mapping.
+fn emissary_crd() -> Value {
+    let status = json!({"type": "object", "properties": {
+        "state": {"type": "string", "enum": ["", "Inactive", "Running"]},
+        "reason": {"type": "string"},
+    }});
+    let spec = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let schema = json!({"type": "object", "properties": {"spec": spec, "status": status}});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "mappings.getambassador.io"},
+        "spec": {
+            "group": "getambassador.io",
+            "scope": "Namespaced",
+            "names": {"kind": "Mapping", "plural": "mappings"},
+            "versions": [{"name": "v3alpha1", "served": true, "storage": true,
+                "subresources": {"status": {}}, "schema": {"openAPIV3Schema": schema}}],
+        },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mapping_of_emissary_gets_state_and_reason() {
+    let mut bench = Bench::new("status-emissary", &[]).await;
+    apply(prepared(), &emissary_crd().to_string());
+    let established = prepared()
+        .kubectl()
+        .args(["wait", "--for=condition=Established", "--timeout=20s"])
+        .arg("crd/mappings.getambassador.io")
+        .output()
+        .unwrap();
+    assert!(established.status.success(), "{established:?}");
+    let mapping = json!({
+        "apiVersion": "getambassador.io/v3alpha1",
+        "kind": "Mapping",
+        "metadata": {"name": "a", "namespace": bench.namespace},
+        "spec": {"hostname": "*", "prefix": "/a/", "service": "quote"},
+    });
+    apply(prepared(), &mapping.to_string());
+    bench.watch_group(Group::Emissary).await;
+    let bad = bench.snapshot(&["a"]).await;
+    let good = bench.snapshot(&[]).await;
+    let running = bench.start("st-emi", "pod-1", bad).await;
+    let inactive = bench
+        .until("a", "a is inactive", |status| status["state"] == "Inactive")
+        .await;
+    assert_eq!(
+        inactive["status"]["reason"],
+        "PST3002 at spec.service: there is no Service quote. Create it."
+    );
+    running.snapshots.send_replace(Some(good));
+    let active = bench
+        .until("a", "a is running", |status| status["state"] == "Running")
+        .await;
+    assert_eq!(active["status"], json!({"state": "Running"}));
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shipped_role_writes_status_and_leases_and_nothing_else() {
     let bench = Bench::new("status-rbac", &["a"]).await;
@@ -543,14 +619,7 @@ async fn the_shipped_role_writes_status_and_leases_and_nothing_else() {
         );
     }
     // And the API server means it.
-    let mappings: Api<DynamicObject> = Api::namespaced_with(
-        postern.clone(),
-        other,
-        &ApiResource::from_gvk_with_plural(
-            &GroupVersionKind::gvk("postern.dev", "v1alpha1", "Mapping"),
-            "mappings",
-        ),
-    );
+    let mappings = mappings_of(postern.clone(), Group::Postern, other);
     let patch = Patch::Merge(json!({"spec": {"service": "other"}}));
     let refused = mappings.patch("a", &PatchParams::default(), &patch).await;
     assert!(
