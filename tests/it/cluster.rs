@@ -4,5 +4,7 @@
 //! over in silence.
 
 mod api;
+mod crds;
 mod server;
 mod status;
+mod watch;

@@ -3,5 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod arch;
+mod cases;
+mod client;
 mod cluster;
+mod gateway;
 mod generated;
+mod golden;
+mod good_and_bad;
+mod process;
+mod properties;

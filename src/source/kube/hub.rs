@@ -1,0 +1,339 @@
+//! Where everything comes together that is heard from the API server. Five things can happen, and nothing else:
+//!
+//! 1. A watch has something to tell: its objects become changes, its failures become health, log and metrics.
+//! 2. The API server has said which kinds it serves: watches begin or end.
+//! 3. Other Secrets are wanted than before, or it is time to ask again for one: bodies are withdrawn or fetched.
+//! 4. A body has come.
+//! 5. A task has ended by itself: only a bug does that, and the source ends with it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    sync::{Notify, mpsc, watch as channel},
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
+use tracing::{Instrument, debug, debug_span, info};
+
+use super::{
+    Kube, KubeError,
+    bodies::Bodies,
+    catalogue::{self, Answer, Catalogue, Step},
+    found::Found,
+    known::Known,
+    request::Failure,
+    resource::{self, Resource},
+    running::{self, Running, Watches},
+    watch::{Heard, Message, Watch},
+};
+use crate::{
+    resource::{Kind, ObjectKey},
+    source::Change,
+    telemetry::health::Part,
+};
+
+/// Messages of watches that wait for the hub; each holds what was ready at once.
+const INBOX: usize = 64;
+
+/// What is known and what runs.
+pub(super) struct Hub {
+    kube: Kube,
+    /// Empty: all.
+    namespaces: Vec<Arc<str>>,
+    tasks: JoinSet<()>,
+    inbox: mpsc::Sender<Message>,
+    watches: Watches,
+    last_watch: u64,
+    catalogue: Catalogue,
+    nudge: Arc<Notify>,
+    known: Known,
+    bodies: Bodies,
+    synced: bool,
+    is_degraded: bool,
+}
+
+// === impl Hub ===
+
+impl Hub {
+    pub(super) fn new(kube: Kube) -> Self {
+        let mut namespaces: BTreeSet<Arc<str>> = kube
+            .namespaces
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect();
+        if !namespaces.is_empty() {
+            namespaces.insert(kube.own_namespace.as_str().into());
+        }
+        let bodies = Bodies::new(kube.client.clone());
+        Self {
+            kube,
+            namespaces: namespaces.into_iter().collect(),
+            tasks: JoinSet::new(),
+            // Replaced when it runs: until then there is nobody to hear.
+            inbox: mpsc::channel(1).0,
+            watches: Watches::new(),
+            last_watch: 0,
+            catalogue: Catalogue::default(),
+            nudge: Arc::default(),
+            known: Known::default(),
+            bodies,
+            synced: false,
+            is_degraded: false,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        changes: mpsc::Sender<Vec<Change>>,
+        mut wanted: channel::Receiver<Arc<BTreeSet<ObjectKey>>>,
+    ) -> Result<(), KubeError> {
+        let (inbox, mut messages) = mpsc::channel(INBOX);
+        self.inbox = inbox;
+        let (periods, mut answers) = self.ask();
+        for resource in resource::built_in() {
+            self.begin(resource);
+        }
+        let mut heard = Vec::new();
+        let mut is_wanting = true;
+        wanted.mark_changed();
+        loop {
+            let mut batch = Vec::new();
+            let retry = self.bodies.next_retry();
+            tokio::select! {
+                () = changes.closed() => return Ok(()),
+                _ = messages.recv_many(&mut heard, INBOX) => {
+                    for message in heard.drain(..) {
+                        self.hear(message, &mut batch);
+                    }
+                }
+                Some(round) = answers.recv() => {
+                    self.learn(round, &mut batch);
+                    periods.send_replace(self.catalogue.period());
+                }
+                result = wanted.changed(), if is_wanting => {
+                    is_wanting = result.is_ok();
+                    batch.extend(self.bodies.want(&wanted.borrow_and_update()));
+                }
+                () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
+                    batch.extend(self.bodies.retry());
+                }
+                Some(fetched) = self.bodies.next() => {
+                    batch.extend(self.bodies.fetched(fetched.map_err(KubeError::Lost)?));
+                }
+                Some(ended) = self.tasks.join_next() => check(ended)?,
+            }
+            batch.extend(self.bodies.versions());
+            self.sync(&mut batch);
+            self.say();
+            if !batch.is_empty() && changes.send(batch).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Begins to ask which kinds there are.
+    fn ask(&mut self) -> (channel::Sender<Duration>, mpsc::Receiver<Vec<Answer>>) {
+        let (periods, period) = channel::channel(self.catalogue.period());
+        let (sender, answers) = mpsc::channel(1);
+        let asking = catalogue::ask(self.kube.client.clone(), sender, period, self.nudge.clone());
+        self.tasks
+            .spawn(asking.instrument(debug_span!("catalogue")));
+        (periods, answers)
+    }
+
+    // --- 1. A watch has something to tell.
+
+    fn hear(&mut self, message: Message, batch: &mut Vec<Change>) {
+        // A watch that was ended may have had something in the inbox.
+        let Some(running) = self.watches.get_mut(&message.watch) else {
+            return;
+        };
+        let name = running.name.clone();
+        match message.heard {
+            Heard::Failed(failure) => {
+                self.kube.metrics.failed(&name);
+                self.failed(message.watch, &failure, batch);
+                return;
+            }
+            Heard::Alive => running.alive(),
+            Heard::Listed { found, version } => {
+                debug!(watch = %name, objects = found.len(), version = %version, "Listed");
+                running.alive();
+                running.listed = true;
+                if running.resource.kind == Kind::Secret {
+                    batch.extend(self.bodies.list(&name, found, version));
+                } else {
+                    batch.extend(self.known.list(&name, found));
+                    batch.push(Change::Version(name.clone(), version));
+                }
+            }
+            Heard::Changed { events, version } => {
+                running.alive();
+                if running.resource.kind == Kind::Secret {
+                    batch.extend(self.bodies.change(&name, events, version));
+                } else {
+                    batch.extend(self.known.change(&name, events));
+                    batch.push(Change::Version(name.clone(), version));
+                }
+            }
+        }
+        self.kube.metrics.alive(&name);
+    }
+
+    fn failed(&mut self, watch: u64, failure: &Failure, batch: &mut Vec<Change>) {
+        let is_news = running::is_news(&self.watches, failure);
+        let Some(running) = self.watches.get_mut(&watch) else {
+            return;
+        };
+        running.failed(failure, is_news);
+        match failure {
+            Failure::NotFound if resource::is_installed(running.resource.group) => {
+                self.nudge.notify_one();
+            }
+            Failure::Forbidden(_) if !running.listed => self.excuse(watch, batch),
+            _ => {}
+        }
+    }
+
+    /// Goes on without the list of a kind that may be forbidden, and is then known to be incomplete.
+    fn excuse(&mut self, watch: u64, batch: &mut Vec<Change>) {
+        let Some(running) = self.watches.get_mut(&watch) else {
+            return;
+        };
+        match running.resource.kind {
+            // Whoever gave the list of namespaces has said that they exist.
+            Kind::Namespace if !self.namespaces.is_empty() => {
+                running.listed = true;
+                let (name, resource) = (running.name.clone(), running.resource);
+                let found = self.namespaces.iter().map(|namespace| {
+                    Found::new(&resource, json!({"metadata": {"name": &**namespace}}))
+                });
+                let found = found.collect();
+                batch.extend(self.known.list(&name, found));
+            }
+            Kind::Secret => {
+                running.listed = true;
+                let name = running.name.clone();
+                batch.extend(self.bodies.denied(&name));
+            }
+            _ => {}
+        }
+    }
+
+    // --- 2. The API server has said which kinds it serves.
+
+    fn learn(&mut self, round: Vec<Answer>, batch: &mut Vec<Change>) {
+        for answer in round {
+            // Who asks for a kind that is gone is told so, whatever the catalogue of the moment says.
+            let is_unknown = |resource: &Resource| {
+                let mut of_kind = self
+                    .watches
+                    .values()
+                    .filter(|running| running.is_of(resource));
+                of_kind.all(|running| running.is_unknown)
+            };
+            for step in self.catalogue.take(answer, is_unknown) {
+                match step {
+                    Step::Watch(resource) => {
+                        self.end(&resource);
+                        self.begin(resource);
+                    }
+                    Step::Drop(resource) => {
+                        info!(resource = %resource.watch_name(None), "The kind is not served any more, and with it its objects are gone");
+                        for watch in self.end(&resource) {
+                            batch.extend(self.known.forget(&watch));
+                            self.kube.metrics.ended(&watch);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins to watch a kind, in each of the namespaces.
+    fn begin(&mut self, resource: Resource) {
+        let namespaces: Vec<Option<Arc<str>>> =
+            if resource.namespaced && !self.namespaces.is_empty() {
+                self.namespaces.iter().cloned().map(Some).collect()
+            } else {
+                vec![None]
+            };
+        for namespace in namespaces {
+            self.last_watch += 1;
+            let name = resource.watch_name(namespace.as_deref());
+            if resource.kind == Kind::Secret {
+                self.bodies.watch(&name, namespace.clone());
+            }
+            let watch = Watch {
+                id: self.last_watch,
+                client: self.kube.client.clone(),
+                resource,
+                namespace,
+                hub: self.inbox.clone(),
+            };
+            let span = debug_span!("watch", name = %name);
+            let task = self.tasks.spawn(watch.run().instrument(span));
+            let running = Running::new(resource, name, task);
+            self.watches.insert(self.last_watch, running);
+        }
+    }
+
+    /// Ends the watches of a kind, and tells which they were.
+    fn end(&mut self, resource: &Resource) -> Vec<Arc<str>> {
+        let ended = self
+            .watches
+            .extract_if(.., |_, running| running.is_of(resource));
+        ended
+            .map(|(_, running)| {
+                running.task.abort();
+                running.name
+            })
+            .collect()
+    }
+
+    // --- What everybody is told.
+
+    fn sync(&mut self, batch: &mut Vec<Change>) {
+        let is_whole = self.catalogue.missing().is_none()
+            && self.watches.values().all(|running| running.listed);
+        if !self.synced && is_whole {
+            self.synced = true;
+            info!(watches = self.watches.len(), "Listed every kind once");
+            batch.push(Change::Synced);
+        }
+    }
+
+    fn say(&mut self) {
+        let health = &self.kube.health;
+        if !self.synced {
+            let missing = self.catalogue.missing();
+            let why = missing.unwrap_or_else(|| running::waiting(&self.watches));
+            health.waiting(Part::Resources, why);
+            return;
+        }
+        let problems = [
+            self.catalogue.missing(),
+            running::problem(&self.watches),
+            self.bodies.problem(),
+        ];
+        let problems: Vec<_> = problems.into_iter().flatten().collect();
+        match (!problems.is_empty()).then(|| problems.join("; ")) {
+            Some(problems) => {
+                // Again and again, because whoever takes in that everything is listed believes all to be well.
+                health.degraded(Part::Resources, problems);
+                self.is_degraded = true;
+            }
+            None if std::mem::take(&mut self.is_degraded) => health.satisfied(Part::Resources),
+            None => {}
+        }
+    }
+}
+
+/// 5. A task has ended: only one that was told to may.
+fn check(ended: Result<(), JoinError>) -> Result<(), KubeError> {
+    match ended {
+        Err(error) if error.is_panic() => Err(KubeError::Lost(error)),
+        _ => Ok(()),
+    }
+}
