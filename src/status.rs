@@ -63,7 +63,7 @@ pub struct Options {
     pub replica: String,
     /// The pod's uid, if it is known; otherwise the pod is looked up.
     pub pod_uid: Option<String>,
-    /// The namespaces whose objects are watched; empty for all.
+    /// The namespaces whose objects are watched, beside the own one; empty for all.
     pub namespaces: Vec<String>,
     /// The version of this build.
     pub build: String,
@@ -161,6 +161,15 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
+    /// The namespaces whose objects are watched; empty for all.
+    fn watched(&self) -> Vec<String> {
+        let mut watched = self.namespaces.clone();
+        if !watched.is_empty() && !watched.contains(&self.namespace) {
+            watched.push(self.namespace.clone());
+        }
+        watched
+    }
+
     fn check(&self) -> Result<(), StatusError> {
         if self.namespace.is_empty() {
             return Err(StatusError::NoNamespace);

@@ -223,7 +223,7 @@ impl<'w> Leading<'w> {
     }
 
     fn start_list(&mut self) {
-        let (objects, namespaces) = (self.objects.clone(), self.options.namespaces.clone());
+        let (objects, namespaces) = (self.objects.clone(), self.options.watched());
         let began = Instant::now();
         self.next_list = Some(began + self.options.timing.resync);
         self.lists.spawn(async move {
