@@ -67,11 +67,11 @@ impl Cluster {
                     }));
             }
         }
-        cluster.index_addresses();
+        cluster.index_addresses(options);
         cluster
     }
 
-    fn index_addresses(&mut self) {
+    fn index_addresses(&mut self, options: &Options) {
         let mut owners: BTreeMap<IpAddr, ServiceName> = BTreeMap::new();
         let mut own = |address: IpAddr, name: &ServiceName| {
             owners
@@ -95,7 +95,11 @@ impl Cluster {
                 }
             }
         }
-        self.addresses = Arc::new(owners.keys().copied().collect());
+        let mut addresses: BTreeSet<_> = owners.keys().copied().collect();
+        if let Environment::Cluster { own_addresses, .. } = &options.environment {
+            addresses.extend(own_addresses.iter().map(IpAddr::to_canonical));
+        }
+        self.addresses = Arc::new(addresses);
         self.owners = owners;
     }
 
