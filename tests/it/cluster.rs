@@ -5,6 +5,10 @@
 
 mod api;
 mod crds;
+mod installation;
+mod platform;
+mod replicas;
+mod serve;
 mod server;
 mod status;
 mod watch;
