@@ -4,6 +4,7 @@
 //! over in silence.
 
 mod api;
+mod bad;
 mod crds;
 mod installation;
 mod platform;

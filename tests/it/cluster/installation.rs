@@ -1,6 +1,6 @@
 //! An installation of Postern in a test: a namespace of its own, the namespaces of its teams, and replicas as processes.
 
-use std::{thread, time::Duration};
+use std::{fmt, thread, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -139,4 +139,13 @@ pub(crate) fn is_ready(status: &Value) -> bool {
 pub(crate) fn is_ready_at(generation: &Value) -> impl Fn(&Value) -> bool {
     let generation = generation.clone();
     move |status| is_ready(status) && status["observedGeneration"] == generation
+}
+
+/// A figure, for whoever runs the tests with `--nocapture`.
+#[expect(
+    clippy::print_stdout,
+    reason = "the runner captures it, and shows it when a test fails"
+)]
+pub(crate) fn figure(text: fmt::Arguments<'_>) {
+    println!("{text}");
 }

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::{
     installation::{
-        Installation, LIMIT, a_mapping, condition, is_ready, is_ready_at, mapping, ours, service,
-        services,
+        Installation, LIMIT, a_mapping, condition, figure, is_ready, is_ready_at, mapping, ours,
+        service, services,
     },
     platform::{own, shared},
     server::Server,
@@ -84,7 +84,9 @@ fn programmed_means_all_replicas_and_the_rest_goes_on_without_the_one_that_is_go
             answered.elapsed()
         })
         .collect();
-    println!("programmed with three replicas after {took:?}");
+    figure(format_args!(
+        "programmed with three replicas after {took:?}"
+    ));
 
     let leader = until_another_leads(&installation, None);
     let index = replicas
@@ -100,7 +102,7 @@ fn programmed_means_all_replicas_and_the_rest_goes_on_without_the_one_that_is_go
     replicas[index].1.signal(Signal::TERM);
     let began = Instant::now();
     let next = until_another_leads(&installation, Some(&leader));
-    println!("{next} leads after {:?}", began.elapsed());
+    figure(format_args!("{next} leads after {:?}", began.elapsed()));
     assert!(replicas[index].1.wait().success(), "it must end well");
     let generation = move_to(server, &path, "/last/");
     server.until(&path, "the new leader writes", is_ready_at(&generation));
@@ -131,7 +133,7 @@ fn held_back_by_one_that_sleeps(
     server.until(path, "nobody waits for ever", is_ready_at(&generation));
     // The Lease was last written up to one heartbeat before.
     let held = began.elapsed();
-    println!("held back for {held:?}");
+    figure(format_args!("held back for {held:?}"));
     assert!(held > Duration::from_secs(19), "only {held:?}");
     replicas[index].1.signal(Signal::CONT);
     replicas[index]
@@ -168,9 +170,13 @@ fn an_api_server_that_is_away_fails_no_request_and_nothing_is_missed() {
     gateway.send_until(&Request::get("http://any/late/"), |answer| {
         answer.status == 200
     });
-    println!(
-        "caught up {:?} after the API server was back",
-        back.elapsed()
+    let caught_up = back.elapsed();
+    figure(format_args!(
+        "caught up {caught_up:?} after the API server was back"
+    ));
+    assert!(
+        caught_up < Duration::from_secs(5),
+        "only after {caught_up:?}"
     );
     server.until(&path, "status goes on", is_ready_at(&generation));
     let (answers, failed) = load.end();

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::{
     installation::{
-        Installation, a_mapping, condition, is_ready, is_ready_at, mapping, ours, service, services,
+        Installation, a_mapping, condition, figure, is_ready, is_ready_at, mapping, ours, service,
+        services,
     },
     platform::{apply, run, shared},
 };
@@ -185,7 +186,7 @@ fn mappings_of_emissary_are_served_and_get_a_state() {
             "apiVersion": "getambassador.io/v3alpha1", "kind": "Mapping",
             "metadata": {"namespace": "emissary-shop", "name": name},
             "spec": {"hostname": "*", "prefix": format!("/{name}/"), "service": service,
-                "add_request_headers": {"x-old": "yes"}},
+                "add_request_headers": {"x-old": {"value": "yes"}}},
         })
     };
     let objects = [
@@ -256,7 +257,9 @@ fn a_change_is_live_soon_after_the_api_servers_answer() {
     }
     let mean = took.iter().sum::<Duration>() / CHANGES;
     let most = took.iter().max().unwrap();
-    println!("live after {mean:?} (mean), {most:?} (max) of {CHANGES} changes at {ROUTES} routes");
+    figure(format_args!(
+        "live after {mean:?} (mean), {most:?} (max) of {CHANGES} changes at {ROUTES} routes"
+    ));
     assert!(mean < Duration::from_millis(500), "{took:?}");
     server.until(
         &changed,
