@@ -7,6 +7,7 @@ pub mod tree;
 
 use serde_json::Value;
 
+use super::rule::Rule;
 pub use tree::Node;
 
 /// What is wrong with one field.
@@ -51,7 +52,7 @@ pub enum Spelling {
 ///
 /// Fields are named by their path in the spec (`tls.minTlsVersion`), with `*` for every entry of a list or map.
 pub trait Spec:
-    serde::de::DeserializeOwned + schemars::JsonSchema + Default + Clone + std::fmt::Debug
+    serde::de::DeserializeOwned + schemars::JsonSchema + Default + Clone + std::fmt::Debug + 'static
 {
     /// Fields that must be present, as soon as what they are part of is.
     const REQUIRED: &'static [&'static str];
@@ -61,6 +62,9 @@ pub trait Spec:
     const NO_EFFECT: &'static [&'static str] = &[];
     /// Values that ask for nothing beyond what happens anyway, beside `false` and what is empty.
     const OFF: &'static [(&'static str, &'static str)] = &[];
+
+    /// Rules about several fields at once.
+    const RULES: &'static [Rule<Self>] = &[];
 
     /// The schema, made once.
     fn tree() -> &'static Node;
@@ -90,14 +94,37 @@ pub fn read<S: Spec>(spec: Value, spelling: Spelling) -> (S, Vec<Problem>) {
             problems.push(Problem {
                 field: "spec".to_owned(),
                 kind: ProblemKind::InvalidValue,
-                message: format!("The spec cannot be read: {error}"),
+                message: format!("the spec cannot be read: {error}"),
                 next: String::new(),
             });
             S::default()
         })
     });
+    if spelling == Spelling::Camel {
+        check_rules(&spec, &mut problems);
+    }
     problems.sort();
     (spec, problems)
+}
+
+/// The rules that the API server would check. Emissary-ingress has none, and says what wins.
+fn check_rules<S: Spec>(spec: &S, problems: &mut Vec<Problem>) {
+    for rule in S::RULES {
+        // A field that was taken out says nothing about the others.
+        let is_in_doubt = problems.iter().any(|problem| {
+            let mut names = problem.field.split(['.', '[']).skip(1);
+            let name = names.next().unwrap_or_default();
+            !problem.is_harmless() && rule.names(name)
+        });
+        if !is_in_doubt && rule.holds.is_some_and(|holds| !holds(spec)) {
+            problems.push(Problem {
+                field: format!("spec.{}", rule.field),
+                kind: ProblemKind::InvalidValue,
+                message: rule.message.to_owned(),
+                next: String::new(),
+            });
+        }
+    }
 }
 
 // === impl Problem ===
@@ -105,22 +132,24 @@ pub fn read<S: Spec>(spec: Value, spelling: Spelling) -> (S, Vec<Problem>) {
 impl Problem {
     /// Whether this is about a field, given by its camelCase path (`spec.prefixRegex`), or about something in it.
     pub fn concerns(&self, field: &str) -> bool {
-        let mut found = self.field.chars().filter(|c| *c != '_');
-        for wanted in field.chars() {
-            if !found
-                .next()
-                .is_some_and(|c| c.eq_ignore_ascii_case(&wanted))
-            {
-                return false;
-            }
-        }
-        matches!(found.next(), None | Some('.' | '['))
+        is_within(&self.field, field)
     }
 
     /// Whether the object is served all the same.
     pub fn is_harmless(&self) -> bool {
         self.kind == ProblemKind::NoEffect
     }
+}
+
+/// Whether a path, in either spelling, is that of a field, given by its camelCase path, or of something in it.
+pub fn is_within(path: &str, field: &str) -> bool {
+    let mut found = path.chars().filter(|c| *c != '_');
+    let is_same = |wanted: char| {
+        found
+            .next()
+            .is_some_and(|c| c.eq_ignore_ascii_case(&wanted))
+    };
+    field.chars().all(is_same) && matches!(found.next(), None | Some('.' | '['))
 }
 
 #[cfg(test)]

@@ -44,12 +44,12 @@ pub fn object(
     positions: BTreeMap<String, Position>,
 ) -> Decoded {
     let Value::Object(document) = document else {
-        return Decoded::Invalid("The document is not an object".to_owned());
+        return Decoded::Invalid("the document is not an object".to_owned());
     };
     let (Some(api), Some(kind_name)) = (text(document, "apiVersion"), text(document, "kind"))
     else {
         return Decoded::Invalid(
-            "The document is not a Kubernetes object: it needs `apiVersion` and `kind`".to_owned(),
+            "the document is not a Kubernetes object: it needs `apiVersion` and `kind`".to_owned(),
         );
     };
     let (group_name, version) = api.split_once('/').unwrap_or(("", api));
@@ -62,7 +62,7 @@ pub fn object(
     let metadata = document.get("metadata");
     let name = metadata.and_then(|metadata| metadata.get("name"));
     let Some(name) = name.and_then(Value::as_str).filter(|name| !name.is_empty()) else {
-        return Decoded::Invalid(format!("The {kind_name} has no `metadata.name`"));
+        return Decoded::Invalid(format!("the {kind_name} has no `metadata.name`"));
     };
     let mut problems = Vec::new();
     let namespace = match kind {
@@ -175,7 +175,7 @@ fn envelope(
         problems.push(Problem {
             field: "apiVersion".to_owned(),
             kind: ProblemKind::InvalidValue,
-            message: format!("Version {version} of {} is not read", key.group.name()),
+            message: format!("version {version} of {} is not read", key.group.name()),
             next: format!(
                 "Convert the object to {}/{EMISSARY_VERSION}",
                 key.group.name()
@@ -192,7 +192,7 @@ fn envelope(
         problems.push(Problem {
             field: "metadata.name".to_owned(),
             kind: ProblemKind::InvalidValue,
-            message: "The name is not one that Kubernetes accepts".to_owned(),
+            message: "the name is not one that Kubernetes accepts".to_owned(),
             next: "Write lower-case letters, digits, `-` and `.`, at most 253 of them".to_owned(),
         });
     }

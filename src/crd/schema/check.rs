@@ -170,7 +170,7 @@ impl Walk {
             ),
             Support::NoEffect => (
                 ProblemKind::NoEffect,
-                "This field has no effect",
+                "this field has no effect",
                 "Remove the field, or leave it",
             ),
         };
@@ -188,7 +188,7 @@ impl Walk {
             self.problem(
                 &Path::Field(path, &field.name),
                 ProblemKind::MissingField,
-                format!("The field `{}` is required", field.name),
+                format!("the field `{}` is required", field.name),
                 format!("Add the field: {}", field.node.wanted()),
             );
         }
@@ -211,7 +211,7 @@ impl Walk {
                 &Path::Field(path, name),
                 ProblemKind::InvalidValue,
                 format!(
-                    "The field is there twice: as `{name}` and as `{}`",
+                    "the field is there twice: as `{name}` and as `{}`",
                     field.name
                 ),
                 format!("Remove `{name}` or `{}`", field.name),
@@ -232,11 +232,11 @@ impl Walk {
         let names = fields.list.iter().map(|field| field.name.as_str());
         let (message, next) = match nearest(name, names) {
             Some(near) => (
-                format!("There is no field {}; did you mean `{near}`?", quote(name)),
+                format!("there is no field {}; did you mean `{near}`?", quote(name)),
                 format!("Write `{near}`, or remove the field"),
             ),
             None => (
-                format!("There is no field {}", quote(name)),
+                format!("there is no field {}", quote(name)),
                 "Remove the field".to_owned(),
             ),
         };
@@ -259,7 +259,7 @@ impl Walk {
             _ => "",
         };
         let message = format!(
-            "The value must be {}, and is {}",
+            "the value must be {}, and is {}",
             node.wanted(),
             found(value)
         );
@@ -278,7 +278,7 @@ impl Walk {
         self.problem(
             path,
             ProblemKind::InvalidValue,
-            format!("The value must be {}, and is {found}", node.wanted()),
+            format!("the value must be {}, and is {found}", node.wanted()),
             near.map(|near| format!("Write `{near}`"))
                 .unwrap_or_default(),
         );
@@ -295,7 +295,7 @@ impl Walk {
         self.problem(
             path,
             ProblemKind::InvalidValue,
-            format!("The number must be from {min} to {max}, and is {number}"),
+            format!("the number must be from {min} to {max}, and is {number}"),
             String::new(),
         );
         None
@@ -309,7 +309,7 @@ impl Walk {
         self.problem(
             path,
             ProblemKind::InvalidValue,
-            format!("The string has {length} characters; at most {max} are allowed"),
+            format!("the string has {length} characters; at most {max} are allowed"),
             String::new(),
         );
         None
@@ -322,7 +322,7 @@ impl Walk {
         self.problem(
             path,
             ProblemKind::InvalidValue,
-            format!("There are {count} entries; at most {max} are allowed"),
+            format!("there are {count} entries; at most {max} are allowed"),
             String::new(),
         );
         None

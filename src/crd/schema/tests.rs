@@ -39,37 +39,37 @@ fn all_problems_are_reported_at_once_and_in_order() {
         (
             "spec.headers.x-a",
             ProblemKind::WrongType,
-            "The value must be a string, and is a boolean",
+            "the value must be a string, and is a boolean",
         ),
         (
             "spec.method",
             ProblemKind::WrongType,
-            "The value must be a string, and is a list",
+            "the value must be a string, and is a list",
         ),
         (
             "spec.prefix",
             ProblemKind::MissingField,
-            "The field `prefix` is required",
+            "the field `prefix` is required",
         ),
         (
             "spec.prefx",
             ProblemKind::UnknownField,
-            "There is no field `prefx`; did you mean `prefix`?",
+            "there is no field `prefx`; did you mean `prefix`?",
         ),
         (
             "spec.redirectResponseCode",
             ProblemKind::InvalidValue,
-            "The value must be 301, 302, 303, 307 or 308, and is 200",
+            "the value must be 301, 302, 303, 307 or 308, and is 200",
         ),
         (
             "spec.service",
             ProblemKind::MissingField,
-            "The field `service` is required",
+            "the field `service` is required",
         ),
         (
             "spec.timeoutMs",
             ProblemKind::WrongType,
-            "The value must be a whole number, and is a string",
+            "the value must be a whole number, and is a string",
         ),
     ];
     assert_eq!(found, expected);
@@ -102,7 +102,7 @@ fn snake_case_and_camel_case_say_the_same() {
     assert_eq!(read(camel, Spelling::Snake), (expected.clone(), vec![]));
     assert_eq!(read(snake.clone(), Spelling::Snake), (expected, vec![]));
     let (_, problems) = read(snake, Spelling::Camel);
-    let hint = "There is no field `prefix_regex`; did you mean `prefixRegex`?";
+    let hint = "there is no field `prefix_regex`; did you mean `prefixRegex`?";
     assert!(
         problems.iter().any(|problem| problem.message == hint),
         "{problems:?}"

@@ -7,7 +7,7 @@ use crate::crd::schema::{Problem, ProblemKind};
 pub(super) fn unknown(name: &str) -> Problem {
     let name: String = name.chars().take(64).collect();
     Problem {
-        message: format!("There is no field `{name}` beside `metadata` and `spec`"),
+        message: format!("there is no field `{name}` beside `metadata` and `spec`"),
         field: name,
         kind: ProblemKind::UnknownField,
         next: "Move the field to where it belongs, or remove it".to_owned(),
@@ -18,7 +18,7 @@ pub(super) fn wrong_type(field: impl Into<String>, wanted: &str) -> Problem {
     Problem {
         field: field.into(),
         kind: ProblemKind::WrongType,
-        message: format!("The value must be {wanted}"),
+        message: format!("the value must be {wanted}"),
         next: String::new(),
     }
 }
@@ -108,7 +108,7 @@ pub(super) fn port(
     if port.is_none() {
         problems.push(invalid(
             format!("{path}.{name}"),
-            "The port must be a number from 1 to 65535",
+            "the port must be a number from 1 to 65535",
         ));
     }
     port

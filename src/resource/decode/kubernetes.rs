@@ -60,7 +60,7 @@ fn cluster_ip(spec: &Fields, problems: &mut Vec<Problem>) -> ClusterIp {
     if addresses.len() < written.len() {
         problems.push(field::invalid(
             "spec.clusterIP",
-            "The value must be an IP address",
+            "the value must be an IP address",
         ));
     }
     if addresses.is_empty() {
@@ -128,7 +128,7 @@ pub(super) fn secret(document: &Fields, problems: &mut Vec<Problem>) -> SecretDa
                 Some(bytes) => drop(data.insert(name.clone(), bytes)),
                 None => problems.push(field::invalid(
                     format!("data.{name}"),
-                    "The value must be a string in base64",
+                    "the value must be a string in base64",
                 )),
             }
         }

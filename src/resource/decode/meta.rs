@@ -57,7 +57,7 @@ fn seconds(text: &str, problems: &mut Vec<Problem>) -> Option<i64> {
     if time.is_err() {
         problems.push(field::invalid(
             "metadata.creationTimestamp",
-            "The value must be a time as in RFC 3339",
+            "the value must be a time as in RFC 3339",
         ));
     }
     Some(time.ok()?.as_second())
