@@ -9,4 +9,5 @@ mod cluster;
 mod gateway;
 mod generated;
 mod good_and_bad;
+mod hostile;
 mod process;
