@@ -8,6 +8,8 @@ mod client;
 mod cluster;
 mod gateway;
 mod generated;
+mod golden;
 mod good_and_bad;
 mod hostile;
 mod process;
+mod properties;
