@@ -139,7 +139,8 @@ fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
-        .pipeline_flush(true)
+        // Held back, the last response is lost when the client has sent more and the connection closes.
+        .pipeline_flush(false)
         .writev(false)
         .max_buf_size(limits::HTTP1_BUFFER)
         .max_header_size(limits::HEAD_BYTES)
@@ -217,8 +218,12 @@ impl Http1Clock {
         if now - peer.started >= limits::CONNECTION_AGE {
             peer.close();
         }
-        if peer.is_busy() {
-            return self.is_blocked(now, watch).then_some(Verdict::Cut);
+        // What has been handed over may still wait for the client, after its request has ended.
+        if self.is_blocked(now, watch) {
+            return Some(Verdict::Cut);
+        }
+        if peer.is_busy() || self.blocked.is_some() {
+            return None;
         }
         if let Some((_, since)) = self.head {
             let late = since + limits::HEAD;
