@@ -74,7 +74,11 @@ async fn what_can_be_read_in_two_ways_is_refused_and_the_connection_closed() {
         let reply = exchange(&site, &format!("{bytes}{SMUGGLED}")).await;
         let (_, got) = reply.split_once(' ').unwrap_or_default();
         assert!(got.starts_with(&format!("{status} ")), "{bytes:?}: {reply}");
-        assert_eq!(reply.matches("request id: ").count(), 1, "{bytes:?}: {reply}");
+        assert_eq!(
+            reply.matches("request id: ").count(),
+            1,
+            "{bytes:?}: {reply}"
+        );
         assert!(script.seen().is_empty(), "{bytes:?} reached the upstream");
     }
 }

@@ -24,7 +24,7 @@ pub(crate) const CLUSTER: &str = r#"
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: postern}}
 ---
-{apiVersion: v1, kind: Namespace, metadata: {name: team}}
+{apiVersion: v1, kind: Namespace, metadata: {name: apps}}
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: other}}
 ---
@@ -40,7 +40,7 @@ spec: {clusterIP: 10.96.0.9, clusterIPs: [10.96.0.9], ports: [{name: http, port:
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: web, namespace: team}
+metadata: {name: web, namespace: apps}
 spec: {clusterIP: 10.96.0.30, clusterIPs: [10.96.0.30], ports: [{name: http, port: 80}]}
 ---
 apiVersion: v1
@@ -64,16 +64,16 @@ apiVersion: gateway.networking.k8s.io/v1beta1
 kind: ReferenceGrant
 metadata: {name: shared, namespace: other}
 spec:
-  from: [{group: postern.dev, kind: Mapping, namespace: team}]
+  from: [{group: postern.dev, kind: Mapping, namespace: apps}]
   to: [{group: "", kind: Service, name: shared}]
 ---
 "#;
 
-/// One attempt: what a Mapping in the namespace `team` names as its service.
+/// One attempt: what a Mapping in the namespace `apps` names as its service.
 pub(crate) struct Attempt {
     pub(crate) id: &'static str,
     pub(crate) service: &'static str,
-    /// Objects that `team` may write, beside the Mapping.
+    /// Objects that `apps` may write, beside the Mapping.
     pub(crate) objects: &'static str,
     /// What a DNS server that the attacker owns says about the name.
     pub(crate) dns: &'static [&'static str],
@@ -106,11 +106,11 @@ const fn writes(id: &'static str, service: &'static str, objects: &'static str) 
     }
 }
 
-/// An ExternalName Service `door` of `team` that stands for this name.
+/// An ExternalName Service `door` of `apps` that stands for this name.
 macro_rules! door {
     ($name:literal) => {
         concat!(
-            "apiVersion: v1\nkind: Service\nmetadata: {name: door, namespace: team}\n",
+            "apiVersion: v1\nkind: Service\nmetadata: {name: door, namespace: apps}\n",
             "spec: {type: ExternalName, externalName: \"",
             $name,
             "\"}\n"
@@ -118,14 +118,14 @@ macro_rules! door {
     };
 }
 
-/// A headless Service `door` of `team`, with an endpoint that `team` has written.
+/// A headless Service `door` of `apps`, with an endpoint that `apps` has written.
 macro_rules! endpoint {
     ($kind:literal, $address:literal) => {
         concat!(
-            "apiVersion: v1\nkind: Service\nmetadata: {name: door, namespace: team}\n",
+            "apiVersion: v1\nkind: Service\nmetadata: {name: door, namespace: apps}\n",
             "spec: {clusterIP: None, ports: [{port: 8878}]}\n---\n",
             "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n",
-            "metadata: {name: door-1, namespace: team, labels: {kubernetes.io/service-name: door}}\n",
+            "metadata: {name: door-1, namespace: apps, labels: {kubernetes.io/service-name: door}}\n",
             "addressType: ", $kind, "\nports: [{port: 8878}]\n",
             "endpoints: [{addresses: [\"", $address, "\"], conditions: {ready: true}}]\n"
         )
@@ -253,6 +253,32 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "door:8878",
         endpoint!("IPv6", "::ffff:127.0.0.1"),
     ),
+    writes(
+        "endpoint-service",
+        "door:8878",
+        endpoint!("IPv4", "10.96.0.20"),
+    ),
+    writes(
+        "endpoint-api-server",
+        "door:8878",
+        endpoint!("IPv4", "10.96.0.1"),
+    ),
+    // An EndpointSlice of one's own does not make the address of another Service one's own.
+    writes(
+        "claimed-service",
+        "10.96.0.20:80",
+        endpoint!("IPv4", "10.96.0.20"),
+    ),
+    writes(
+        "claimed-endpoint",
+        "10.244.1.20:5432",
+        endpoint!("IPv4", "10.244.1.20"),
+    ),
+    writes(
+        "claimed-api-server",
+        "10.96.0.1:443",
+        endpoint!("IPv4", "10.96.0.1"),
+    ),
 ];
 
 /// What must work, so that refusing everything does not pass.
@@ -260,7 +286,7 @@ const ALLOWED: &[(&str, &str, &[&str], &str)] = &[
     ("own Service", "web", &[], "10.96.0.30"),
     (
         "own Service by its whole name",
-        "web.team.svc.cluster.local:80",
+        "web.apps.svc.cluster.local:80",
         &[],
         "10.96.0.30",
     ),
@@ -282,7 +308,7 @@ const ALLOWED: &[(&str, &str, &[&str], &str)] = &[
 /// The Mapping of an attempt, in either spelling.
 pub(crate) fn mapping(service: &str, api: &str) -> String {
     format!(
-        "apiVersion: {api}\nkind: Mapping\nmetadata: {{name: attempt, namespace: team}}\n\
+        "apiVersion: {api}\nkind: Mapping\nmetadata: {{name: attempt, namespace: apps}}\n\
          spec: {{hostname: \"*\", prefix: /, service: '{service}'}}\n"
     )
 }

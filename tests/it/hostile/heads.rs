@@ -444,6 +444,10 @@ pub(super) const GROUPS: &[Group] = &[
         expect: Either(&[0, 200, 400]),
         shapes: &[
             (
+                "target-fragment",
+                line!("GET /shape/{id}#a HTTP/1.1\r\nHost: x.com"),
+            ),
+            (
                 "trailer-cl",
                 post!(
                     "Connection: close\r\nTransfer-Encoding: chunked\r\n",
@@ -583,10 +587,6 @@ pub(super) const GROUPS: &[Group] = &[
             (
                 "target-query-only",
                 line!("GET ?/shape/{id} HTTP/1.1\r\nHost: x.com"),
-            ),
-            (
-                "target-fragment",
-                line!("GET /shape/{id}#a HTTP/1.1\r\nHost: x.com"),
             ),
             (
                 "target-not-ascii",
@@ -793,7 +793,12 @@ pub(super) fn made() -> Vec<Made> {
             "header-8-KiB",
             get(&format!("x: {}\r\n", &long[..8 * 1024])),
         ),
-        ("SEC-D1", Passed, "path-4-KiB", line(&long[..4 * 1024])),
+        (
+            "SEC-D1",
+            Passed,
+            "path-4-KiB",
+            line(&format!("/{}", &long[..4 * 1024])),
+        ),
         ("SEC-D1", Refused(TOO_LARGE), "fields-120", get(&fields)),
         (
             "SEC-D1",

@@ -38,10 +38,12 @@ impl Recorder {
         self.address
     }
 
-    /// Whether any connection brought this text.
+    /// Whether any connection brought this text, and not only as the beginning of a longer name.
     pub(super) fn saw(&self, text: &str) -> bool {
         let seen = self.seen.lock();
-        seen.windows(text.len()).any(|part| part == text.as_bytes())
+        let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+        seen.windows(text.len() + 1)
+            .any(|part| part.starts_with(text.as_bytes()) && !part.last().is_some_and(goes_on))
     }
 }
 

@@ -133,10 +133,11 @@ fn send(site: &Site, expect: Expect, id: &str, bytes: &[u8]) -> Option<String> {
     let _sent = stream.write_all(&bytes);
     let Received { bytes, closed } = receive(&mut stream, SOON);
     let text = String::from_utf8_lossy(&bytes);
-    let answers = text.matches("HTTP/1.1 ").count();
+    let answers = text.matches("HTTP/1.").count() - text.matches("HTTP/1.1 or ").count();
     let status = text
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|rest| rest.get(..3)?.parse().ok());
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     let status: u16 = status.unwrap_or(0);
     if !expect.statuses().contains(&status) {
         return Some(format!(
@@ -151,7 +152,7 @@ fn send(site: &Site, expect: Expect, id: &str, bytes: &[u8]) -> Option<String> {
 }
 
 fn reached(site: &Site, expect: Expect, id: &str) -> Option<&'static str> {
-    if site.recorder.saw(&format!("/smuggled/{id} ")) {
+    if site.recorder.saw(&format!("/smuggled/{id}")) {
         return Some("a request was smuggled");
     }
     match (expect.reaches(), site.recorder.saw(&format!("shape/{id}"))) {
