@@ -48,7 +48,7 @@ spec: {hostname: bystander.com, prefix: /, service: echo}
 "#;
 
 /// What the process may grow by under any attack here. Generous: debug builds and parallel tests; `make soak` measures.
-const MAX_GROWTH: f64 = 192.0 * 1024.0 * 1024.0;
+const MAX_GROWTH: f64 = 96.0 * 1024.0 * 1024.0;
 
 /// A gateway, and the upstream behind it that keeps what it was sent.
 struct Site {
