@@ -225,9 +225,12 @@ impl Resolver<'_> {
             not_granted(from, name, findings);
             return None;
         }
-        if let Environment::Folder { backends, echo } = &self.options.environment {
-            return self.folder_service(name, port, (backends, *echo), findings);
-        }
+        let echo = match &self.options.environment {
+            Environment::Folder { backends, echo } => {
+                return self.folder_service(name, port, (backends, *echo), findings);
+            }
+            Environment::Cluster { echo, .. } => *echo,
+        };
         let Some(service) = self.cluster.service(name) else {
             self.service_not_found(name, findings);
             return None;
@@ -236,6 +239,19 @@ impl Resolver<'_> {
             return self.external_name(from, name, external, port, findings);
         }
         let found = find_port(name, service, port, findings)?;
+        if let Some(address) = echo {
+            let stands_for = format!("{name}:{}", found.port);
+            return Some(Dial {
+                target: Target::Echo {
+                    address,
+                    name: stands_for.as_str().into(),
+                },
+                name: stands_for,
+                host: host_name(name),
+                http2: is_http2(found),
+                balanced_behind: false,
+            });
+        }
         let (addresses, balanced_behind) = match &service.cluster_ip {
             ClusterIp::Addresses(addresses) => {
                 let primary = addresses.first().map(|ip| SocketAddr::new(*ip, found.port));

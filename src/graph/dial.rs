@@ -11,7 +11,7 @@ use std::{
 pub struct DialPolicy {
     /// In a cluster loopback, link-local and the own pod's addresses are refused.
     pub in_cluster: bool,
-    /// ClusterIPs and endpoint addresses of the cluster: an external name must not lead to them.
+    /// ClusterIPs, endpoint addresses of the cluster and those of the own pod: an external name must not lead to them.
     pub cluster_addresses: Arc<BTreeSet<IpAddr>>,
 }
 

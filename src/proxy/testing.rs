@@ -57,7 +57,7 @@ pub(super) fn forward(name: &str) -> Forward {
             protocol: UpstreamProtocol::Http1,
             tls: None,
             connect_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             max_age: None,
         }),
         rewrite: Rewrite::Keep,

@@ -12,6 +12,7 @@ use std::{
 use postern::{
     admin,
     compile::{Environment, Options, compile},
+    report::code::CODES,
     source::dir,
 };
 use serde_json::Value;
@@ -53,6 +54,20 @@ fn resources_compile_to_what_is_expected() {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
+#[test]
+fn every_code_has_a_case() {
+    let reports: Vec<_> = files()
+        .into_iter()
+        .filter(|path| path.to_str().unwrap().ends_with(".report.yaml"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    for code in CODES {
+        let shown = code.code.to_string();
+        let has_case = reports.iter().any(|report| report.contains(&shown));
+        assert!(has_case, "{shown} must be in a report of {FOLDER}");
+    }
+}
+
 fn compiled(input: &Path) -> (String, String) {
     let text = fs::read_to_string(input).unwrap();
     let resources = dir::load(&[input.to_owned()], "default").unwrap();
@@ -78,6 +93,7 @@ fn options(text: &str) -> Options {
         Environment::Cluster {
             domain: "cluster.local".into(),
             own_addresses: vec![[10, 1, 0, 1].into()],
+            echo: None,
         }
     };
     Options {
@@ -136,10 +152,11 @@ fn difference(expected: &str, actual: &str) -> String {
         .count();
     let show = |mark: &str, lines: &[String]| -> String {
         let shown = lines.iter().skip(start).take(12);
-        shown.map(|line| format!("{mark} {line}\n")).collect()
+        let shown: Vec<_> = shown.map(|line| format!("{mark} {line}")).collect();
+        shown.join("\n")
     };
     format!(
-        "line {}:\n{}{}",
+        "line {}:\n{}\n{}",
         start + 1,
         show("-", &expected),
         show("+", &actual)

@@ -10,6 +10,7 @@ use crate::{
         Action, Fail, Forward, HostRewrite, HostTls, InsecureAction, Redirect, Rewrite,
         route::RedirectPath,
     },
+    proxy::error::ProxyError,
     proxy::testing::{
         Act, Script, exchange, forward, graph, host, listener, route, serving, site, text,
     },
@@ -28,7 +29,10 @@ async fn a_request_is_forwarded_and_answered() {
     assert!(reply.ends_with("\r\n\r\nhello"), "{reply}");
     let seen = script.seen();
     assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].uri, "/a?b=c");
+    assert_eq!(
+        (&seen[0].method, seen[0].uri.to_string().as_str()),
+        (&http::Method::GET, "/a?b=c")
+    );
     assert!(seen[0].replay, "a GET without a body may be sent again");
     assert_eq!(site.running.get(), 0);
 }
@@ -76,6 +80,20 @@ async fn without_a_route_it_is_404_and_a_route_that_cannot_serve_503() {
     let reply = exchange(&site, &get("/broken/x")).await;
     assert!(reply.starts_with("HTTP/1.1 503 "), "{reply}");
     assert!(reply.contains("503 PST1201: "), "{reply}");
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn what_goes_wrong_upstream_has_its_own_status() {
+    for (error, status) in [
+        (ProxyError::Connect, 503),
+        (ProxyError::UpstreamReset, 502),
+        (ProxyError::ConnectTimeout, 504),
+    ] {
+        let script = Script::of([Act::Fail(error)]);
+        let reply = exchange(&serving_with(&script, |_| ()), &get("/")).await;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{reply}");
+        assert!(reply.contains(error.reason().as_str()), "{reply}");
+    }
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
