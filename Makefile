@@ -36,6 +36,10 @@ cluster: ## Only the tests against a real API server
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) test --test it cluster::
 
+.PHONY: fuzz-smoke
+fuzz-smoke: ## Run each fuzz target for 10 seconds; SECONDS_EACH=600 for longer
+	@tests/fuzz/smoke.sh $(or $(SECONDS_EACH),10)
+
 .PHONY: gen
 gen: ## Write everything that is generated: crds/, docs/reference/
 	UPDATE_GENERATED=1 $(CARGO) test --test it generated:: -- --nocapture
@@ -47,6 +51,7 @@ golden: ## Write the golden files anew; look at the difference before you commit
 .PHONY: lint
 lint: ## What CI says about style: fmt, clippy and docs, warnings denied
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --lib
 

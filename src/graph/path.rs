@@ -103,7 +103,8 @@ impl<'r> CanonicalPath<'r> {
         &self.text
     }
 
-    /// Whether `%2F` is in it: only routes that allow escaped slashes take such a request.
+    /// Whether `%2F` is in it, or was in a segment that `..` took away: only routes that allow escaped slashes take such a
+    /// request.
     pub fn has_escaped_slash(&self) -> bool {
         self.escaped_slash
     }
