@@ -36,6 +36,18 @@ cluster: ## Only the tests against a real API server
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) test --test it cluster::
 
+.PHONY: bench
+bench: ## Compare with nginx and HAProxy: CPU, memory, compile time; SECONDS=8 RUNS=5 unless told otherwise
+	@tools/setup.sh bench
+	$(CARGO) bench --bench compile
+	$(CARGO) bench --bench compare -- --seconds $(or $(SECONDS),8) --runs $(or $(RUNS),5) --write $(ARGS)
+
+.PHONY: soak
+soak: ## Long proofs: changes under load, drain, hostile input, a real API server
+	@tools/setup.sh test
+	@tests/cluster/build.sh >/dev/null
+	$(CARGO) bench --bench soak -- $(ARGS)
+
 .PHONY: gen
 gen: ## Write everything that is generated: crds/, docs/reference/
 	UPDATE_GENERATED=1 $(CARGO) test --test it generated:: -- --nocapture
