@@ -225,7 +225,7 @@ impl Scene {
         );
         let mut stream = self.open(&head).await?;
         let mut buffer = vec![0; CHUNK];
-        let (mut counted, mut end) = (0, Vec::new());
+        let (mut counted, mut end) = (0, Vec::<u8>::new());
         loop {
             let length = timeout(BODY_LIMIT, stream.read(&mut buffer)).await??;
             if length == 0 {
