@@ -8,13 +8,14 @@
 
 mod files;
 mod hints;
-mod parts;
 mod signals;
+mod site;
 
 use std::{
     collections::BTreeSet,
     io::{self, Write},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -24,7 +25,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::{parts::Place, signals::Signals};
+use self::{signals::Signals, site::Site};
 use crate::{
     admin,
     config::Serve,
@@ -41,6 +42,9 @@ use crate::{
 
 /// Batches of changes on the way to the compiler. The source waits when it is full.
 const CHANGES: usize = 64;
+
+/// For what is told to others when the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Where the compiler's output goes.
 type Snapshots = watch::Receiver<Option<Arc<Published>>>;
@@ -76,8 +80,8 @@ async fn run(serve: &Serve) -> Result<()> {
     let (published_sender, published) = watch::channel(None);
     let (wanted_sender, wanted) = watch::channel(Arc::new(BTreeSet::<ObjectKey>::new()));
 
-    let place = Place::find(serve).await?;
-    let options = place.compiler_options(serve);
+    let site = Site::find(serve, &mut registry).await?;
+    let options = site.compiler_options(serve);
     let proxy = Proxy::start(
         proxy_options(serve),
         graphs(published.clone()),
@@ -85,7 +89,13 @@ async fn run(serve: &Serve) -> Result<()> {
         &mut registry,
     )
     .context("starting the workers")?;
-    serve_admin(serve, &health, registry, published.clone()).await?;
+    let state = admin::State {
+        health: health.clone(),
+        registry,
+        config: site.shown_config(serve),
+        snapshot: Box::new(shown(published.clone())),
+    };
+    serve_admin(serve, state).await?;
 
     let ends = Ends {
         changes,
@@ -100,14 +110,18 @@ async fn run(serve: &Serve) -> Result<()> {
         move |resources: &_| compiler.compile(resources)
     });
     let reconciling = tokio::spawn(reconciler.run());
-    let status = place.write_status(&health, published.clone());
-    let source = place.run_source(serve, change_sender, wanted);
-    if serve.dir.is_some() {
-        tokio::spawn(print_hints(published, health.clone(), proxy.addresses()));
-    }
+    let status = site.write_status(serve, &health, published.clone());
+    let source = site.run_source(serve, &health, change_sender, wanted);
+    let hints = async {
+        if serve.dir.is_some() {
+            print_hints(published, &health, &proxy).await;
+        }
+        std::future::pending::<()>().await;
+    };
 
     let failure = tokio::select! {
         () = signals.end() => None,
+        () = hints => None,
         why = proxy.failed() => Some(anyhow!("a worker ended: {why}")),
         ended = source => Some(ended_source(ended)),
         ended = reconciling => Some(anyhow!("the compiler's task ended: {ended:?}")),
@@ -147,7 +161,7 @@ fn proxy_options(serve: &Serve) -> proxy::Options {
         drain_delay: serve.drain_delay(),
         drain_timeout: serve.drain_timeout,
         access_log: serve.access_log.clone(),
-        hostname: parts::machine_name().into(),
+        hostname: site::machine_name().into(),
     }
 }
 
@@ -178,13 +192,9 @@ fn graphs(mut published: Snapshots) -> watch::Receiver<Option<Arc<Graph>>> {
     receiver
 }
 
-async fn serve_admin(
-    serve: &Serve,
-    health: &Health,
-    registry: prometheus_client::registry::Registry,
-    published: Snapshots,
-) -> Result<()> {
-    let snapshot = move || {
+/// The last snapshot, for the admin ports.
+fn shown(published: Snapshots) -> impl Fn() -> Option<admin::Snapshot> + Send + Sync {
+    move || {
         published
             .borrow()
             .as_ref()
@@ -194,13 +204,11 @@ async fn serve_admin(
                 report: published.report.clone(),
                 versions: published.versions.clone(),
             })
-    };
-    let state = Arc::new(admin::State {
-        health: health.clone(),
-        registry,
-        config: parts::shown_config(serve),
-        snapshot: Box::new(snapshot),
-    });
+    }
+}
+
+async fn serve_admin(serve: &Serve, state: admin::State) -> Result<()> {
+    let state = Arc::new(state);
     let ports = [
         (admin::Port::Health, serve.admin_address, "--admin-address"),
         (
@@ -220,19 +228,13 @@ async fn serve_admin(
 }
 
 /// Tells whoever tries a folder what to ask it.
-async fn print_hints(
-    mut published: Snapshots,
-    health: Health,
-    addresses: watch::Receiver<hints::Bound>,
-) {
+async fn print_hints(mut published: Snapshots, health: &Health, proxy: &Proxy) {
     while !health.is_ready() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let Ok(published) = published.wait_for(Option::is_some).await.map(|p| p.clone()) else {
-        return;
-    };
+    let published = published.borrow_and_update().clone();
     if let Some(published) = published {
-        let text = hints::of(&published.graph, &published.report, &addresses.borrow());
+        let text = hints::of(&published.graph, &published.report, &proxy.addresses());
         // Nobody reads it when standard output is closed.
         let _unread = io::stdout().write_all(text.as_bytes());
     }
@@ -246,8 +248,7 @@ impl Stoppable {
     async fn stop(self) {
         if let Some((stop, task)) = self.0 {
             stop.send_replace(true);
-            let patience = std::time::Duration::from_secs(2);
-            let _stopped = tokio::time::timeout(patience, task).await;
+            let _stopped = tokio::time::timeout(LAST_WORDS, task).await;
         }
     }
 }

@@ -7,9 +7,37 @@
 //!                                                   order, hosts, tls
 //! ```
 
+mod cluster;
+mod context;
+mod finding;
+mod host;
+mod installation;
+mod listener;
+mod mapping;
+mod ownership;
+mod pattern;
+mod policies;
+mod reports;
+mod routing;
+mod secret;
+mod seen;
+mod selector;
+mod service;
+mod settings;
+mod slot;
+mod state;
+mod upstream;
+mod virtual_host;
+mod weight;
+
 use std::{net::IpAddr, net::SocketAddr, sync::Arc};
 
-use crate::{graph::Graph, report::Report, resource::ResourceSet};
+use crate::{
+    graph::Graph,
+    report::Report,
+    resource::{Kind, Object, ResourceSet},
+};
+use state::{MappingState, State};
 
 /// What the compiler must know besides the resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,16 +82,19 @@ pub struct Backend {
 #[derive(Debug)]
 pub struct Compiler {
     options: Options,
+    state: State,
 }
 
 impl Compiler {
     pub fn new(options: Options) -> Self {
-        Self { options }
+        Self {
+            state: State::new(&options),
+            options,
+        }
     }
 
-    pub fn compile(&mut self, _resources: &ResourceSet) -> (Arc<Graph>, Arc<Report>) {
-        let _ = &self.options;
-        (Arc::default(), Arc::default())
+    pub fn compile(&mut self, resources: &ResourceSet) -> (Arc<Graph>, Arc<Report>) {
+        self.state.compile(resources, &self.options)
     }
 }
 
@@ -71,3 +102,25 @@ impl Compiler {
 pub fn compile(resources: &ResourceSet, options: &Options) -> (Arc<Graph>, Arc<Report>) {
     Compiler::new(options.clone()).compile(resources)
 }
+
+/// Who was first: created, then namespace and name. In a folder nothing says when it was created.
+type Age<'o> = (Option<i64>, &'o str, &'o str, &'static str, Kind);
+
+fn age<T>(object: &Object<T>) -> Age<'_> {
+    let key = &object.key;
+    (
+        object.meta.created,
+        &key.namespace,
+        &key.name,
+        // `postern.dev` before `getambassador.io`, which may be an older spelling of the same object.
+        if key.group == crate::resource::Group::Postern {
+            ""
+        } else {
+            key.group.name()
+        },
+        key.kind,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -89,6 +89,16 @@ pub struct Serve {
     )]
     pub watch_namespaces: Vec<String>,
 
+    /// The domain that names of Services end with
+    #[arg(
+        long,
+        env = "POSTERN_CLUSTER_DOMAIN",
+        default_value = "cluster.local",
+        value_name = "DOMAIN",
+        help_heading = "Resources"
+    )]
+    pub cluster_domain: String,
+
     /// Wait this long for more changes before a change is applied; never longer than 50 ms in all
     #[arg(
         long,
@@ -187,7 +197,42 @@ pub struct Serve {
     pub access_log: AccessLog,
 
     #[command(flatten)]
+    pub pod: Pod,
+
+    #[command(flatten)]
     pub log: Log,
+}
+
+/// What a pod knows of itself, from the downward API.
+#[derive(Args, Clone, Debug)]
+pub struct Pod {
+    /// The name of this replica. Default: the name of the machine
+    #[arg(
+        long,
+        env = "POSTERN_POD_NAME",
+        value_name = "NAME",
+        help_heading = "Operation"
+    )]
+    pub pod_name: Option<String>,
+
+    /// The UID of the pod: what this replica keeps in the API server goes away with it
+    #[arg(
+        long,
+        env = "POSTERN_POD_UID",
+        value_name = "UID",
+        help_heading = "Operation"
+    )]
+    pub pod_uid: Option<String>,
+
+    /// The addresses of the pod: no route leads to them
+    #[arg(
+        long = "pod-ip",
+        env = "POSTERN_POD_IPS",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        help_heading = "Operation"
+    )]
+    pub pod_ips: Vec<IpAddr>,
 }
 
 /// How the program logs, to standard error.

@@ -6,7 +6,10 @@
 pub mod gateway_settings;
 pub mod host;
 pub mod listener;
+pub mod manifest;
 pub mod mapping;
+pub mod reference;
+pub mod rule;
 pub mod schema;
 pub mod tls_context;
 

@@ -2,6 +2,7 @@
 
 pub mod annotation;
 pub mod dir;
+pub mod kube;
 mod merge;
 pub mod yaml;
 

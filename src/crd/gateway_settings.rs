@@ -1,93 +1,143 @@
+//! The GatewaySettings: what the platform team decides for one installation.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Settings of one installation. Read from Postern's own namespace only.
+use super::schema::{Spec, made_once};
+
+/// Settings of one installation, read from Postern's own namespace only. A field that cannot be read takes its strictest
+/// value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GatewaySettingsSpec {
+    /// Whether names without a Host are served. Default: `Always`.
     pub default_host: Option<DefaultHost>,
+    /// Who may route which hostname and path.
     pub ownership: Option<Ownership>,
+    /// What objects may refer to.
     pub references: Option<References>,
+    /// Namespaces, beside Postern's own, whose Listeners and other objects for the whole installation are read. Default: none.
+    #[schemars(inner(length(max = 63)))]
     pub instance_namespaces: Option<Vec<String>>,
+    /// Dealing with objects of Emissary-ingress.
     pub emissary: Option<EmissarySettings>,
+    /// Headers of requests.
     pub headers: Option<HeaderPolicy>,
+    /// Paths of requests.
     pub paths: Option<PathPolicy>,
+    /// The installations that these settings are for, by their id. Default: `[default]`.
+    #[schemars(length(max = 16), inner(length(max = 63)))]
     pub ambassador_id: Option<Vec<String>>,
 }
 
+/// Whether names without a Host are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DefaultHost {
+    /// A Host for `*` is there as long as nobody has made one.
     Always,
+    /// A Host for `*` is there as long as there is no other Host at all.
     Auto,
+    /// Names without a Host are answered with 404.
     Never,
 }
 
+/// Who may route which hostname and path.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Ownership {
+    /// What holds where no claim says anything. Default: `FirstCome`.
     pub unclaimed: Option<Unclaimed>,
 }
 
+/// Who may route what nobody has claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Unclaimed {
+    /// A hostname and path belong to the namespace that had them first.
     FirstCome,
+    /// Nobody.
     Deny,
+    /// Everybody; equal matches of different namespaces share the requests.
     Shared,
 }
 
+/// What objects may refer to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct References {
+    /// Services of other namespaces. Default: `RequireGrant`.
     pub services: Option<ReferencePolicy>,
+    /// Names outside of the cluster. Default: all of them.
     pub external: Option<ExternalReferences>,
 }
 
+/// Whether Services of other namespaces may be referred to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReferencePolicy {
+    /// Always.
     Allow,
-    Grant,
+    /// Where a ReferenceGrant in the other namespace says so.
+    RequireGrant,
 }
 
-/// Which names outside the cluster may be dialled.
+/// Which names outside of the cluster may be dialled.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ExternalReferences {
+    /// All names or none. With `suffixes`, only those. Default: `Allow`.
     pub policy: Option<ExternalPolicy>,
+    /// Domains that may be dialled with everything below them: `example.org`. Default: none.
+    #[schemars(inner(length(max = 253)))]
     pub suffixes: Option<Vec<String>>,
 }
 
+/// Whether names outside of the cluster may be dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ExternalPolicy {
+    /// All of them.
     Allow,
+    /// Only those with one of the `suffixes`.
     Deny,
 }
 
+/// Dealing with objects of Emissary-ingress.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EmissarySettings {
-    /// Emissary kinds and Module keys that are not implemented and may be ignored.
+    /// Kinds (`AuthService`) and settings of the Module (`lua_scripts`) that protect and are not implemented, and that traffic
+    /// may go without. Default: none, and Mappings answer 503 while there is one.
+    #[schemars(inner(length(max = 253)))]
     pub ignore: Option<Vec<String>>,
 }
 
+/// Headers of requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HeaderPolicy {
+    /// What becomes of a request with `_` in the name of a header. Default: `Reject`.
     pub underscores: Option<Underscores>,
 }
 
+/// What becomes of a request with `_` in the name of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Underscores {
+    /// It is let through. Servers that read `_` as `-` can then be deceived.
     Allow,
+    /// It is answered with 400.
     Reject,
 }
 
+/// Paths of requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PathPolicy {
+    /// Whether `//` becomes `/`. Default: true.
     pub merge_slashes: Option<bool>,
+    /// Whether `%2F` is let through for every Mapping. Default: false.
     pub allow_escaped_slashes: Option<bool>,
 }
 
-impl super::schema::Spec for GatewaySettingsSpec {
+impl Spec for GatewaySettingsSpec {
     const REQUIRED: &'static [&'static str] = &[];
+
+    made_once!(GatewaySettingsSpec);
 }

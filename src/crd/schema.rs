@@ -1,11 +1,19 @@
 //! Checks the JSON of an object against the schema of its kind, before it is deserialised.
+//!
+//! The schema is made from the Rust types once ([`tree`]), and the walk ([`check`]) takes out what it cannot stand for.
+
+mod check;
+pub mod tree;
 
 use serde_json::Value;
 
+use super::rule::Rule;
+pub use tree::Node;
+
 /// What is wrong with one field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where, as a path from the root of the object: `spec.headers.x-a`, `spec.protocolStack[0]`.
+    /// Where, as a path from the root of the object: `spec.headers.x-a`, `spec.protocolStack[0]`. Spelled as the user did.
     pub field: String,
     pub kind: ProblemKind,
     /// What is wrong, one sentence without the final period.
@@ -15,13 +23,13 @@ pub struct Problem {
 }
 
 /// The kinds of mistake that a schema can show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemKind {
     /// The schema has no such field.
     UnknownField,
     /// A value of another type than the schema's.
     WrongType,
-    /// A value outside an enumeration, a range, a pattern or a length.
+    /// A value outside an enumeration, a range or a length.
     InvalidValue,
     /// A required field is absent.
     MissingField,
@@ -41,19 +49,108 @@ pub enum Spelling {
 }
 
 /// The spec of a kind: its schema, and the fields that are known but not implemented.
+///
+/// Fields are named by their path in the spec (`tls.minTlsVersion`), with `*` for every entry of a list or map.
 pub trait Spec:
-    serde::de::DeserializeOwned + schemars::JsonSchema + Default + Clone + std::fmt::Debug
+    serde::de::DeserializeOwned + schemars::JsonSchema + Default + Clone + std::fmt::Debug + 'static
 {
-    /// Fields that must be present.
+    /// Fields that must be present, as soon as what they are part of is.
     const REQUIRED: &'static [&'static str];
     /// Fields of Emissary-ingress that refuse the object: Postern does not implement them.
     const NOT_IMPLEMENTED: &'static [&'static str] = &[];
     /// Fields of Emissary-ingress that have no effect there either, or none here that protects anything.
     const NO_EFFECT: &'static [&'static str] = &[];
+    /// Values that ask for nothing beyond what happens anyway, beside `false` and what is empty.
+    const OFF: &'static [(&'static str, &'static str)] = &[];
+
+    /// Rules about several fields at once.
+    const RULES: &'static [Rule<Self>] = &[];
+
+    /// The schema, made once.
+    fn tree() -> &'static Node;
 }
 
-/// Reads a spec: all the problems of the object at once, and what is left when the bad fields are taken out.
-pub fn read<S: Spec>(spec: Value, spelling: Spelling) -> (S, Vec<Problem>) {
-    let _ = spelling;
-    (serde_json::from_value(spec).unwrap_or_default(), Vec::new())
+/// The schema of a kind, made at the first use.
+macro_rules! made_once {
+    ($spec:ty) => {
+        fn tree() -> &'static $crate::crd::schema::Node {
+            static TREE: std::sync::LazyLock<$crate::crd::schema::Node> =
+                std::sync::LazyLock::new($crate::crd::schema::Node::of::<$spec>);
+            &TREE
+        }
+    };
 }
+pub(super) use made_once;
+
+/// Reads a spec: all the problems of the object at once, and what is left when the bad fields are taken out.
+///
+/// A bad entry takes the whole list or map with it: half of a condition would match more than was asked for. A bad field
+/// takes only itself.
+pub fn read<S: Spec>(spec: Value, spelling: Spelling) -> (S, Vec<Problem>) {
+    let (clean, mut problems) = check::check(S::tree(), spec, spelling);
+    let spec = clean.map_or_else(S::default, |clean| {
+        serde_json::from_value(clean).unwrap_or_else(|error| {
+            // Only a schema that promises more than its type holds leads here.
+            problems.push(Problem {
+                field: "spec".to_owned(),
+                kind: ProblemKind::InvalidValue,
+                message: format!("the spec cannot be read: {error}"),
+                next: String::new(),
+            });
+            S::default()
+        })
+    });
+    if spelling == Spelling::Camel {
+        check_rules(&spec, &mut problems);
+    }
+    problems.sort();
+    (spec, problems)
+}
+
+/// The rules that the API server would check. Emissary-ingress has none, and says what wins.
+fn check_rules<S: Spec>(spec: &S, problems: &mut Vec<Problem>) {
+    for rule in S::RULES {
+        // A field that was taken out says nothing about the others.
+        let is_in_doubt = problems.iter().any(|problem| {
+            let mut names = problem.field.split(['.', '[']).skip(1);
+            let name = names.next().unwrap_or_default();
+            !problem.is_harmless() && rule.names(name)
+        });
+        if !is_in_doubt && rule.holds.is_some_and(|holds| !holds(spec)) {
+            problems.push(Problem {
+                field: format!("spec.{}", rule.field),
+                kind: ProblemKind::InvalidValue,
+                message: rule.message.to_owned(),
+                next: String::new(),
+            });
+        }
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// Whether this is about a field, given by its camelCase path (`spec.prefixRegex`), or about something in it.
+    pub fn concerns(&self, field: &str) -> bool {
+        is_within(&self.field, field)
+    }
+
+    /// Whether the object is served all the same.
+    pub fn is_harmless(&self) -> bool {
+        self.kind == ProblemKind::NoEffect
+    }
+}
+
+/// Whether a path, in either spelling, is that of a field, given by its camelCase path, or of something in it.
+pub fn is_within(path: &str, field: &str) -> bool {
+    let mut found = path.chars().filter(|c| *c != '_');
+    let is_same = |wanted: char| {
+        found
+            .next()
+            .is_some_and(|c| c.eq_ignore_ascii_case(&wanted))
+    };
+    field.chars().all(is_same) && matches!(found.next(), None | Some('.' | '['))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,220 @@
 //! The connections of one worker to its upstreams.
+//!
+//! ```text
+//! Pools ── one of each worker, on its thread, without locks
+//!   └ Pool ── of each UpstreamId
+//!       ├ Dialler: target ─> addresses (DNS) ─> dial policy ─> TCP ─> TLS
+//!       ├ idle HTTP/1 connections <────────────────┐
+//!       │     └ request ─> response head ─> ResponseBody: at its end
+//!       └ HTTP/2 connections, with streams
+//! Shared ── one of the process: TLS configurations, DNS on a thread of its own, counters
+//! ```
+//!
+//! No connection is opened before there is a request for it. Bounds: 256 idle connections of a worker to one upstream, 2048 to
+//! all; 4 HTTP/2 connections of a worker to one address, with 100 streams each; 64 KiB for the head of a response, 100 fields in
+//! it; 1024 names and as many TLS configurations. How many requests are sent at a time is bounded by who receives them.
+
+mod body;
+mod counters;
+mod dial;
+mod dns;
+mod error;
+mod http1;
+mod http2;
+mod policy;
+mod pool;
+mod request;
+mod shared;
+mod stream;
+mod tls;
+mod worker;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, HashSet},
+    error::Error,
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::upgrade::OnUpgrade;
+use tokio::{
+    task::spawn_local,
+    time::{Instant, sleep},
+};
+
+use crate::graph::{
+    Action, DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, matching::RouteSet,
+};
+
+pub use body::ResponseBody;
+pub use dns::DnsError;
+pub use error::UpstreamError;
+pub use shared::Shared;
+pub use tls::TlsError;
+
+use pool::{Order, Pool};
+use worker::Worker;
+
+/// How often idle connections are looked through: they outlive their timeout by this at most.
+const TIDY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the body of a request must be. Its default is the empty body.
+pub trait RequestBody:
+    Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Default + Unpin + 'static
+{
+}
+
+impl<B> RequestBody for B where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Default + Unpin + 'static
+{
+}
+
+/// The connections of one worker. Lives in a `LocalSet` of a single thread.
+pub struct Pools<B>(Rc<Inner<B>>);
+
+struct Inner<B> {
+    shared: Arc<Shared>,
+    worker: Rc<Worker>,
+    pools: RefCell<HashMap<UpstreamId, Rc<Pool<B>>, RandomState>>,
+    /// Whether the task that looks for idle connections runs.
+    tidying: Cell<bool>,
+}
+
+/// The tunnel that a request with `upgrade` becomes after a response of 101.
+pub fn upgraded(response: &mut Response<ResponseBody>) -> OnUpgrade {
+    hyper::upgrade::on(response)
+}
+
+// === impl Pools ===
+
+impl<B: RequestBody> Pools<B> {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let worker = Rc::new(Worker::new(shared.workers.join()));
+        Self(Rc::new(Inner {
+            shared,
+            worker,
+            pools: RefCell::default(),
+            tidying: Cell::new(false),
+        }))
+    }
+
+    /// Sends a request and waits for the head of the response. The URI is path and query, the Host header is set. `replay` says
+    /// that the request is idempotent and has no body.
+    ///
+    /// Dropped while it waits, it closes the connection, or resets the stream.
+    pub async fn send(
+        &self,
+        upstream: &Arc<Upstream>,
+        dial: &DialPolicy,
+        mut request: Request<B>,
+        replay: bool,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        request::name_stand_in(&mut request, &upstream.target);
+        let pool = self.pool(&upstream.id);
+        pool.set_idle_timeout(upstream.idle_timeout);
+        let order = Order {
+            shared: &self.0.shared,
+            aim: pool.dialler.aim(&upstream.target),
+            pool: &pool,
+            upstream,
+            policy: dial,
+        };
+        match upstream.protocol {
+            UpstreamProtocol::Http1 => http1::send(order, request, replay).await,
+            // Boxed, so that it does not take room in the future of every HTTP/1 request.
+            UpstreamProtocol::Http2 => Box::pin(http2::send(order, request, replay)).await,
+        }
+    }
+
+    /// Forgets the pools of upstreams that are not in the graph; what is in use there ends with its response. Looks at every
+    /// route: not for every request.
+    pub fn sweep(&self, graph: &Graph) {
+        let upstreams = upstreams(graph);
+        self.0
+            .pools
+            .borrow_mut()
+            .retain(|id, _| upstreams.contains(id));
+    }
+
+    /// Closes what is idle. From now on nothing is kept: what is in use ends with its response.
+    pub fn close(&self) {
+        self.0.worker.close();
+        for pool in self.0.pools.borrow().values() {
+            pool.close();
+        }
+    }
+
+    fn pool(&self, id: &UpstreamId) -> Rc<Pool<B>> {
+        if let Some(pool) = self.0.pools.borrow().get(id) {
+            return pool.clone();
+        }
+        let pool = Rc::new(Pool::new(self.0.worker.clone()));
+        self.0.pools.borrow_mut().insert(id.clone(), pool.clone());
+        self.tidy_from_now_on();
+        pool
+    }
+
+    fn tidy_from_now_on(&self) {
+        if self.0.tidying.replace(true) {
+            return;
+        }
+        let inner = Rc::downgrade(&self.0);
+        spawn_local(async move {
+            loop {
+                sleep(TIDY_INTERVAL).await;
+                match inner.upgrade() {
+                    Some(inner) if inner.tidy() => {}
+                    Some(_) | None => return,
+                }
+            }
+        });
+    }
+}
+
+impl<B> Inner<B> {
+    /// Closes what has been idle for too long, and forgets pools with nothing in them. Says whether there is anything left.
+    fn tidy(&self) -> bool {
+        let now = Instant::now();
+        let mut pools = self.pools.borrow_mut();
+        pools.retain(|_, pool| pool.tidy(now) || Rc::strong_count(pool) > 1);
+        self.tidying.set(!pools.is_empty());
+        self.tidying.get()
+    }
+}
+
+impl<B> fmt::Debug for Pools<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pools({} upstreams)", self.0.pools.borrow().len())
+    }
+}
+
+fn upstreams(graph: &Graph) -> HashSet<&UpstreamId, RandomState> {
+    let listeners = graph.listeners.iter();
+    let hosts = listeners.flat_map(|listener| listener.hosts.iter());
+    // Most virtual hosts share their routes: each set of them is looked at once.
+    let mut looked_at: HashSet<*const RouteSet, RandomState> = HashSet::default();
+    hosts
+        .filter(|host| looked_at.insert(Arc::as_ptr(&host.routes)))
+        .flat_map(|host| host.routes.regions.iter())
+        .flat_map(|region| {
+            let by_regex = region.regex_hosts.iter().map(|(_, table)| table);
+            region.tables.iter().chain(by_regex)
+        })
+        .flat_map(|table| table.iter())
+        .flat_map(|route| route.members.iter())
+        .filter_map(|member| match &member.action {
+            Action::Forward(forward) => Some(&forward.upstream.id),
+            Action::Redirect(_) | Action::Fail(_) => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

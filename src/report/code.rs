@@ -145,6 +145,10 @@ codes! {
         "A rewrite or a redirect cannot be carried out as written.",
         "rewrite: api/",
         "Write a path that begins with `/`, or an empty string to keep the path.";
+    Unclaimed = 2011, Error, Accepted,
+        "No claim gives the hostname and path to the namespace, and the GatewaySettings refuse everything outside of claims.",
+        "ownership: {unclaimed: Deny}",
+        "Have the platform team create a claim, or set `ownership.unclaimed` to another value.";
     InvalidService = 3001, Error, ResolvedRefs,
         "The `service` cannot be read.",
         "service: a:443:443",

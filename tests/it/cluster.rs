@@ -5,3 +5,4 @@
 
 mod api;
 mod server;
+mod watch;

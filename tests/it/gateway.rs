@@ -53,13 +53,26 @@ impl Gateway {
     pub(crate) fn launch(manifests: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("case.yaml"), manifests).unwrap();
+        let path = folder.path().to_str().unwrap().to_owned();
+        let mut arguments = vec![path.as_str()];
+        arguments.extend(flags);
+        Self::spawn(folder, &arguments)
+    }
+
+    /// Starts it with what an API server holds.
+    pub(crate) fn of_cluster(kubeconfig: &Path, flags: &[&str]) -> Self {
+        let mut arguments = vec!["--kubeconfig", kubeconfig.to_str().unwrap()];
+        arguments.extend(flags);
+        Self::spawn(tempfile::tempdir().unwrap(), &arguments)
+    }
+
+    fn spawn(folder: TempDir, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_postern"))
             .arg("serve")
-            .arg(folder.path())
+            .args(arguments)
             .args(["--log-format", "json", "--admin-address", "127.0.0.1:0"])
             .args(["--diagnostics-address", "127.0.0.1:0"])
             .args(["--bind", "8080=127.0.0.1:0,8443=127.0.0.1:0"])
-            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -157,10 +170,6 @@ impl Gateway {
             .filter_map(|line| line.rsplit_once(' '))
             .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
             .collect()
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {

@@ -8,3 +8,5 @@ mod client;
 mod cluster;
 mod gateway;
 mod generated;
+mod good_and_bad;
+mod process;

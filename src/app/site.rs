@@ -1,0 +1,256 @@
+//! The parts that are different in a folder and in a cluster.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result};
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tracing::{error, info};
+
+use super::{Snapshots, Stoppable};
+use crate::{
+    admin,
+    compile::{Backend, Environment, Options},
+    config::{DEFAULT_NAMESPACE, Serve},
+    echo::{EMBEDDED, Echo},
+    resource::ObjectKey,
+    source::{
+        Change,
+        dir::Dir,
+        kube::{Kube, connect},
+    },
+    status::{self, Status, StatusMetrics},
+    telemetry::{health::Health, metrics::VERSION, watches::WatchMetrics},
+};
+
+/// Where the resources are.
+pub(super) enum Place {
+    Folder {
+        path: PathBuf,
+    },
+    Cluster {
+        client: kube::Client,
+        watches: WatchMetrics,
+        status: StatusMetrics,
+    },
+}
+
+/// A place, and what both kinds of it have.
+pub(super) struct Site {
+    place: Place,
+    /// Postern's own namespace.
+    namespace: String,
+    echo: Option<SocketAddr>,
+}
+
+impl Site {
+    /// Finds out where the resources are, and starts what the compiler must know the address of.
+    pub(super) async fn find(serve: &Serve, registry: &mut Registry) -> Result<Self> {
+        let (place, default_namespace) = match &serve.dir {
+            Some(path) => (Place::Folder { path: path.clone() }, None),
+            None => {
+                let (client, namespace) = connect(serve.kubeconfig.as_deref()).await?;
+                let place = Place::Cluster {
+                    client,
+                    watches: WatchMetrics::register(registry),
+                    status: StatusMetrics::register(registry),
+                };
+                (place, namespace)
+            }
+        };
+        let namespace = serve
+            .namespace
+            .clone()
+            .or(default_namespace)
+            .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+        Ok(Self {
+            place,
+            namespace,
+            echo: if serve.echo {
+                Some(start_echo().await?)
+            } else {
+                None
+            },
+        })
+    }
+
+    pub(super) fn compiler_options(&self, serve: &Serve) -> Options {
+        let environment = match &self.place {
+            Place::Folder { .. } => Environment::Folder {
+                backends: backends(serve),
+                echo: self.echo,
+            },
+            Place::Cluster { .. } => Environment::Cluster {
+                domain: serve.cluster_domain.as_str().into(),
+                own_addresses: serve.pod.pod_ips.clone(),
+            },
+        };
+        Options {
+            namespace: self.namespace.as_str().into(),
+            installation: serve.installation.as_str().into(),
+            environment,
+        }
+    }
+
+    /// Sends what there is and what changes. The task ends only when something is wrong.
+    pub(super) fn run_source(
+        &self,
+        serve: &Serve,
+        health: &Health,
+        changes: mpsc::Sender<Vec<Change>>,
+        wanted: watch::Receiver<Arc<BTreeSet<ObjectKey>>>,
+    ) -> JoinHandle<Result<()>> {
+        match &self.place {
+            Place::Folder { path } => {
+                let dir = Dir {
+                    paths: vec![path.clone()],
+                    default_namespace: self.namespace.clone(),
+                    follow: true,
+                };
+                tokio::spawn(async move { Ok(dir.run(changes, wanted).await?) })
+            }
+            Place::Cluster {
+                client, watches, ..
+            } => {
+                let kube = Kube {
+                    client: client.clone(),
+                    namespaces: serve.watch_namespaces.clone(),
+                    own_namespace: self.namespace.clone(),
+                    health: health.clone(),
+                    metrics: watches.clone(),
+                };
+                tokio::spawn(async move { Ok(kube.run(changes, wanted).await?) })
+            }
+        }
+    }
+
+    /// Keeps the status of objects true. In a folder nobody has one.
+    pub(super) fn write_status(
+        &self,
+        serve: &Serve,
+        health: &Health,
+        published: Snapshots,
+    ) -> Stoppable {
+        let Place::Cluster { client, status, .. } = &self.place else {
+            return Stoppable::default();
+        };
+        let last = published.clone();
+        let digest = move || {
+            let graph = last.borrow().as_ref().map(|last| last.graph.clone());
+            graph.map_or_else(String::new, |graph| admin::digest(&graph))
+        };
+        let options = status::Options {
+            installation: serve.installation.clone(),
+            namespace: self.namespace.clone(),
+            replica: serve.pod.pod_name.clone().unwrap_or_else(machine_name),
+            pod_uid: serve.pod.pod_uid.clone(),
+            namespaces: serve.watch_namespaces.clone(),
+            build: VERSION.to_owned(),
+            digest: Box::new(digest),
+            health: health.clone(),
+            metrics: status.clone(),
+            timing: status::Timing::default(),
+        };
+        let client = client.clone();
+        let snapshots = status_snapshots(published);
+        let (stop, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let stop = async move {
+                // The sender is dropped only when the process ends.
+                let _ended = stopped.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = Status::run(client, options, snapshots, stop).await {
+                error!(%error, "No status is written");
+            }
+        });
+        Stoppable(Some((stop, task)))
+    }
+
+    /// The settings of the process, for the diagnostics port.
+    pub(super) fn shown_config(&self, serve: &Serve) -> serde_json::Value {
+        json!({
+            "dir": serve.dir,
+            "namespace": self.namespace,
+            "installation": serve.installation,
+            "kubeconfig": serve.kubeconfig,
+            "watchNamespaces": serve.watch_namespaces,
+            "clusterDomain": serve.cluster_domain,
+            "holdOff": format!("{:?}", serve.hold_off),
+            "echo": serve.echo,
+            "backends": serve.backends.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "workers": serve.workers(),
+            "binds": serve
+                .binds
+                .iter()
+                .map(|bind| format!("{}={}", bind.port, bind.address))
+                .collect::<Vec<_>>(),
+            "drainDelay": format!("{:?}", serve.drain_delay()),
+            "drainTimeout": format!("{:?}", serve.drain_timeout),
+            "adminAddress": serve.admin_address,
+            "diagnosticsAddress": serve.diagnostics_address,
+            "accessLog": format!("{:?}", serve.access_log),
+            "podName": serve.pod.pod_name,
+            "podIps": serve.pod.pod_ips,
+        })
+    }
+}
+
+async fn start_echo() -> Result<SocketAddr> {
+    let echo = Echo::bind(EMBEDDED, "echo")
+        .await
+        .context("starting the echo server")?;
+    let address = echo.address();
+    info!(server.addr = %address, "Echoing for every Service without a backend");
+    tokio::spawn(echo.run());
+    Ok(address)
+}
+
+fn backends(serve: &Serve) -> Vec<Backend> {
+    let backends = serve.backends.iter();
+    backends
+        .map(|backend| Backend {
+            namespace: backend.namespace.as_str().into(),
+            name: backend.name.as_str().into(),
+            port: backend.port,
+            host: backend.host.as_str().into(),
+            host_port: backend.host_port,
+        })
+        .collect()
+}
+
+/// What the status writer needs of what is published.
+fn status_snapshots(mut published: Snapshots) -> watch::Receiver<Option<status::Snapshot>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        loop {
+            let snapshot =
+                published
+                    .borrow_and_update()
+                    .as_ref()
+                    .map(|published| status::Snapshot {
+                        report: published.report.clone(),
+                        versions: published.versions.clone(),
+                        generation: published.generation,
+                    });
+            sender.send_replace(snapshot);
+            if published.changed().await.is_err() {
+                // The last one stays true.
+                sender.closed().await;
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// The name of this machine or pod.
+pub(super) fn machine_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,197 @@
+//! What there is to dial and to refer to: Services with their endpoints, namespaces, grants. An index over the resource set.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{Environment, Options};
+use crate::{
+    graph::DialPolicy,
+    resource::{ClusterIp, EndpointSlice, Group, Kind, Object, ObjectKey, ResourceSet, Service},
+};
+
+/// Namespace and name of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ServiceName {
+    pub(super) namespace: Arc<str>,
+    pub(super) name: Arc<str>,
+}
+
+/// The index.
+#[derive(Debug, Default)]
+pub(super) struct Cluster {
+    services: HashMap<ServiceName, Arc<Object<Service>>>,
+    slices: HashMap<ServiceName, Vec<Arc<Object<EndpointSlice>>>>,
+    namespaces: BTreeSet<Arc<str>>,
+    grants: Vec<GrantRow>,
+    /// Whose address it is; of several the first by name.
+    owners: BTreeMap<IpAddr, ServiceName>,
+    addresses: Arc<BTreeSet<IpAddr>>,
+}
+
+/// One permission of a ReferenceGrant.
+#[derive(Debug)]
+struct GrantRow {
+    namespace: Arc<str>,
+    from: (String, String, String),
+    to: (String, String, Option<String>),
+}
+
+impl Cluster {
+    pub(super) fn new(resources: &ResourceSet, options: &Options) -> Self {
+        let mut cluster = Self {
+            namespaces: namespaces(resources, options),
+            ..Self::default()
+        };
+        for (key, service) in &resources.services {
+            cluster.services.insert(key.into(), Arc::clone(service));
+        }
+        for (key, slice) in &resources.endpoint_slices {
+            let name = ServiceName {
+                namespace: Arc::clone(&key.namespace),
+                name: Arc::clone(&slice.spec.service),
+            };
+            let slices = cluster.slices.entry(name).or_default();
+            slices.push(Arc::clone(slice));
+        }
+        for (key, grant) in &resources.grants {
+            for from in &grant.spec.from {
+                cluster
+                    .grants
+                    .extend(grant.spec.to.iter().map(|to| GrantRow {
+                        namespace: Arc::clone(&key.namespace),
+                        from: from.clone(),
+                        to: to.clone(),
+                    }));
+            }
+        }
+        cluster.index_addresses();
+        cluster
+    }
+
+    fn index_addresses(&mut self) {
+        let mut owners: BTreeMap<IpAddr, ServiceName> = BTreeMap::new();
+        let mut own = |address: IpAddr, name: &ServiceName| {
+            owners
+                .entry(address.to_canonical())
+                .and_modify(|owner| {
+                    if name < owner {
+                        *owner = name.clone();
+                    }
+                })
+                .or_insert_with(|| name.clone());
+        };
+        for (name, slices) in &self.slices {
+            for address in slices.iter().flat_map(|slice| &slice.spec.ready) {
+                own(*address, name);
+            }
+        }
+        for (name, service) in &self.services {
+            if let ClusterIp::Addresses(addresses) = &service.spec.cluster_ip {
+                for address in addresses {
+                    own(*address, name);
+                }
+            }
+        }
+        self.addresses = Arc::new(owners.keys().copied().collect());
+        self.owners = owners;
+    }
+
+    pub(super) fn service(&self, name: &ServiceName) -> Option<&Service> {
+        self.services.get(name).map(|service| &service.spec)
+    }
+
+    /// In the order of their names.
+    pub(super) fn slices(&self, name: &ServiceName) -> impl Iterator<Item = &EndpointSlice> {
+        let slices = self.slices.get(name).into_iter().flatten();
+        slices.map(|slice| &slice.spec)
+    }
+
+    pub(super) fn has_namespace(&self, name: &str) -> bool {
+        self.namespaces.contains(name)
+    }
+
+    /// The Service that an address belongs to.
+    pub(super) fn owner(&self, address: IpAddr) -> Option<&ServiceName> {
+        self.owners.get(&address.to_canonical())
+    }
+
+    /// Names of Services in a namespace, for suggestions.
+    pub(super) fn names_in<'c>(&'c self, namespace: &'c str) -> impl Iterator<Item = &'c str> {
+        let here = self
+            .services
+            .keys()
+            .filter(move |name| *name.namespace == *namespace);
+        here.map(|name| &*name.name)
+    }
+
+    /// Whether an object may refer to one of the core group in another namespace.
+    pub(super) fn grants(&self, from: &ObjectKey, kind: Kind, namespace: &str, name: &str) -> bool {
+        self.grants.iter().any(|grant| {
+            let (group, from_kind, from_namespace) = &grant.from;
+            let (to_group, to_kind, to_name) = &grant.to;
+            *grant.namespace == *namespace
+                && group == from.group.name()
+                && from_kind == from.kind.name()
+                && **from_namespace == *from.namespace
+                && to_group == Group::Core.name()
+                && to_kind == kind.name()
+                && to_name.as_ref().is_none_or(|only| only == name)
+        })
+    }
+
+    pub(super) fn dial_policy(&self, options: &Options) -> DialPolicy {
+        let in_cluster = matches!(options.environment, Environment::Cluster { .. });
+        DialPolicy {
+            in_cluster,
+            cluster_addresses: if in_cluster {
+                Arc::clone(&self.addresses)
+            } else {
+                Arc::default()
+            },
+        }
+    }
+}
+
+/// The namespaces that exist. A folder need not hold Namespace objects: there a namespace exists when something is in it.
+fn namespaces(resources: &ResourceSet, options: &Options) -> BTreeSet<Arc<str>> {
+    let mut namespaces: BTreeSet<_> = resources
+        .namespaces
+        .keys()
+        .map(|key| Arc::clone(&key.name))
+        .collect();
+    namespaces.insert(Arc::clone(&options.namespace));
+    if let Environment::Folder { backends, .. } = &options.environment {
+        namespaces.extend(
+            backends
+                .iter()
+                .map(|backend| Arc::clone(&backend.namespace)),
+        );
+        let services = resources.services.keys();
+        let slices = resources.endpoint_slices.keys();
+        let mut keys: Vec<_> = services
+            .chain(slices)
+            .chain(resources.mappings.keys())
+            .collect();
+        keys.dedup_by(|a, b| a.namespace == b.namespace);
+        namespaces.extend(keys.into_iter().map(|key| Arc::clone(&key.namespace)));
+    }
+    namespaces
+}
+
+impl From<&ObjectKey> for ServiceName {
+    fn from(key: &ObjectKey) -> Self {
+        Self {
+            namespace: Arc::clone(&key.namespace),
+            name: Arc::clone(&key.name),
+        }
+    }
+}
+
+impl std::fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}

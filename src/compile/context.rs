@@ -1,0 +1,116 @@
+//! TLSContexts: how TLS is spoken to an upstream that a Mapping's `tls` names.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Options,
+    finding::Findings,
+    installation,
+    secret::{self, Referrer, Secrets},
+    settings::Settings,
+};
+use crate::{
+    crd::TlsContextSpec,
+    graph::{Certificate, tls::Roots},
+    resource::{Object, ObjectKey, Objects},
+};
+
+/// A TLSContext as upstreams need it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Context {
+    pub(super) key: ObjectKey,
+    pub(super) server_name: Option<Arc<str>>,
+    pub(super) verify: bool,
+    pub(super) roots: Roots,
+    pub(super) client: Option<Arc<Certificate>>,
+    /// Whether an error of its own makes it useless.
+    pub(super) broken: bool,
+}
+
+/// All contexts of the installation.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Contexts {
+    by_name: BTreeMap<(Arc<str>, Arc<str>), Context>,
+}
+
+/// A TLSContext with what there is to say about it.
+pub(super) struct ContextReport {
+    pub(super) object: Arc<Object<TlsContextSpec>>,
+    pub(super) findings: Findings,
+}
+
+impl Contexts {
+    pub(super) fn new(
+        objects: &Objects<TlsContextSpec>,
+        options: &Options,
+        secrets: &mut Secrets<'_>,
+    ) -> (Self, Vec<ContextReport>) {
+        let mut contexts = Self::default();
+        let mut reports = Vec::new();
+        for object in objects.values() {
+            let ids = object.spec.ambassador_id.as_deref();
+            if !installation::includes(ids, &object.problems, options) {
+                continue;
+            }
+            let mut findings = Findings::of(&object.problems);
+            let context = lower(object, secrets, &mut findings);
+            let key = &object.key;
+            let name = (Arc::clone(&key.name), Arc::clone(&key.namespace));
+            contexts.by_name.insert(name, context);
+            reports.push(ContextReport {
+                object: Arc::clone(object),
+                findings,
+            });
+        }
+        (contexts, reports)
+    }
+
+    /// The context of that name in the namespace of who asks, or in one that may settle things for everybody.
+    pub(super) fn find(
+        &self,
+        name: &str,
+        namespace: &str,
+        settings: &Settings,
+    ) -> Option<&Context> {
+        let get = |namespace: &str| self.by_name.get(&(name.into(), namespace.into()));
+        let instance = settings.instance_namespaces.iter();
+        get(namespace).or_else(|| instance.filter_map(|namespace| get(namespace)).next())
+    }
+}
+
+fn lower(
+    object: &Object<TlsContextSpec>,
+    secrets: &mut Secrets<'_>,
+    findings: &mut Findings,
+) -> Context {
+    let spec = &object.spec;
+    let namespace = &*object.key.namespace;
+    let client = spec.secret.as_deref().and_then(|text| {
+        let by = Referrer {
+            key: &object.key,
+            field: "spec.secret",
+        };
+        secrets.certificate(&by, &secret_key(text, namespace), findings)
+    });
+    let roots = spec.ca_secret.as_deref().and_then(|text| {
+        let by = Referrer {
+            key: &object.key,
+            field: "spec.caSecret",
+        };
+        secrets.roots(&by, &secret_key(text, namespace), findings)
+    });
+    Context {
+        key: object.key.clone(),
+        server_name: spec.sni.as_deref().map(Arc::from),
+        verify: spec.insecure_skip_verify != Some(true),
+        roots: roots.unwrap_or(Roots::System),
+        client: client.map(|served| served.certificate),
+        broken: findings.first_error().is_some(),
+    }
+}
+
+/// `name`, or `name.namespace`, split at the last dot as Emissary does.
+fn secret_key(text: &str, namespace: &str) -> ObjectKey {
+    let (name, namespace) = text.rsplit_once('.').unwrap_or((text, namespace));
+    secret::key(namespace, name)
+}

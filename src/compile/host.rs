@@ -1,0 +1,187 @@
+//! Hosts: each lowered on its own.
+
+use std::sync::Arc;
+
+use super::{
+    Options,
+    finding::Findings,
+    installation,
+    secret::{self, Referrer, Secrets},
+    selector::Selector,
+};
+use crate::{
+    crd::{HostSpec, host::InsecureAction as Asked},
+    graph::{Fail, HostId, HostPattern, HostTls, InsecureAction},
+    report::Code,
+    resource::{Group, Object, Objects},
+};
+
+/// A Host as a plan item.
+#[derive(Clone, Debug)]
+pub(super) struct LoweredHost {
+    pub(super) object: Arc<Object<HostSpec>>,
+    pub(super) id: HostId,
+    /// None when it cannot be read: then the Host is absent.
+    pub(super) pattern: Option<HostPattern>,
+    pub(super) tls: HostTls,
+    pub(super) insecure: InsecureAction,
+    pub(super) selector: Option<Arc<Selector>>,
+    /// Something of it that cannot be read may have protected it: every request is answered with this.
+    pub(super) broken: Option<Fail>,
+    pub(super) not_after: Option<i64>,
+    pub(super) findings: Findings,
+}
+
+/// Lowers the Hosts of this installation.
+pub(super) fn lower_all(
+    objects: &Objects<HostSpec>,
+    options: &Options,
+    secrets: &mut Secrets<'_>,
+) -> Vec<LoweredHost> {
+    objects
+        .values()
+        .filter(|object| {
+            let ids = object.spec.ambassador_id.as_deref();
+            installation::includes(ids, &object.problems, options)
+        })
+        .map(|object| lower(object, secrets))
+        .collect()
+}
+
+fn lower(object: &Arc<Object<HostSpec>>, secrets: &mut Secrets<'_>) -> LoweredHost {
+    let mut findings = Findings::of(&object.problems);
+    let spec = &object.spec;
+    let pattern = hostname(spec, &mut findings);
+    if spec
+        .request_policy
+        .as_ref()
+        .and_then(|policy| policy.insecure.as_ref())
+        .is_some_and(|insecure| insecure.additional_port.is_some())
+    {
+        findings.push(
+            Code::NoEffect,
+            "spec.requestPolicy.insecure.additionalPort",
+            "`additionalPort` has no effect: a Listener opens a port",
+            "Write a Listener for that port, and remove the field",
+        );
+    }
+    // Before the Secret is looked at: with a bad one cleartext goes on as the Host says.
+    let broken = findings.first_error().map(|error| Fail {
+        code: error.code.number(),
+    });
+    let mut not_after = None;
+    let tls = tls(object, secrets, &mut findings, &mut not_after);
+    LoweredHost {
+        id: id(object),
+        pattern,
+        tls: match (broken, tls) {
+            (Some(fail), HostTls::Certificate(_)) => HostTls::Broken(fail),
+            (_, tls) => tls,
+        },
+        insecure: insecure(spec, broken),
+        selector: Selector::of(spec.mapping_selector.as_ref())
+            .or_else(|| Selector::of(spec.selector.as_ref()))
+            .map(Arc::new),
+        broken,
+        not_after,
+        findings,
+        object: Arc::clone(object),
+    }
+}
+
+fn id(object: &Object<HostSpec>) -> HostId {
+    let key = &object.key;
+    let group = match key.group {
+        Group::Emissary => "getambassador.io:",
+        _ => "",
+    };
+    HostId(format!("{group}{}/{}", key.namespace, key.name).into())
+}
+
+fn hostname(spec: &HostSpec, findings: &mut Findings) -> Option<HostPattern> {
+    const FIELD: &str = "spec.hostname";
+    if findings.is_unreadable(FIELD) {
+        return None;
+    }
+    let Some(text) = spec.hostname.as_deref().filter(|text| !text.is_empty()) else {
+        return Some(HostPattern::ANY);
+    };
+    match text.parse() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            findings.push(
+                Code::InvalidHostname,
+                FIELD,
+                format!("{text:?} is not a hostname: {error}"),
+                "Write a name such as `example.com` or `*.example.com`, or `*`",
+            );
+            None
+        }
+    }
+}
+
+fn insecure(spec: &HostSpec, broken: Option<Fail>) -> InsecureAction {
+    let asked = spec
+        .request_policy
+        .as_ref()
+        .and_then(|policy| policy.insecure.as_ref())
+        .and_then(|insecure| insecure.action);
+    match asked {
+        // The reply with the code is for everybody.
+        _ if broken.is_some() => InsecureAction::Route,
+        Some(Asked::Route) => InsecureAction::Route,
+        Some(Asked::Reject) => InsecureAction::Reject,
+        Some(Asked::Redirect) | None => InsecureAction::Redirect,
+    }
+}
+
+fn tls(
+    object: &Object<HostSpec>,
+    secrets: &mut Secrets<'_>,
+    findings: &mut Findings,
+    not_after: &mut Option<i64>,
+) -> HostTls {
+    const FIELD: &str = "spec.tlsSecret";
+    let fail = |code: Code| {
+        HostTls::Broken(Fail {
+            code: code.number(),
+        })
+    };
+    let Some(reference) = &object.spec.tls_secret else {
+        return if findings.is_unreadable(FIELD) {
+            fail(Code::WrongType)
+        } else {
+            HostTls::None
+        };
+    };
+    let Some(name) = reference.name.as_deref().filter(|name| !name.is_empty()) else {
+        if !findings.is_unreadable(FIELD) {
+            findings.push(
+                Code::MissingField,
+                "spec.tlsSecret.name",
+                "`tlsSecret` has no name",
+                "Name the Secret, or remove `tlsSecret`",
+            );
+        }
+        return fail(Code::MissingField);
+    };
+    if findings.is_unreadable("spec.tlsSecret.namespace") {
+        return fail(Code::WrongType);
+    }
+    let namespace = reference
+        .namespace
+        .as_deref()
+        .filter(|name| !name.is_empty());
+    let secret = secret::key(namespace.unwrap_or(&object.key.namespace), name);
+    let by = Referrer {
+        key: &object.key,
+        field: FIELD,
+    };
+    let before = findings.0.len();
+    if let Some(served) = secrets.certificate(&by, &secret, findings) {
+        *not_after = served.not_after;
+        return HostTls::Certificate(served.certificate);
+    }
+    let reason = findings.0.get(before).map(|found| found.code);
+    fail(reason.unwrap_or(Code::SecretNotFound))
+}

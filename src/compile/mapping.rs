@@ -1,0 +1,303 @@
+//! The front end for Mappings of either group: lowers one object, looking at nothing but itself and the settings.
+
+mod headers;
+mod matching;
+mod path;
+mod redirect;
+mod timeouts;
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::{
+    finding::Findings,
+    service::{PortText, ServiceHost, ServiceText},
+    settings::Settings,
+};
+pub(super) use matching::{Match, NameMatch, PathKey};
+use timeouts::Timeouts;
+
+use crate::{
+    crd::MappingSpec,
+    graph::{HeaderEdits, Redirect, Rewrite, RouteId},
+    report::Code,
+    resource::{Group, Object},
+};
+
+/// A Mapping as a plan item.
+#[derive(Debug)]
+pub(super) struct Lowered {
+    pub(super) object: Arc<Object<MappingSpec>>,
+    pub(super) id: RouteId,
+    pub(super) findings: Findings,
+    /// None when it cannot be read: then the Mapping is absent.
+    pub(super) matching: Option<Match>,
+    pub(super) weight: Weight,
+    pub(super) intent: Intent,
+}
+
+/// The share of its group that a Mapping asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    Rest,
+    Percent(u32),
+    /// Refused: no share.
+    Invalid,
+}
+
+/// What a Mapping wants done.
+#[derive(Debug)]
+pub(super) enum Intent {
+    Forward(Box<ForwardPlan>),
+    Redirect(Arc<Redirect>),
+    /// An error of its own stands in the way.
+    Broken {
+        redirect: bool,
+    },
+}
+
+/// All of a forward but the upstream, which others decide.
+#[derive(Debug)]
+pub(super) struct ForwardPlan {
+    pub(super) service: ServiceText,
+    pub(super) tls: TlsPlan,
+    pub(super) http2: bool,
+    pub(super) rewrite: Rewrite,
+    pub(super) host: HostPlan,
+    pub(super) request_headers: HeaderEdits,
+    pub(super) response_headers: HeaderEdits,
+    pub(super) timeouts: Timeouts,
+    pub(super) max_request_body: Option<u64>,
+    pub(super) upgrades: Vec<Arc<str>>,
+    pub(super) allow_escaped_slashes: bool,
+}
+
+/// Whether TLS is spoken to the upstream, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TlsPlan {
+    Off,
+    /// Verified with the machine's roots.
+    On,
+    /// As the TLSContext of this name says.
+    Context(Arc<str>),
+}
+
+/// What becomes of the Host header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HostPlan {
+    Keep,
+    Literal(HeaderValue),
+    Upstream,
+}
+
+impl Lowered {
+    /// Whether it redirects, as far as that can be told.
+    pub(super) fn redirects(&self) -> bool {
+        matches!(
+            self.intent,
+            Intent::Redirect(_) | Intent::Broken { redirect: true }
+        )
+    }
+}
+
+/// Lowers one Mapping.
+pub(super) fn lower(object: &Arc<Object<MappingSpec>>, settings: &Settings) -> Lowered {
+    let mut findings = Findings::of(&object.problems);
+    let spec = &object.spec;
+    let matching = matching::lower(spec, settings.requests, &mut findings);
+    let weight = weight(spec, &mut findings);
+    let redirect = spec.host_redirect == Some(true);
+    let intent = matching.as_ref().and_then(|matching| {
+        if redirect {
+            redirect::lower(spec, matching, &mut findings).map(Intent::Redirect)
+        } else {
+            forward(spec, matching, settings, &mut findings).map(Intent::Forward)
+        }
+    });
+    let intent = match intent {
+        Some(intent) if findings.first_error().is_none() => intent,
+        _ => Intent::Broken { redirect },
+    };
+    Lowered {
+        object: Arc::clone(object),
+        id: id(object),
+        findings,
+        matching,
+        weight,
+        intent,
+    }
+}
+
+fn id(object: &Object<MappingSpec>) -> RouteId {
+    let key = &object.key;
+    let kind = match key.group {
+        Group::Emissary => "mapping.getambassador.io",
+        _ => "mapping",
+    };
+    RouteId(format!("{kind}/{}/{}", key.namespace, key.name).into())
+}
+
+fn weight(spec: &MappingSpec, findings: &mut Findings) -> Weight {
+    match spec.weight {
+        _ if findings.is_unreadable("spec.weight") => Weight::Invalid,
+        None => Weight::Rest,
+        Some(weight) => match u32::try_from(weight) {
+            Ok(percent) if percent <= 100 => Weight::Percent(percent),
+            _ => {
+                findings.push(
+                    Code::InvalidWeight,
+                    "spec.weight",
+                    format!("{weight} is not from 0 to 100"),
+                    "Write a weight from 0 to 100, or none to take the rest",
+                );
+                Weight::Invalid
+            }
+        },
+    }
+}
+
+fn forward(
+    spec: &MappingSpec,
+    matching: &Match,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> Option<Box<ForwardPlan>> {
+    redirect::warn_without_effect(spec, findings);
+    check_resolver(spec, findings);
+    let service = service(spec, findings);
+    let tls = tls(spec, service.as_ref(), findings);
+    let rewrite = path::rewrite(spec, matching, settings.requests, findings);
+    let host = host(spec, findings);
+    let request_headers = headers::request(spec, findings);
+    let response_headers = headers::response(spec, findings);
+    let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
+    let max_request_body = timeouts::unsigned(
+        spec.max_request_body_bytes,
+        "spec.maxRequestBodyBytes",
+        "a number of bytes",
+        findings,
+    );
+    let upgrades = headers::upgrades(spec, findings);
+    Some(Box::new(ForwardPlan {
+        service: service?,
+        tls,
+        http2: spec.grpc == Some(true),
+        rewrite: rewrite?,
+        host,
+        request_headers,
+        response_headers,
+        timeouts,
+        max_request_body,
+        upgrades,
+        allow_escaped_slashes: spec.allow_escaped_slashes == Some(true),
+    }))
+}
+
+fn service(spec: &MappingSpec, findings: &mut Findings) -> Option<ServiceText> {
+    const FIELD: &str = "spec.service";
+    let Some(text) = spec.service.as_deref() else {
+        missing(FIELD, findings);
+        return None;
+    };
+    match text.parse::<ServiceText>() {
+        Ok(service) => Some(service),
+        Err(error) => {
+            findings.push(
+                Code::InvalidService,
+                FIELD,
+                format!("{text:?} cannot be read: {error}"),
+                "Write `[http://|https://]name[.namespace][:port]`",
+            );
+            None
+        }
+    }
+}
+
+/// Says that a field is missing, unless the schema has said why it is.
+fn missing(field: &str, findings: &mut Findings) {
+    if !findings.is_unreadable(field) {
+        findings.push(
+            Code::MissingField,
+            field,
+            format!("`{}` is missing", field.trim_start_matches("spec.")),
+            "Add the field",
+        );
+    }
+}
+
+fn check_resolver(spec: &MappingSpec, findings: &mut Findings) {
+    if let Some(resolver) = spec.resolver.as_deref()
+        && resolver != "kubernetes-service"
+    {
+        findings.push(
+            Code::NotImplemented,
+            "spec.resolver",
+            format!("Postern does not implement the resolver {resolver:?} yet"),
+            "Remove the field: Services are dialled by their ClusterIP",
+        );
+    }
+}
+
+fn tls(spec: &MappingSpec, service: Option<&ServiceText>, findings: &mut Findings) -> TlsPlan {
+    let scheme = service.and_then(|service| service.tls);
+    let by_scheme = if scheme == Some(true) {
+        TlsPlan::On
+    } else {
+        TlsPlan::Off
+    };
+    let said = match spec.tls.as_deref().map(str::trim) {
+        None | Some("") => return by_scheme,
+        Some(text) if text.eq_ignore_ascii_case("false") => return by_scheme,
+        Some(text) if text.eq_ignore_ascii_case("true") => TlsPlan::On,
+        Some(name) => TlsPlan::Context(name.into()),
+    };
+    if scheme == Some(false) {
+        findings.push(
+            Code::NoEffect,
+            "spec.service",
+            "`http://` has no effect, because `tls` asks for TLS",
+            "Remove `http://`, or remove `tls`",
+        );
+    }
+    said
+}
+
+fn host(spec: &MappingSpec, findings: &mut Findings) -> HostPlan {
+    if let Some(text) = spec.host_rewrite.as_deref().filter(|text| !text.is_empty()) {
+        let authority = crate::graph::Authority::parse(text).map(|authority| authority.to_string());
+        return match authority.map(HeaderValue::try_from) {
+            Ok(Ok(value)) => HostPlan::Literal(value),
+            _ => {
+                findings.push(
+                    Code::InvalidRewrite,
+                    "spec.hostRewrite",
+                    format!("{text:?} is not a host"),
+                    "Write a DNS name, perhaps with a port",
+                );
+                HostPlan::Keep
+            }
+        };
+    }
+    if spec.auto_host_rewrite == Some(true) {
+        HostPlan::Upstream
+    } else {
+        HostPlan::Keep
+    }
+}
+
+impl ForwardPlan {
+    /// The port to dial, if it is written as a number or follows from the scheme.
+    pub(super) fn port(&self) -> PortText {
+        let default = if self.tls == TlsPlan::Off { 80 } else { 443 };
+        let said = self.service.port.clone();
+        said.unwrap_or(PortText::Number(default))
+    }
+
+    pub(super) fn dialled(&self) -> &ServiceHost {
+        &self.service.host
+    }
+}
+
+#[cfg(test)]
+mod tests;

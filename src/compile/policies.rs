@@ -1,0 +1,300 @@
+//! Emissary's kinds that hold for the whole installation: those that protect are honoured or refuse everything (design D6).
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use super::{Options, finding::Findings, installation, settings::Settings};
+use crate::{
+    report::Code,
+    resource::{Kind, Object, Objects},
+};
+
+/// An object of these kinds with what there is to say about it.
+pub(super) struct PolicyReport<'r> {
+    pub(super) object: &'r Arc<Object<Value>>,
+    pub(super) findings: Findings,
+    /// Whether something of it is in force.
+    pub(super) in_force: bool,
+}
+
+/// What becomes of a key of the Module.
+enum Key {
+    /// It changes the settings; an error says why it cannot.
+    Apply(fn(&Value, &mut Settings) -> Result<(), String>),
+    /// It protects, and is not implemented. Absent, null, false and empty ask for nothing.
+    Protects,
+    /// Traffic is served without it.
+    Missing,
+    /// It has no effect in Emissary either, or none that could be told.
+    NoEffect,
+}
+
+/// The keys of Emissary's Module (emissary.md, section 1.10).
+const KEYS: &[(&str, Key)] = &[
+    ("cluster_request_timeout_ms", Key::Apply(request_timeout)),
+    ("headers_with_underscores_action", Key::Apply(underscores)),
+    ("merge_slashes", Key::Apply(merge_slashes)),
+    (
+        "reject_requests_with_escaped_slashes",
+        Key::Apply(escaped_slashes),
+    ),
+    ("ip_allow", Key::Protects),
+    ("ip_deny", Key::Protects),
+    ("lua_scripts", Key::Protects),
+    ("buffer", Key::Protects),
+    ("defaults", Key::Protects),
+    ("max_request_headers_kb", Key::Protects),
+    ("forward_client_cert_details", Key::Protects),
+    ("add_linkerd_headers", Key::Missing),
+    ("allow_chunked_length", Key::Missing),
+    ("buffer_limit_bytes", Key::Missing),
+    ("circuit_breakers", Key::Missing),
+    ("cluster_idle_timeout_ms", Key::Missing),
+    ("cluster_max_connection_lifetime_ms", Key::Missing),
+    ("cors", Key::Missing),
+    ("default_label_domain", Key::Missing),
+    ("default_labels", Key::Missing),
+    ("enable_grpc_http11_bridge", Key::Missing),
+    ("enable_grpc_web", Key::Missing),
+    ("enable_http10", Key::Missing),
+    ("envoy_log_format", Key::Missing),
+    ("envoy_log_path", Key::Missing),
+    ("envoy_log_type", Key::Missing),
+    ("grpc_stats", Key::Missing),
+    ("gzip", Key::Missing),
+    ("header_case_overrides", Key::Missing),
+    ("keepalive", Key::Missing),
+    ("listener_idle_timeout_ms", Key::Missing),
+    ("load_balancer", Key::Missing),
+    ("preserve_external_request_id", Key::Missing),
+    ("proper_case", Key::Missing),
+    ("resolver", Key::Missing),
+    ("retry_policy", Key::Missing),
+    ("server_name", Key::Missing),
+    ("set_current_client_cert_details", Key::Missing),
+    ("strip_matching_host_port", Key::Missing),
+    (
+        "use_ambassador_namespace_for_service_resolution",
+        Key::Missing,
+    ),
+    ("use_remote_address", Key::Missing),
+    ("admin_port", Key::NoEffect),
+    ("auth_enabled", Key::NoEffect),
+    ("debug_mode", Key::NoEffect),
+    ("diagnostics", Key::NoEffect),
+    ("enable_ipv4", Key::NoEffect),
+    ("enable_ipv6", Key::NoEffect),
+    ("envoy_validation_timeout", Key::NoEffect),
+    ("error_response_overrides", Key::NoEffect),
+    ("liveness_probe", Key::NoEffect),
+    ("prune_unreachable_routes", Key::NoEffect),
+    ("readiness_probe", Key::NoEffect),
+    ("regex_max_size", Key::NoEffect),
+    ("regex_type", Key::NoEffect),
+    ("runtime_flags", Key::NoEffect),
+    ("service_port", Key::NoEffect),
+    ("statsd", Key::NoEffect),
+    ("suppress_envoy_headers", Key::NoEffect),
+    ("tls", Key::NoEffect),
+    ("use_proxy_proto", Key::NoEffect),
+    ("x_forwarded_proto_redirect", Key::NoEffect),
+    ("xff_num_trusted_hops", Key::NoEffect),
+];
+
+/// Takes over into the settings what these objects ask for, or why nothing may be served.
+pub(super) fn read<'r>(
+    objects: &'r Objects<Value>,
+    options: &Options,
+    settings: &mut Settings,
+) -> Vec<PolicyReport<'r>> {
+    let ours = objects
+        .values()
+        .filter(|object| installation::includes_json(&object.spec, options));
+    ours.map(|object| {
+        let mut report = PolicyReport {
+            object,
+            findings: Findings::of(&object.problems),
+            in_force: false,
+        };
+        report.read(settings);
+        report
+    })
+    .collect()
+}
+
+impl PolicyReport<'_> {
+    fn read(&mut self, settings: &mut Settings) {
+        let key = &self.object.key;
+        match key.kind {
+            Kind::AuthService | Kind::RateLimitService | Kind::Module
+                if !settings.instance_namespaces.contains(&key.namespace) =>
+            {
+                self.findings.push(
+                    Code::WrongNamespace,
+                    "",
+                    format!(
+                        "Namespace {} may not settle anything for the whole installation",
+                        key.namespace
+                    ),
+                    "Move it to Postern's own namespace, or have this one named in `instanceNamespaces`",
+                );
+            }
+            Kind::AuthService | Kind::RateLimitService => {
+                self.protects(key.kind.name(), "", settings)
+            }
+            Kind::Module => self.module(settings),
+            Kind::TcpMapping => self.findings.push(
+                Code::NotImplemented,
+                "",
+                "Postern does not implement TCPMapping, so nothing of it is served",
+                "Keep it on Emissary-ingress",
+            ),
+            kind => self.findings.push(
+                Code::KindNotImplemented,
+                "",
+                format!("Postern does not implement {}", kind.name()),
+                "Delete it, or leave it: traffic is served without it",
+            ),
+        }
+    }
+
+    /// Something that protects and is not implemented: ignored by name, or nothing is served.
+    fn protects(&mut self, name: &str, field: &str, settings: &mut Settings) {
+        if settings.ignore.contains(&name.to_ascii_lowercase()) {
+            self.findings.push(
+                Code::KindNotImplemented,
+                field,
+                format!(
+                    "Postern does not implement {name}; the GatewaySettings say to serve without it"
+                ),
+                "Leave it, or delete it",
+            );
+            return;
+        }
+        let reason = format!(
+            "{} cannot be honoured: {name} is not implemented",
+            self.object.key
+        );
+        self.findings.push(
+            Code::PolicyNotHonoured,
+            field,
+            format!("{reason}, so every Mapping answers 503"),
+            format!("Delete it, or name {name} in `emissary.ignore` of the GatewaySettings"),
+        );
+        settings.refusal.get_or_insert(reason.into());
+    }
+
+    fn module(&mut self, settings: &mut Settings) {
+        if *self.object.key.name != *"ambassador" {
+            self.findings.push(
+                Code::NoEffect,
+                "",
+                "Only the Module named ambassador is read",
+                "Rename it to ambassador, or delete it",
+            );
+            return;
+        }
+        let Some(config) = self.object.spec.get("config").and_then(Value::as_object) else {
+            return;
+        };
+        for (name, value) in config {
+            let field = format!("spec.config.{name}");
+            let name = &*snake_case(name);
+            match KEYS.iter().find(|row| row.0 == name).map(|row| &row.1) {
+                Some(Key::Apply(apply)) => match apply(value, settings) {
+                    Ok(()) => self.in_force = true,
+                    Err(message) => {
+                        self.findings.push(
+                            Code::InvalidValue,
+                            &field,
+                            message,
+                            "Correct the value",
+                        );
+                    }
+                },
+                Some(Key::Protects) if asks_for_nothing(name, value) => {}
+                Some(Key::Protects) => self.protects(name, &field, settings),
+                Some(Key::Missing) if asks_for_nothing(name, value) => {}
+                Some(Key::Missing) => self.findings.push(
+                    Code::KindNotImplemented,
+                    &field,
+                    format!("Postern does not implement `{name}`"),
+                    "Remove it, or leave it: traffic is served without it",
+                ),
+                Some(Key::NoEffect) => self.findings.push(
+                    Code::NoEffect,
+                    &field,
+                    format!("`{name}` has no effect"),
+                    "Remove it, or leave it",
+                ),
+                None => self.findings.push(
+                    Code::UnknownField,
+                    &field,
+                    format!("The Module has no key `{name}`"),
+                    "Correct the name",
+                ),
+            }
+        }
+    }
+}
+
+/// Emissary reads both spellings.
+fn snake_case(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for character in name.chars() {
+        if character.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(character.to_ascii_lowercase());
+    }
+    out
+}
+
+fn asks_for_nothing(name: &str, value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::String(text) => {
+            text.is_empty() || name == "forward_client_cert_details" && text == "SANITIZE"
+        }
+        Value::Bool(true) | Value::Number(_) => false,
+    }
+}
+
+fn request_timeout(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let milliseconds = value
+        .as_u64()
+        .ok_or_else(|| format!("{value} is not a number of milliseconds"))?;
+    settings.default_timeout = (milliseconds > 0).then(|| Duration::from_millis(milliseconds));
+    Ok(())
+}
+
+fn underscores(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    settings.requests.allow_underscores = match value.as_str() {
+        Some("ALLOW") => true,
+        Some("REJECT_REQUEST") => false,
+        _ => {
+            return Err(format!(
+                "{value} is neither ALLOW nor REJECT_REQUEST; requests are rejected"
+            ));
+        }
+    };
+    Ok(())
+}
+
+fn merge_slashes(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    settings.requests.merge_slashes = value
+        .as_bool()
+        .ok_or_else(|| format!("{value} is neither true nor false"))?;
+    Ok(())
+}
+
+fn escaped_slashes(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let reject = value
+        .as_bool()
+        .ok_or_else(|| format!("{value} is neither true nor false"))?;
+    settings.requests.allow_escaped_slashes &= !reject;
+    Ok(())
+}

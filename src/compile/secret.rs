@@ -1,0 +1,269 @@
+//! Secrets: from the bytes of a Secret to a certificate that is known to belong to its key.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use rustls::{crypto::aws_lc_rs, sign::CertifiedKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use sha2::{Digest, Sha256};
+
+use super::{cluster::Cluster, finding::Findings};
+use crate::{
+    graph::{
+        Certificate, PrivateKey,
+        tls::{KeyFormat, Roots},
+    },
+    report::Code,
+    resource::{Group, Kind, Object, ObjectKey, ResourceSet, SecretData},
+};
+
+/// More certificates than this are no chain.
+const MAX_CHAIN: usize = 20;
+/// Of a list of trusted roots.
+const MAX_ROOTS: usize = 1000;
+
+/// A certificate, ready to be served.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) certificate: Arc<Certificate>,
+    /// When it ends, in seconds since 1970.
+    pub(super) not_after: Option<i64>,
+}
+
+/// Why the bytes of a Secret are no certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SecretError {
+    #[error("it has no `{0}`")]
+    Missing(&'static str),
+    #[error("`{0}` is not PEM of a certificate")]
+    Certificate(&'static str),
+    #[error("`{0}` holds no certificate")]
+    Empty(&'static str),
+    #[error("`{0}` holds more than {1} certificates")]
+    TooMany(&'static str, usize),
+    #[error("`{0}` is not PEM of a private key")]
+    Key(&'static str),
+    #[error("the key cannot be used, or does not belong to the certificate")]
+    Mismatch,
+}
+
+/// Certificates that were read before: reading one costs as much as compiling a thousand routes.
+#[derive(Debug, Default)]
+pub(super) struct Certificates {
+    read: HashMap<ObjectKey, (Arc<Object<SecretData>>, Result<Served, SecretError>)>,
+}
+
+/// Finds Secrets for those who may refer to them, and remembers which are wanted.
+pub(super) struct Secrets<'c> {
+    pub(super) resources: &'c ResourceSet,
+    pub(super) cluster: &'c Cluster,
+    pub(super) certificates: &'c mut Certificates,
+    pub(super) wanted: BTreeSet<ObjectKey>,
+}
+
+/// Who refers to a Secret, and by which field.
+pub(super) struct Referrer<'r> {
+    pub(super) key: &'r ObjectKey,
+    pub(super) field: &'r str,
+}
+
+impl Secrets<'_> {
+    /// The certificate in a Secret, or None with a finding.
+    pub(super) fn certificate(
+        &mut self,
+        by: &Referrer<'_>,
+        secret: &ObjectKey,
+        findings: &mut Findings,
+    ) -> Option<Served> {
+        let object = self.find(by, secret, findings)?;
+        match self.certificates.read(&object) {
+            Ok(served) => Some(served),
+            Err(error) => {
+                invalid(by, secret, &error, findings);
+                None
+            }
+        }
+    }
+
+    /// The certificates in a Secret that others are trusted by, or None with a finding.
+    pub(super) fn roots(
+        &mut self,
+        by: &Referrer<'_>,
+        secret: &ObjectKey,
+        findings: &mut Findings,
+    ) -> Option<Roots> {
+        const NAMES: [&str; 2] = ["ca.crt", "tls.crt"];
+        let object = self.find(by, secret, findings)?;
+        let found = NAMES
+            .iter()
+            .find(|name| object.spec.data.contains_key(**name));
+        let roots = found
+            .ok_or(SecretError::Missing("tls.crt"))
+            .and_then(|name| chain(&object.spec, name, MAX_ROOTS));
+        match roots {
+            Ok(roots) => Some(Roots::Only(
+                roots.iter().map(|root| Arc::from(&**root)).collect(),
+            )),
+            Err(error) => {
+                invalid(by, secret, &error, findings);
+                None
+            }
+        }
+    }
+
+    fn find(
+        &mut self,
+        by: &Referrer<'_>,
+        secret: &ObjectKey,
+        findings: &mut Findings,
+    ) -> Option<Arc<Object<SecretData>>> {
+        let granted = secret.namespace == by.key.namespace
+            || self
+                .cluster
+                .grants(by.key, Kind::Secret, &secret.namespace, &secret.name);
+        if !granted {
+            findings.push(
+                Code::ReferenceNotGranted,
+                by.field,
+                format!(
+                    "No ReferenceGrant in namespace {} lets {} refer to {secret}",
+                    secret.namespace, by.key
+                ),
+                format!(
+                    "Have a ReferenceGrant created in namespace {}",
+                    secret.namespace
+                ),
+            );
+            return None;
+        }
+        self.wanted.insert(secret.clone());
+        let found = self.resources.secrets.get(secret);
+        if found.is_none() {
+            let message = if self.resources.absent_secrets.contains(secret) {
+                format!("{secret} does not exist")
+            } else {
+                format!("{secret} does not exist, or has not been read yet")
+            };
+            findings.push(
+                Code::SecretNotFound,
+                by.field,
+                message,
+                "Create the Secret, or correct its name or namespace",
+            );
+        }
+        found.map(Arc::clone)
+    }
+}
+
+fn invalid(by: &Referrer<'_>, secret: &ObjectKey, error: &SecretError, findings: &mut Findings) {
+    findings.push(
+        Code::InvalidCertificate,
+        by.field,
+        format!("{secret} cannot be used: {error}"),
+        "Put the PEM of the chain in `tls.crt` and of the key in `tls.key`",
+    );
+}
+
+impl Certificates {
+    fn read(&mut self, object: &Arc<Object<SecretData>>) -> Result<Served, SecretError> {
+        if let Some((seen, result)) = self.read.get(&object.key)
+            && Arc::ptr_eq(seen, object)
+        {
+            return result.clone();
+        }
+        let result = served(&object.spec);
+        let entry = (Arc::clone(object), result.clone());
+        self.read.insert(object.key.clone(), entry);
+        result
+    }
+
+    /// Forgets what nothing refers to any more.
+    pub(super) fn retain(&mut self, wanted: &BTreeSet<ObjectKey>) {
+        self.read.retain(|key, _| wanted.contains(key));
+    }
+}
+
+/// The certificate and key that a Secret holds.
+fn served(secret: &SecretData) -> Result<Served, SecretError> {
+    // The second names are those of Istio's Secrets.
+    let name = |names: [&'static str; 3]| {
+        let found = names.iter().find(|name| secret.data.contains_key(**name));
+        *found.unwrap_or(&names[0])
+    };
+    let chain_name = name(["tls.crt", "cert-chain.pem", "tls.crt"]);
+    let key_name = name(["tls.key", "key.pem", "user.key"]);
+    let chain = chain(secret, chain_name, MAX_CHAIN)?;
+    let key = secret
+        .data
+        .get(key_name)
+        .ok_or(SecretError::Missing(key_name))?;
+    let key = PrivateKeyDer::from_pem_slice(&key.0).map_err(|_| SecretError::Key(key_name))?;
+    CertifiedKey::from_der(
+        chain.clone(),
+        key.clone_key(),
+        &aws_lc_rs::default_provider(),
+    )
+    .map_err(|_| SecretError::Mismatch)?;
+    let not_after = chain.first().and_then(|leaf| not_after(leaf));
+    let mut digest = Sha256::new();
+    for certificate in &chain {
+        digest.update(certificate);
+    }
+    digest.update(key.secret_der());
+    Ok(Served {
+        certificate: Arc::new(Certificate {
+            digest: format!("{:x}", digest.finalize()).into(),
+            chain: chain.iter().map(|der| Arc::from(&**der)).collect(),
+            key: private_key(&key),
+        }),
+        not_after,
+    })
+}
+
+fn chain(
+    secret: &SecretData,
+    name: &'static str,
+    most: usize,
+) -> Result<Vec<CertificateDer<'static>>, SecretError> {
+    let pem = secret.data.get(name).ok_or(SecretError::Missing(name))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.0)
+        .take(most + 1)
+        .collect();
+    let chain = chain.map_err(|_| SecretError::Certificate(name))?;
+    if chain.is_empty() {
+        return Err(SecretError::Empty(name));
+    }
+    if chain.len() > most {
+        return Err(SecretError::TooMany(name, most));
+    }
+    if chain
+        .iter()
+        .any(|der| x509_parser::parse_x509_certificate(der).is_err())
+    {
+        return Err(SecretError::Certificate(name));
+    }
+    Ok(chain)
+}
+
+fn not_after(leaf: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
+fn private_key(key: &PrivateKeyDer<'_>) -> PrivateKey {
+    PrivateKey {
+        format: match key {
+            PrivateKeyDer::Pkcs1(_) => KeyFormat::Pkcs1,
+            PrivateKeyDer::Sec1(_) => KeyFormat::Sec1,
+            _ => KeyFormat::Pkcs8,
+        },
+        der: key.secret_der().into(),
+    }
+}
+
+/// Names a Secret.
+pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
+    ObjectKey::new(Group::Core, Kind::Secret, namespace, name)
+}

@@ -1,0 +1,202 @@
+//! What holds for the whole installation: the GatewaySettings, read so that a mistake never opens anything.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{Options, finding::Findings, installation};
+use crate::{
+    crd::{
+        GatewaySettingsSpec,
+        gateway_settings::{DefaultHost, ExternalPolicy, ReferencePolicy, Unclaimed, Underscores},
+    },
+    graph::RequestPolicy,
+    report::Code,
+    resource::{Object, ObjectKey, Objects},
+};
+
+/// Until the head of a response, where neither Mapping nor Module says otherwise (emissary.md, section 2.15).
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The settings in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) default_host: DefaultHost,
+    pub(super) unclaimed: Unclaimed,
+    /// Whether Services of other namespaces may be named without a ReferenceGrant.
+    pub(super) services_allowed: bool,
+    pub(super) external: External,
+    /// Namespaces that may hold what settles something for the installation; the own one among them.
+    pub(super) instance_namespaces: BTreeSet<Arc<str>>,
+    /// Kinds of Emissary and keys of its Module that may be ignored, in lower case.
+    pub(super) ignore: BTreeSet<String>,
+    pub(super) requests: RequestPolicy,
+    pub(super) default_timeout: Option<Duration>,
+    /// Why no Mapping may be served: an object that protects all of them and cannot be honoured.
+    pub(super) refusal: Option<Arc<str>>,
+}
+
+/// Which names outside of the cluster may be dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum External {
+    Any,
+    /// These, and what ends with one of them after a dot; none when empty.
+    Suffixes(Vec<String>),
+}
+
+/// A GatewaySettings object with what there is to say about it.
+pub(super) struct SettingsReport<'r> {
+    pub(super) object: &'r Arc<Object<GatewaySettingsSpec>>,
+    pub(super) findings: Findings,
+    pub(super) in_force: bool,
+}
+
+impl External {
+    pub(super) fn allows(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Suffixes(suffixes) => suffixes.iter().any(|suffix| {
+                name.strip_suffix(&**suffix)
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }),
+        }
+    }
+}
+
+impl Settings {
+    /// What holds where nothing is said.
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            default_host: DefaultHost::Always,
+            unclaimed: Unclaimed::FirstCome,
+            services_allowed: false,
+            external: External::Any,
+            instance_namespaces: BTreeSet::from([Arc::clone(&options.namespace)]),
+            ignore: BTreeSet::new(),
+            requests: RequestPolicy::default(),
+            default_timeout: Some(DEFAULT_TIMEOUT),
+            refusal: None,
+        }
+    }
+}
+
+/// The settings in force, and what there is to say about each GatewaySettings.
+pub(super) fn read<'r>(
+    objects: &'r Objects<GatewaySettingsSpec>,
+    options: &Options,
+) -> (Settings, Vec<SettingsReport<'r>>) {
+    let mut settings = Settings::new(options);
+    let mut reports = Vec::new();
+    let ours = objects.values().filter(|object| {
+        installation::includes(
+            object.spec.ambassador_id.as_deref(),
+            &object.problems,
+            options,
+        )
+    });
+    let (mut candidates, strangers): (Vec<_>, Vec<_>) =
+        ours.partition(|object| object.key.namespace == options.namespace);
+    candidates.sort_by_key(|object| super::age(object));
+    for (position, object) in candidates.iter().enumerate() {
+        let mut findings = Findings::of(&object.problems);
+        if position == 0 {
+            settings.apply(&object.spec, &findings);
+        } else {
+            duplicate(&mut findings, &candidates[0].key);
+        }
+        reports.push(SettingsReport {
+            object,
+            findings,
+            in_force: position == 0,
+        });
+    }
+    reports.extend(strangers.into_iter().map(|object| {
+        let mut findings = Findings::of(&object.problems);
+        findings.push(
+            Code::WrongNamespace,
+            "",
+            format!(
+                "GatewaySettings are read from namespace {} only",
+                options.namespace
+            ),
+            format!("Move it to namespace {}", options.namespace),
+        );
+        SettingsReport {
+            object,
+            findings,
+            in_force: false,
+        }
+    }));
+    (settings, reports)
+}
+
+fn duplicate(findings: &mut Findings, first: &ObjectKey) {
+    findings.push(
+        Code::DuplicateSettings,
+        "",
+        format!("{first} was there first and is in force"),
+        "Delete one of the two",
+    );
+}
+
+impl Settings {
+    /// Takes over what an object says; what of it cannot be read takes its strictest value.
+    fn apply(&mut self, spec: &GatewaySettingsSpec, findings: &Findings) {
+        let unreadable = |field: &str| findings.is_unreadable(&format!("spec.{field}"));
+        let strict = |field: &str, parent: &str| {
+            unreadable(field) || findings.0.iter().any(|f| f.is_error() && f.field == parent)
+        };
+
+        self.default_host = match spec.default_host {
+            _ if unreadable("defaultHost") => DefaultHost::Never,
+            said => said.unwrap_or(DefaultHost::Always),
+        };
+        let ownership = spec.ownership.as_ref();
+        self.unclaimed = match ownership.and_then(|ownership| ownership.unclaimed) {
+            _ if strict("ownership.unclaimed", "spec.ownership") => Unclaimed::Deny,
+            said => said.unwrap_or(Unclaimed::FirstCome),
+        };
+        let references = spec.references.as_ref();
+        self.services_allowed = !strict("references.services", "spec.references")
+            && references.and_then(|references| references.services)
+                == Some(ReferencePolicy::Allow);
+        self.external = if strict("references.external", "spec.references") {
+            External::Suffixes(Vec::new())
+        } else {
+            external(references.and_then(|references| references.external.as_ref()))
+        };
+        if let Some(namespaces) = &spec.instance_namespaces {
+            let named = namespaces.iter().map(|name| Arc::from(&**name));
+            self.instance_namespaces.extend(named);
+        }
+        let emissary = spec.emissary.as_ref();
+        if let Some(ignore) = emissary.and_then(|emissary| emissary.ignore.as_ref()) {
+            self.ignore
+                .extend(ignore.iter().map(|name| name.to_ascii_lowercase()));
+        }
+        let headers = spec.headers.as_ref();
+        self.requests.allow_underscores =
+            headers.and_then(|headers| headers.underscores) == Some(Underscores::Allow);
+        let paths = spec.paths.as_ref();
+        self.requests.merge_slashes = paths.and_then(|paths| paths.merge_slashes).unwrap_or(true);
+        self.requests.allow_escaped_slashes = paths
+            .and_then(|paths| paths.allow_escaped_slashes)
+            .unwrap_or(false);
+    }
+}
+
+fn external(said: Option<&crate::crd::gateway_settings::ExternalReferences>) -> External {
+    let Some(said) = said else {
+        return External::Any;
+    };
+    let suffixes = said.suffixes.as_ref().map(|suffixes| {
+        let spelled = suffixes.iter().map(|suffix| {
+            let suffix = suffix.trim_start_matches("*.").trim_matches('.');
+            suffix.to_ascii_lowercase()
+        });
+        spelled.filter(|suffix| !suffix.is_empty()).collect()
+    });
+    match (said.policy, suffixes) {
+        (Some(ExternalPolicy::Deny), None) => External::Suffixes(Vec::new()),
+        (_, Some(suffixes)) => External::Suffixes(suffixes),
+        (Some(ExternalPolicy::Allow) | None, None) => External::Any,
+    }
+}

@@ -1,0 +1,554 @@
+//! What a compiler keeps between compiles, and the order of the passes.
+//!
+//! ```text
+//! settings ─> cluster ─> TLSContexts ─> Hosts ─> Listeners      few, lowered again when one of their kind changes
+//!     └─────────┴────────────┴─> Mappings                       many, each lowered when it changes
+//!                                   └─> slots ─> tables         only those that a changed Mapping is or was in
+//!                                                  └─> virtual hosts ─> Graph, Report
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    Environment, Options,
+    cluster::Cluster,
+    context::Contexts,
+    finding::Findings,
+    host::{self, LoweredHost},
+    installation,
+    listener::{self, LoweredListener},
+    mapping::{self, Intent, Lowered, NameMatch},
+    policies,
+    reports::{self, Place, Reports},
+    routing::{self, Routing, Scope},
+    secret::{Certificates, Secrets},
+    seen::{Changed, Seen},
+    settings::{self, Settings},
+    slot::{self, SlotKey},
+    upstream::Resolver,
+    virtual_host,
+};
+use crate::{
+    crd::MappingSpec,
+    graph::{Action, Fail, Forward, Graph, Upstream, UpstreamId},
+    report::{Code, ObjectReport, Report},
+    resource::{Object, ObjectKey, ResourceSet},
+};
+
+/// Everything that is kept.
+#[derive(Debug)]
+pub(super) struct State {
+    seen: Seen,
+    settings: Settings,
+    cluster: Cluster,
+    contexts: Contexts,
+    certificates: Certificates,
+    /// Wanted by TLSContexts and by Hosts.
+    wanted: [BTreeSet<ObjectKey>; 2],
+    hosts: Vec<LoweredHost>,
+    listeners: Vec<LoweredListener>,
+    scopes: BTreeSet<Scope>,
+    /// The Mappings of the last compile, those of other installations too.
+    objects: BTreeMap<ObjectKey, Arc<Object<MappingSpec>>>,
+    mappings: BTreeMap<ObjectKey, MappingState>,
+    upstreams: HashMap<UpstreamId, Arc<Upstream>>,
+    routing: Routing,
+    linked: virtual_host::Linked,
+    graph: Arc<Graph>,
+    reports: KindReports,
+}
+
+#[derive(Debug, Default)]
+struct KindReports {
+    mappings: Reports,
+    settings: Reports,
+    policies: Reports,
+    contexts: Reports,
+    hosts: Reports,
+    listeners: Reports,
+}
+
+/// A Mapping of this installation.
+#[derive(Debug)]
+pub(super) struct MappingState {
+    pub(super) lowered: Lowered,
+    /// What looking up its references has found.
+    resolved: Findings,
+    /// What it does when nothing else stands in the way.
+    pub(super) action: Action,
+    slots: Vec<SlotKey>,
+}
+
+/// What the passes before the Mappings have changed.
+#[derive(Clone, Copy, Debug)]
+struct Dirty {
+    settings: bool,
+    /// References may lead elsewhere.
+    references: bool,
+    scopes: bool,
+    hosts: bool,
+}
+
+impl State {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            seen: Seen::default(),
+            settings: Settings::new(options),
+            cluster: Cluster::default(),
+            contexts: Contexts::default(),
+            certificates: Certificates::default(),
+            wanted: Default::default(),
+            hosts: Vec::new(),
+            listeners: Vec::new(),
+            scopes: BTreeSet::new(),
+            objects: BTreeMap::new(),
+            mappings: BTreeMap::new(),
+            upstreams: HashMap::new(),
+            routing: Routing::default(),
+            linked: virtual_host::Linked::default(),
+            graph: Arc::default(),
+            reports: KindReports::default(),
+        }
+    }
+
+    pub(super) fn compile(
+        &mut self,
+        resources: &ResourceSet,
+        options: &Options,
+    ) -> (Arc<Graph>, Arc<Report>) {
+        let changed = self.seen.update(resources);
+        let edits = self.mapping_edits(resources);
+        let dirty = self.lower_globals(resources, options, changed, &edits);
+        let mut touched = self.update_mappings(edits, options, dirty);
+        let (noted, routes_changed) =
+            self.routing
+                .link(&self.mappings, &self.scopes, &self.settings);
+        touched.extend(noted);
+        if routes_changed || dirty.hosts || dirty.settings {
+            touched.extend(self.link_hosts());
+        }
+        self.report_mappings(&touched);
+        self.graph = Arc::new(Graph {
+            listeners: self.linked.listeners.clone(),
+            requests: self.settings.requests,
+            dial: self.cluster.dial_policy(options),
+        });
+        let [by_contexts, by_hosts] = &self.wanted;
+        let report = Report {
+            objects: self.reports.merged(),
+            wanted_secrets: by_contexts.union(by_hosts).cloned().collect(),
+            files: reports::files(resources),
+        };
+        (Arc::clone(&self.graph), Arc::new(report))
+    }
+
+    /// The Mappings that are new or different, and those that are gone.
+    fn mapping_edits(
+        &mut self,
+        resources: &ResourceSet,
+    ) -> Vec<(ObjectKey, Option<Arc<Object<MappingSpec>>>)> {
+        let mut edits = Vec::new();
+        let mut before = self.objects.iter().peekable();
+        for (key, object) in &resources.mappings {
+            while let Some((gone, _)) = before.next_if(|(old, _)| *old < key) {
+                edits.push((gone.clone(), None));
+            }
+            match before.next_if(|(old, _)| *old == key) {
+                Some((_, old)) if Arc::ptr_eq(old, object) => {}
+                _ => edits.push((key.clone(), Some(Arc::clone(object)))),
+            }
+        }
+        edits.extend(before.map(|(gone, _)| (gone.clone(), None)));
+        for (key, object) in &edits {
+            match object {
+                Some(object) => self.objects.insert(key.clone(), Arc::clone(object)),
+                None => self.objects.remove(key),
+            };
+        }
+        edits
+    }
+
+    /// The passes over what there are few of.
+    fn lower_globals(
+        &mut self,
+        resources: &ResourceSet,
+        options: &Options,
+        changed: Changed,
+        edits: &[(ObjectKey, Option<Arc<Object<MappingSpec>>>)],
+    ) -> Dirty {
+        let settings = changed.settings && self.lower_settings(resources, options);
+        // In a folder a namespace exists when a Mapping is in it.
+        let in_folder = matches!(options.environment, Environment::Folder { .. });
+        let cluster = changed.cluster || in_folder && !edits.is_empty();
+        if cluster {
+            self.cluster = Cluster::new(resources, options);
+        }
+        let references = changed.cluster || changed.tls || settings;
+        let contexts = references && self.lower_contexts(resources, options);
+        let hosts = references || changed.hosts;
+        if hosts {
+            self.lower_hosts(resources, options);
+        }
+        let listeners = changed.listeners || settings || changed.settings;
+        if listeners {
+            self.listeners = listener::lower_all(&resources.listeners, options, &self.settings);
+        }
+        let scopes = virtual_host::scopes(&self.hosts);
+        let scopes_changed = scopes != self.scopes;
+        self.scopes = scopes;
+        if references {
+            let [by_contexts, by_hosts] = &self.wanted;
+            let wanted = by_contexts.union(by_hosts).cloned().collect();
+            self.certificates.retain(&wanted);
+        }
+        Dirty {
+            settings,
+            references: cluster || contexts || settings,
+            scopes: scopes_changed,
+            hosts: hosts || listeners,
+        }
+    }
+
+    /// Reads the settings and what counts as such; says whether they are others than before.
+    fn lower_settings(&mut self, resources: &ResourceSet, options: &Options) -> bool {
+        let (mut settings, found) = settings::read(&resources.settings, options);
+        let place = |in_graph| Place {
+            in_graph,
+            ..Place::default()
+        };
+        self.reports.settings.replace(
+            found
+                .into_iter()
+                .map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+        );
+        let found = policies::read(&resources.others, options, &mut settings);
+        self.reports.policies.replace(
+            found
+                .into_iter()
+                .map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+        );
+        let changed = settings != self.settings;
+        self.settings = settings;
+        changed
+    }
+
+    fn lower_contexts(&mut self, resources: &ResourceSet, options: &Options) -> bool {
+        let mut secrets = Secrets {
+            resources,
+            cluster: &self.cluster,
+            certificates: &mut self.certificates,
+            wanted: BTreeSet::new(),
+        };
+        let (contexts, found) = Contexts::new(&resources.tls_contexts, options, &mut secrets);
+        self.wanted[0] = secrets.wanted;
+        self.reports
+            .contexts
+            .replace(found.into_iter().map(|found| {
+                let in_graph = found.findings.first_error().is_none();
+                let place = Place {
+                    in_graph,
+                    ..Place::default()
+                };
+                reports::object(&found.object, found.findings, place)
+            }));
+        let changed = contexts != self.contexts;
+        self.contexts = contexts;
+        changed
+    }
+
+    fn lower_hosts(&mut self, resources: &ResourceSet, options: &Options) {
+        let mut secrets = Secrets {
+            resources,
+            cluster: &self.cluster,
+            certificates: &mut self.certificates,
+            wanted: BTreeSet::new(),
+        };
+        self.hosts = host::lower_all(&resources.hosts, options, &mut secrets);
+        self.wanted[1] = secrets.wanted;
+    }
+
+    /// Brings the Mappings up to date, and says which have changed.
+    fn update_mappings(
+        &mut self,
+        edits: Vec<(ObjectKey, Option<Arc<Object<MappingSpec>>>)>,
+        options: &Options,
+        dirty: Dirty,
+    ) -> BTreeSet<ObjectKey> {
+        let edits = if dirty.settings {
+            let gone = edits.into_iter().filter(|(_, object)| object.is_none());
+            let all = self.objects.iter();
+            let all = all.map(|(key, object)| (key.clone(), Some(Arc::clone(object))));
+            gone.chain(all).collect()
+        } else {
+            edits
+        };
+        let mut touched = BTreeSet::new();
+        for (key, object) in edits {
+            if let Some(old) = self.mappings.remove(&key) {
+                self.routing.remove(&key, &old.slots);
+            }
+            let ours = object.filter(|object| {
+                let ids = object.spec.ambassador_id.as_deref();
+                installation::includes(ids, &object.problems, options)
+            });
+            match ours {
+                Some(object) => self.add_mapping(key.clone(), &object, options),
+                None => self.reports.mappings.remove(&key),
+            }
+            touched.insert(key);
+        }
+        if dirty.references {
+            self.resolve_again(options, &mut touched);
+        }
+        if dirty.scopes {
+            self.place_again(&mut touched);
+        }
+        let most = 2 * self.mappings.len() + 64;
+        if self.upstreams.len() > most {
+            self.upstreams
+                .retain(|_, upstream| Arc::strong_count(upstream) > 1);
+        }
+        touched
+    }
+
+    fn add_mapping(
+        &mut self,
+        key: ObjectKey,
+        object: &Arc<Object<MappingSpec>>,
+        options: &Options,
+    ) {
+        let lowered = mapping::lower(object, &self.settings);
+        let (resolved, action) = self.resolve(&lowered, options);
+        let mut state = MappingState {
+            lowered,
+            resolved,
+            action,
+            slots: Vec::new(),
+        };
+        state.slots = routing::slots(&state, &self.scopes);
+        self.routing.insert(&key, &state.slots);
+        self.mappings.insert(key, state);
+    }
+
+    /// Looks up what a Mapping refers to.
+    fn resolve(&mut self, lowered: &Lowered, options: &Options) -> (Findings, Action) {
+        let mut findings = Findings::default();
+        let resolver = Resolver {
+            options,
+            settings: &self.settings,
+            cluster: &self.cluster,
+            contexts: &self.contexts,
+        };
+        let action = match &lowered.intent {
+            Intent::Redirect(redirect) => Some(Action::Redirect(Arc::clone(redirect))),
+            Intent::Forward(plan) => resolver
+                .forward(&lowered.object.key, plan, &mut findings)
+                .map(|forward| Action::Forward(Arc::new(self.shared(forward)))),
+            Intent::Broken { .. } => None,
+        };
+        let action = action.unwrap_or_else(|| {
+            let error = lowered.findings.first_error().or(findings.first_error());
+            Action::Fail(Fail {
+                code: error
+                    .map_or(Code::InvalidValue, |error| error.code)
+                    .number(),
+            })
+        });
+        (findings, action)
+    }
+
+    /// The same forward, with an upstream that others share.
+    fn shared(&mut self, mut forward: Forward) -> Forward {
+        let known = self.upstreams.get(&forward.upstream.id);
+        if let Some(known) = known.filter(|known| ***known == *forward.upstream) {
+            forward.upstream = Arc::clone(known);
+        } else {
+            let upstream = Arc::clone(&forward.upstream);
+            self.upstreams.insert(upstream.id.clone(), upstream);
+        }
+        forward
+    }
+
+    fn resolve_again(&mut self, options: &Options, touched: &mut BTreeSet<ObjectKey>) {
+        let mut mappings = std::mem::take(&mut self.mappings);
+        for (key, state) in &mut mappings {
+            if touched.contains(key) || !matches!(state.lowered.intent, Intent::Forward(_)) {
+                continue;
+            }
+            let (findings, action) = self.resolve(&state.lowered, options);
+            if findings == state.resolved && same(&action, &state.action) {
+                continue;
+            }
+            state.resolved = findings;
+            state.action = action;
+            self.routing.touch(&state.slots);
+            touched.insert(key.clone());
+        }
+        self.mappings = mappings;
+    }
+
+    /// Mappings without a hostname are where the Hosts' selectors put them.
+    fn place_again(&mut self, touched: &mut BTreeSet<ObjectKey>) {
+        for (key, state) in &mut self.mappings {
+            let unnamed = state
+                .lowered
+                .matching
+                .as_ref()
+                .is_some_and(|matching| matches!(matching.name, NameMatch::Unnamed));
+            if !unnamed {
+                continue;
+            }
+            let slots = routing::slots(state, &self.scopes);
+            if slots != state.slots {
+                self.routing.remove(key, &state.slots);
+                self.routing.insert(key, &slots);
+                state.slots = slots;
+                touched.insert(key.clone());
+            }
+        }
+    }
+
+    /// Puts the Hosts on the Listeners. Returns the Mappings that may be served elsewhere than before.
+    fn link_hosts(&mut self) -> Vec<ObjectKey> {
+        let linked = virtual_host::link(
+            &self.hosts,
+            &self.listeners,
+            &self.routing,
+            |key| self.objects.get(key).map(Arc::clone),
+            &self.settings,
+        );
+        let moved = linked.coverage != self.linked.coverage;
+        self.linked = linked;
+        self.report_hosts();
+        if moved {
+            self.mappings.keys().cloned().collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn report_hosts(&mut self) {
+        let notes = &self.linked.notes;
+        self.reports.hosts.replace(self.hosts.iter().map(|host| {
+            let note = notes.get(&host.object.key);
+            let mut findings = host.findings.clone();
+            findings
+                .0
+                .extend(note.into_iter().flat_map(|note| note.findings.0.clone()));
+            let in_graph = note.is_some_and(|note| note.placed);
+            let serves = host.pattern.iter().filter(|_| in_graph);
+            let place = Place {
+                in_graph,
+                serves: serves.map(ToString::to_string).collect(),
+                certificate_not_after: host.not_after,
+            };
+            reports::object(&host.object, findings, place)
+        }));
+        let listeners = self.listeners.iter();
+        self.reports
+            .listeners
+            .replace(listeners.filter_map(|listener| {
+                let plan = listener.plan.as_ref();
+                let place = Place {
+                    in_graph: plan.is_some(),
+                    serves: plan.iter().map(|plan| format!(":{}", plan.port)).collect(),
+                    certificate_not_after: None,
+                };
+                let object = listener.object.as_ref()?;
+                Some(reports::object(object, listener.findings.clone(), place))
+            }));
+    }
+
+    fn report_mappings(&mut self, touched: &BTreeSet<ObjectKey>) {
+        for key in touched {
+            if let Some(state) = self.mappings.get(key) {
+                let report = self.report_mapping(state);
+                self.reports.mappings.put(report);
+            }
+        }
+    }
+
+    fn report_mapping(&self, state: &MappingState) -> ObjectReport {
+        let lowered = &state.lowered;
+        let object = &lowered.object;
+        let mut findings = lowered.findings.clone();
+        findings.0.extend(state.resolved.0.iter().cloned());
+        if let Some(reason) = &self.settings.refusal {
+            findings.push(
+                Code::PolicyNotHonoured,
+                "",
+                format!("{reason}, so every Mapping answers 503"),
+                "Have the platform team look at that object",
+            );
+        }
+        let mut placed = false;
+        for slot in &state.slots {
+            if let Some(note) = self.routing.note(&object.key, slot) {
+                placed |= note.placed;
+                findings.0.extend(note.findings.0.iter().cloned());
+            }
+        }
+        let serves = self.serves(lowered);
+        if lowered.matching.is_some() && serves.is_empty() {
+            findings.push(
+                Code::NoMatchingHost,
+                "spec.hostname",
+                "No Host serves this Mapping, so no request reaches it",
+                "Write a `hostname` that a Host covers, or the labels that a `mappingSelector` asks for",
+            );
+        }
+        let in_graph = placed && !serves.is_empty();
+        let place = Place {
+            in_graph,
+            serves: if in_graph { serves } else { Vec::new() },
+            certificate_not_after: None,
+        };
+        reports::object(object, findings, place)
+    }
+
+    /// Where a Mapping is served, given that it is in a route.
+    fn serves(&self, lowered: &Lowered) -> Vec<String> {
+        let Some(matching) = &lowered.matching else {
+            return Vec::new();
+        };
+        let labels = &lowered.object.meta.labels;
+        let coverage = &self.linked.coverage;
+        let covered = match &matching.name {
+            NameMatch::Pattern(pattern) => coverage.covers(pattern, labels),
+            NameMatch::Regex(_) => coverage.covers(&crate::graph::HostPattern::ANY, labels),
+            NameMatch::Unnamed => {
+                let path = slot::path_text(&matching.path_key);
+                let hosts = coverage.selecting(labels);
+                let serves: BTreeSet<_> = hosts.map(|host| format!("{host}{path}")).collect();
+                return serves.into_iter().collect();
+            }
+        };
+        covered.then(|| slot::pair(lowered)).into_iter().collect()
+    }
+}
+
+/// Whether two actions of one Mapping are the same: all but the upstream follows from the Mapping.
+fn same(a: &Action, b: &Action) -> bool {
+    match (a, b) {
+        (Action::Forward(a), Action::Forward(b)) => a.upstream == b.upstream,
+        (Action::Fail(a), Action::Fail(b)) => a == b,
+        (Action::Redirect(a), Action::Redirect(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    }
+}
+
+impl KindReports {
+    fn merged(&self) -> Vec<Arc<ObjectReport>> {
+        let few = [
+            &self.settings,
+            &self.policies,
+            &self.contexts,
+            &self.hosts,
+            &self.listeners,
+        ];
+        reports::merged(&self.mappings, few)
+    }
+}

@@ -1,0 +1,549 @@
+//! From the `service` of a Mapping to what is dialled: the rules of design D2.
+
+mod folder;
+mod name;
+
+use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::HeaderValue;
+
+use super::{
+    Environment, Options,
+    cluster::{Cluster, ServiceName},
+    context::Contexts,
+    finding::Findings,
+    mapping::{ForwardPlan, HostPlan, TlsPlan},
+    service::{PortText, ServiceHost},
+    settings::Settings,
+};
+use crate::{
+    graph::{
+        Forward, HostRewrite, Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls,
+        tls::Roots,
+    },
+    report::Code,
+    resource::{ClusterIp, Kind, ObjectKey, Service, ServicePort},
+};
+use name::Place;
+
+/// An idle upstream connection is closed after this: below the keep-alive of common servers (nginx 75 s, Go 90 s).
+const IDLE: Duration = Duration::from_secs(60);
+/// HTTP/2 through a ClusterIP stays on one pod: a connection takes no new requests after this, so that pods share the load.
+const HTTP2_MAX_AGE: Duration = Duration::from_secs(300);
+
+const FIELD: &str = "spec.service";
+
+/// Where references lead.
+pub(super) struct Resolver<'c> {
+    pub(super) options: &'c Options,
+    pub(super) settings: &'c Settings,
+    pub(super) cluster: &'c Cluster,
+    pub(super) contexts: &'c Contexts,
+}
+
+/// A target, and what follows from it.
+struct Dial {
+    target: Target,
+    /// In ids and logs: `apps/quote:80`, `dns/example.org:443`.
+    name: String,
+    /// For SNI, certificate and `autoHostRewrite`.
+    host: Arc<str>,
+    http2: bool,
+    /// Whether one address stands for many pods.
+    balanced_behind: bool,
+}
+
+impl Resolver<'_> {
+    /// The forward of a Mapping, or None with a finding.
+    pub(super) fn forward(
+        &self,
+        from: &ObjectKey,
+        plan: &ForwardPlan,
+        findings: &mut Findings,
+    ) -> Option<Forward> {
+        let dial = self.dial(from, plan, findings);
+        let tls = self.tls(from, plan, dial.as_ref(), findings);
+        let (dial, tls) = (dial?, tls?);
+        let host = match &plan.host {
+            HostPlan::Keep => HostRewrite::Keep,
+            HostPlan::Literal(value) => HostRewrite::Literal(value.clone()),
+            HostPlan::Upstream => {
+                HeaderValue::from_str(&dial.host).map_or(HostRewrite::Keep, HostRewrite::Literal)
+            }
+        };
+        Some(Forward {
+            upstream: Arc::new(upstream(plan, dial, tls)),
+            rewrite: plan.rewrite.clone(),
+            host,
+            request_headers: plan.request_headers.clone(),
+            response_headers: plan.response_headers.clone(),
+            head_timeout: plan.timeouts.head,
+            total_timeout: plan.timeouts.total,
+            idle_timeout: plan.timeouts.idle,
+            max_request_body: plan.max_request_body,
+            upgrades: plan.upgrades.clone(),
+            allow_escaped_slashes: plan.allow_escaped_slashes,
+        })
+    }
+
+    fn dial(&self, from: &ObjectKey, plan: &ForwardPlan, findings: &mut Findings) -> Option<Dial> {
+        let port = plan.port();
+        match plan.dialled() {
+            ServiceHost::Address(address) => self.address(from, *address, &port, findings),
+            ServiceHost::Name(name) => match self.place(name, &from.namespace) {
+                Place::Service(service) => self.service(from, &service, &port, findings),
+                Place::Outside => self.outside(name, &port, findings),
+                Place::Local => {
+                    refused(name, "names this pod", findings);
+                    None
+                }
+                Place::NoService => {
+                    findings.push(
+                        Code::ServiceNotFound,
+                        FIELD,
+                        format!("{name} is a name of the cluster, but not that of a Service"),
+                        "Write `name.namespace`",
+                    );
+                    None
+                }
+            },
+        }
+    }
+
+    fn in_cluster(&self) -> bool {
+        matches!(self.options.environment, Environment::Cluster { .. })
+    }
+
+    fn address(
+        &self,
+        from: &ObjectKey,
+        address: IpAddr,
+        port: &PortText,
+        findings: &mut Findings,
+    ) -> Option<Dial> {
+        let PortText::Number(number) = *port else {
+            port_not_found(
+                &address.to_string(),
+                port,
+                "an address has no named ports",
+                findings,
+            );
+            return None;
+        };
+        if self.in_cluster() {
+            if let Some(why) = self.refusal(address) {
+                refused(&address.to_string(), why, findings);
+                return None;
+            }
+            if let Some(owner) = self.cluster.owner(address) {
+                if !self.may_refer(from, owner) {
+                    not_granted(from, owner, findings);
+                    return None;
+                }
+            } else if !self.settings.external.allows(&address.to_string()) {
+                external_not_allowed(&address.to_string(), findings);
+                return None;
+            }
+        }
+        let socket = SocketAddr::new(address, number);
+        Some(Dial {
+            target: Target::Addresses([socket].into()),
+            name: format!("address/{socket}"),
+            host: address.to_string().into(),
+            http2: false,
+            balanced_behind: false,
+        })
+    }
+
+    /// Why an address is never dialled from a cluster.
+    fn refusal(&self, address: IpAddr) -> Option<&'static str> {
+        let Environment::Cluster { own_addresses, .. } = &self.options.environment else {
+            return None;
+        };
+        let address = address.to_canonical();
+        let link_local = match address {
+            IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+        let unspecified = match address {
+            IpAddr::V4(address) => address.octets()[0] == 0,
+            IpAddr::V6(address) => address.is_unspecified(),
+        };
+        if address.is_loopback() {
+            Some("is a loopback address")
+        } else if link_local {
+            Some("is a link-local address")
+        } else if unspecified {
+            Some("is an unspecified address")
+        } else if address.is_multicast() {
+            Some("is a multicast address")
+        } else if own_addresses
+            .iter()
+            .any(|own| own.to_canonical() == address)
+        {
+            Some("is an address of Postern's own pod")
+        } else {
+            None
+        }
+    }
+
+    fn outside(&self, name: &Arc<str>, port: &PortText, findings: &mut Findings) -> Option<Dial> {
+        let PortText::Number(number) = *port else {
+            port_not_found(
+                name,
+                port,
+                "a name outside of the cluster has no named ports",
+                findings,
+            );
+            return None;
+        };
+        if !self.settings.external.allows(name) {
+            external_not_allowed(name, findings);
+            return None;
+        }
+        Some(Dial {
+            target: Target::Dns {
+                name: Arc::clone(name),
+                port: number,
+            },
+            name: format!("dns/{name}:{number}"),
+            host: Arc::clone(name),
+            http2: false,
+            balanced_behind: false,
+        })
+    }
+
+    fn service(
+        &self,
+        from: &ObjectKey,
+        name: &ServiceName,
+        port: &PortText,
+        findings: &mut Findings,
+    ) -> Option<Dial> {
+        if !self.may_refer(from, name) {
+            not_granted(from, name, findings);
+            return None;
+        }
+        if let Environment::Folder { backends, echo } = &self.options.environment {
+            return self.folder_service(name, port, (backends, *echo), findings);
+        }
+        let Some(service) = self.cluster.service(name) else {
+            self.service_not_found(name, findings);
+            return None;
+        };
+        if let Some(external) = service.external_name.as_deref() {
+            return self.external_name(from, name, external, port, findings);
+        }
+        let found = find_port(name, service, port, findings)?;
+        let (addresses, balanced_behind) = match &service.cluster_ip {
+            ClusterIp::Addresses(addresses) => {
+                let primary = addresses.first().map(|ip| SocketAddr::new(*ip, found.port));
+                (primary.into_iter().collect(), true)
+            }
+            ClusterIp::Headless | ClusterIp::None => (self.endpoints(name, &found.name), false),
+        };
+        if addresses.is_empty() {
+            no_address(
+                name,
+                "it has no ClusterIP and no ready endpoint for this port",
+                findings,
+            );
+            return None;
+        }
+        Some(Dial {
+            target: Target::Addresses(addresses.into()),
+            name: format!("{name}:{}", found.port),
+            host: host_name(name),
+            http2: is_http2(found),
+            balanced_behind,
+        })
+    }
+
+    /// A Service that stands for a name: what that name may lead to is decided as if the Mapping had written it.
+    fn external_name(
+        &self,
+        from: &ObjectKey,
+        name: &ServiceName,
+        external: &str,
+        port: &PortText,
+        findings: &mut Findings,
+    ) -> Option<Dial> {
+        let external: Arc<str> = external.trim_end_matches('.').to_ascii_lowercase().into();
+        match self.place(&external, &name.namespace) {
+            // One label is a name of DNS here, and what the cluster's DNS makes of it is not known.
+            Place::Outside if !external.contains('.') => {
+                refused(&external, "is not a full name", findings);
+                None
+            }
+            Place::Outside => {
+                if let Ok(address) = external.parse() {
+                    return self.address(from, address, port, findings);
+                }
+                self.outside(&external, port, findings)
+            }
+            Place::Local => {
+                refused(&external, "names this pod", findings);
+                None
+            }
+            Place::NoService | Place::Service(_) => {
+                findings.push(
+                    Code::InvalidService,
+                    FIELD,
+                    format!("Service {name} stands for {external}, a name inside of the cluster"),
+                    "Name that Service itself",
+                );
+                None
+            }
+        }
+    }
+
+    /// The ready endpoints of a Service, sorted.
+    fn endpoints(&self, name: &ServiceName, port_name: &str) -> Vec<SocketAddr> {
+        let mut addresses: Vec<_> = self
+            .cluster
+            .slices(name)
+            .filter_map(|slice| {
+                let port = slice.ports.iter().find(|(name, _)| name == port_name)?.1;
+                Some(slice.ready.iter().map(move |ip| SocketAddr::new(*ip, port)))
+            })
+            .flatten()
+            .filter(|socket| self.refusal(socket.ip()).is_none())
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
+    fn may_refer(&self, from: &ObjectKey, to: &ServiceName) -> bool {
+        from.namespace == to.namespace
+            || self.settings.services_allowed
+            || self
+                .cluster
+                .grants(from, Kind::Service, &to.namespace, &to.name)
+    }
+
+    fn service_not_found(&self, name: &ServiceName, findings: &mut Findings) {
+        let nearest = self
+            .cluster
+            .names_in(&name.namespace)
+            .map(|other| (strsim::damerau_levenshtein(other, &name.name), other))
+            .filter(|(distance, _)| *distance <= 2)
+            .min();
+        let next = match nearest {
+            Some((_, other)) => format!("Did you mean {other}?"),
+            None => "Create the Service, or correct its name or namespace".to_owned(),
+        };
+        findings.push(
+            Code::ServiceNotFound,
+            FIELD,
+            format!("Service {name} does not exist"),
+            next.trim_end_matches('?'),
+        );
+    }
+
+    /// TLS towards the upstream: None, with a finding, when what is asked for cannot be had.
+    #[expect(
+        clippy::option_option,
+        reason = "no TLS is not the same as TLS that failed"
+    )]
+    fn tls(
+        &self,
+        from: &ObjectKey,
+        plan: &ForwardPlan,
+        dial: Option<&Dial>,
+        findings: &mut Findings,
+    ) -> Option<Option<UpstreamTls>> {
+        let own_name = || dial.map_or_else(|| "".into(), |dial| Arc::clone(&dial.host));
+        let name = match &plan.tls {
+            TlsPlan::Off => return Some(None),
+            TlsPlan::On => {
+                return Some(Some(UpstreamTls {
+                    server_name: own_name(),
+                    verify: true,
+                    roots: Roots::System,
+                    client: None,
+                }));
+            }
+            TlsPlan::Context(name) => name,
+        };
+        let context = self.contexts.find(name, &from.namespace, self.settings);
+        let Some(context) = context.filter(|context| !context.broken) else {
+            let message = match context {
+                Some(context) => format!("{} has an error of its own", context.key),
+                None => format!(
+                    "There is no TLSContext {name} in namespace {}",
+                    from.namespace
+                ),
+            };
+            findings.push(
+                Code::TlsContextNotFound,
+                "spec.tls",
+                message,
+                "Create or correct the TLSContext, or its name here",
+            );
+            return None;
+        };
+        Some(Some(UpstreamTls {
+            server_name: context.server_name.clone().unwrap_or_else(own_name),
+            verify: context.verify,
+            roots: context.roots.clone(),
+            client: context.client.clone(),
+        }))
+    }
+}
+
+fn upstream(plan: &ForwardPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstream {
+    let protocol = if plan.http2 || dial.http2 {
+        UpstreamProtocol::Http2
+    } else {
+        UpstreamProtocol::Http1
+    };
+    let is_http2 = protocol == UpstreamProtocol::Http2;
+    Upstream {
+        id: UpstreamId(
+            upstream_id(&dial.name, is_http2, tls.as_ref(), plan.timeouts.connect).into(),
+        ),
+        target: dial.target,
+        protocol,
+        tls: tls.map(Arc::new),
+        connect_timeout: plan.timeouts.connect,
+        idle_timeout: IDLE,
+        max_age: (is_http2 && dial.balanced_behind).then_some(HTTP2_MAX_AGE),
+    }
+}
+
+/// All that a connection depends on, but the addresses: those change while the upstream stays the same.
+fn upstream_id(name: &str, http2: bool, tls: Option<&UpstreamTls>, connect: Duration) -> String {
+    use std::fmt::Write as _;
+    let mut id = name.to_owned();
+    if http2 {
+        id.push_str(" h2");
+    }
+    if let Some(tls) = tls {
+        // Writing to a String cannot fail.
+        let _ = write!(id, " tls={}", tls.server_name);
+        if !tls.verify {
+            id.push_str(" unverified");
+        }
+        if let Roots::Only(roots) = &tls.roots {
+            let _ = write!(id, " roots={}", roots_digest(roots));
+        }
+        if let Some(client) = &tls.client {
+            let _ = write!(id, " client={}", client.digest);
+        }
+    }
+    if connect != Duration::from_secs(3) {
+        let _ = write!(id, " connect={connect:?}");
+    }
+    id
+}
+
+fn roots_digest(roots: &[Arc<[u8]>]) -> String {
+    use sha2::{Digest, Sha256};
+    let mut digest = Sha256::new();
+    for root in roots {
+        digest.update(root);
+    }
+    format!("{:x}", digest.finalize())
+}
+
+/// The name that a Service's certificate is for.
+fn host_name(name: &ServiceName) -> Arc<str> {
+    format!("{}.{}.svc", name.name, name.namespace).into()
+}
+
+/// What Linkerd reads the same way: mesh.md, section 1.5.
+fn is_http2(port: &ServicePort) -> bool {
+    port.app_protocol.as_deref() == Some("kubernetes.io/h2c")
+}
+
+/// A port of a Service by number or name, or None with a finding.
+fn find_port<'s>(
+    name: &ServiceName,
+    service: &'s Service,
+    port: &PortText,
+    findings: &mut Findings,
+) -> Option<&'s ServicePort> {
+    let found = service.ports.iter().find(|candidate| match port {
+        PortText::Number(number) => candidate.port == *number,
+        PortText::Name(name) => *candidate.name == **name,
+    });
+    match found {
+        Some(found) if found.tcp => Some(found),
+        Some(_) => {
+            port_not_found(
+                &format!("Service {name}"),
+                port,
+                "that port is not TCP",
+                findings,
+            );
+            None
+        }
+        None => {
+            let ports = service.ports.iter().filter(|port| port.tcp);
+            let ports: Vec<_> = ports
+                .map(|port| match &*port.name {
+                    "" => port.port.to_string(),
+                    name => format!("{} ({name})", port.port),
+                })
+                .collect();
+            let has = format!("it has {}", ports.join(", "));
+            port_not_found(&format!("Service {name}"), port, &has, findings);
+            None
+        }
+    }
+}
+
+fn port_not_found(of: &str, port: &PortText, why: &str, findings: &mut Findings) {
+    findings.push(
+        Code::PortNotFound,
+        FIELD,
+        format!("{of} has no port {port}: {why}"),
+        "Write one of the ports that it has",
+    );
+}
+
+fn not_granted(from: &ObjectKey, to: &ServiceName, findings: &mut Findings) {
+    findings.push(
+        Code::ReferenceNotGranted,
+        FIELD,
+        format!(
+            "No ReferenceGrant in namespace {} lets {from} refer to Service {to}",
+            to.namespace
+        ),
+        format!(
+            "Have a ReferenceGrant created in namespace {}",
+            to.namespace
+        ),
+    );
+}
+
+fn external_not_allowed(name: &str, findings: &mut Findings) {
+    findings.push(
+        Code::ExternalNotAllowed,
+        FIELD,
+        format!("{name} is outside of the cluster, and the GatewaySettings do not allow it"),
+        "Have it added to `references.external` of the GatewaySettings",
+    );
+}
+
+fn refused(name: &str, why: &str, findings: &mut Findings) {
+    findings.push(
+        Code::AddressRefused,
+        FIELD,
+        format!("{name} {why}, and is never dialled from a cluster"),
+        "Name a Service",
+    );
+}
+
+fn no_address(name: &ServiceName, why: &str, findings: &mut Findings) {
+    findings.push(
+        Code::NoAddress,
+        FIELD,
+        format!("Service {name} has no address to dial: {why}"),
+        "Look at the pods of the Service",
+    );
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Hosts on Listeners: which Host serves a name on a port, and what serves the names that have none.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    age,
+    finding::Findings,
+    host::LoweredHost,
+    listener::{ListenerPlan, LoweredListener},
+    routing::{Routing, Scope, is_any},
+    selector::Selector,
+    settings::Settings,
+};
+use crate::{
+    crd::gateway_settings::{DefaultHost, Unclaimed},
+    graph::{
+        Action, Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, Listener, Route,
+        RouteId, VirtualHost,
+        matching::{Region, Regions, RouteSet},
+        route::{Member, PathMatch, Rank},
+        table::RouteTable,
+    },
+    report::Code,
+    resource::{Object, ObjectKey},
+};
+
+/// What became of the Hosts and Listeners.
+#[derive(Debug, Default)]
+pub(super) struct Linked {
+    pub(super) listeners: Vec<Arc<Listener>>,
+    pub(super) coverage: Coverage,
+    /// What linking says about each Host.
+    pub(super) notes: BTreeMap<ObjectKey, HostNote>,
+}
+
+/// What linking says about one Host.
+#[derive(Debug, Default)]
+pub(super) struct HostNote {
+    pub(super) findings: Findings,
+    /// Whether some Listener serves it.
+    pub(super) placed: bool,
+}
+
+/// The names that are served, with the labels that Mappings need to be served there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Coverage(pub(super) BTreeSet<(HostPattern, Scope)>);
+
+/// The scopes that the Hosts of an installation need; the one of the default Host is always there.
+pub(super) fn scopes(hosts: &[LoweredHost]) -> BTreeSet<Scope> {
+    let selectors = hosts.iter().map(|host| host.selector.clone());
+    selectors.chain([None]).collect()
+}
+
+/// Puts the Hosts on the Listeners.
+pub(super) fn link(
+    hosts: &[LoweredHost],
+    listeners: &[LoweredListener],
+    routing: &Routing,
+    first: impl Fn(&ObjectKey) -> Option<Arc<Object<crate::crd::MappingSpec>>>,
+    settings: &Settings,
+) -> Linked {
+    let mut linked = Linked::default();
+    let mut candidates: Vec<_> = hosts.iter().filter(|host| host.pattern.is_some()).collect();
+    candidates.sort_by_key(|host| age(&host.object));
+    candidates.retain(|host| {
+        let note = linked.notes.entry(host.object.key.clone()).or_default();
+        is_safe(host, routing, &first, settings, &mut note.findings)
+    });
+    let has_default = match settings.default_host {
+        DefaultHost::Always => true,
+        DefaultHost::Auto => candidates.is_empty(),
+        DefaultHost::Never => false,
+    };
+    let built: Vec<_> = candidates
+        .iter()
+        .map(|host| (*host, virtual_host(host, routing)))
+        .collect();
+    let default = has_default.then(|| default_host(routing));
+    let mut plans: Vec<_> = listeners.iter().filter_map(|l| l.plan.as_ref()).collect();
+    plans.sort_by_key(|plan| plan.port);
+    for plan in plans {
+        let listener = linked.listener(plan, &built, default.as_ref());
+        linked.listeners.push(Arc::new(listener));
+    }
+    for host in &candidates {
+        let note = linked.notes.entry(host.object.key.clone()).or_default();
+        if !note.placed && note.findings.first_error().is_none() {
+            note.findings.push(
+                Code::NoMatchingListener,
+                "",
+                "No Listener binds this Host, so no request reaches it",
+                "Change the Host's labels or namespace, or the Listener's `hostBinding`",
+            );
+        }
+    }
+    linked
+}
+
+impl Linked {
+    fn listener(
+        &mut self,
+        plan: &ListenerPlan,
+        hosts: &[(&LoweredHost, Arc<VirtualHost>)],
+        default: Option<&Arc<VirtualHost>>,
+    ) -> Listener {
+        let mut taken: BTreeMap<&HostPattern, (&ObjectKey, &Arc<VirtualHost>)> = BTreeMap::new();
+        for (host, virtual_host) in hosts.iter().filter(|(host, _)| plan.binds(host)) {
+            let key = &host.object.key;
+            let note = self.notes.entry(key.clone()).or_default();
+            if let Some((first, _)) = taken.get(&virtual_host.pattern) {
+                let message = format!("{first} has the same hostname and was there first");
+                if note.findings.0.iter().all(|found| found.message != message) {
+                    let next = "Delete one, or give it another hostname";
+                    note.findings
+                        .push(Code::HostConflict, "spec.hostname", message, next);
+                }
+                continue;
+            }
+            note.placed = true;
+            self.coverage
+                .0
+                .insert((virtual_host.pattern.clone(), host.selector.clone()));
+            taken.insert(&virtual_host.pattern, (key, virtual_host));
+        }
+        let mut served: Vec<_> = taken
+            .into_values()
+            .map(|(_, host)| (host.pattern.clone(), Arc::clone(host)))
+            .collect();
+        if let Some(default) = default
+            && !served.iter().any(|(pattern, _)| is_any(pattern))
+        {
+            self.coverage.0.insert((HostPattern::ANY, None));
+            served.push((HostPattern::ANY, Arc::clone(default)));
+        }
+        Listener {
+            name: Arc::clone(&plan.name),
+            port: plan.port,
+            tls: plan.tls,
+            cleartext: plan.cleartext,
+            security: plan.security,
+            l7_depth: plan.l7_depth,
+            trusted_proxies: Arc::clone(&plan.trusted_proxies),
+            http2_max_concurrent_streams: plan.http2_max_concurrent_streams,
+            hosts: HostTable::from_iter(served),
+        }
+    }
+}
+
+impl Coverage {
+    /// Whether some Host serves requests for a pattern to a Mapping with these labels.
+    pub(super) fn covers(&self, pattern: &HostPattern, labels: &BTreeMap<String, String>) -> bool {
+        // Most have a Host for everything.
+        self.0.contains(&(HostPattern::ANY, None))
+            || self
+                .0
+                .iter()
+                .any(|(host, scope)| sees(scope, labels) && host.overlaps(pattern))
+    }
+
+    /// The names of the Hosts that select these labels.
+    pub(super) fn selecting<'c>(
+        &'c self,
+        labels: &'c BTreeMap<String, String>,
+    ) -> impl Iterator<Item = &'c HostPattern> {
+        let selecting = self.0.iter().filter(|(_, scope)| {
+            scope
+                .as_ref()
+                .is_some_and(|selector: &Arc<Selector>| selector.selects(labels))
+        });
+        selecting.map(|(host, _)| host)
+    }
+}
+
+fn sees(scope: &Scope, labels: &BTreeMap<String, String>) -> bool {
+    scope
+        .as_ref()
+        .is_none_or(|selector| selector.selects(labels))
+}
+
+/// A Host for a name that others serve already would change what their requests get (design D4). The platform's own
+/// namespaces may.
+fn is_safe(
+    host: &LoweredHost,
+    routing: &Routing,
+    first: &impl Fn(&ObjectKey) -> Option<Arc<Object<crate::crd::MappingSpec>>>,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> bool {
+    let object = &host.object;
+    if settings.unclaimed == Unclaimed::Shared
+        || settings.instance_namespaces.contains(&object.key.namespace)
+    {
+        return true;
+    }
+    let oldest = host
+        .pattern
+        .as_ref()
+        .and_then(|pattern| routing.oldest(pattern));
+    let Some(oldest) = oldest.and_then(first) else {
+        return true;
+    };
+    if oldest.key.namespace == object.key.namespace || age(&oldest) > age(object) {
+        return true;
+    }
+    findings.push(
+        Code::Conflict,
+        "spec.hostname",
+        format!(
+            "Namespace {} serves this hostname, where {} had it first",
+            oldest.key.namespace, oldest.key
+        ),
+        "Have that namespace or the platform create the Host",
+    );
+    false
+}
+
+fn virtual_host(host: &LoweredHost, routing: &Routing) -> Arc<VirtualHost> {
+    Arc::new(VirtualHost {
+        id: host.id.clone(),
+        pattern: host.pattern.clone().unwrap_or(HostPattern::ANY),
+        tls: host.tls.clone(),
+        insecure: host.insecure,
+        routes: match host.broken {
+            Some(fail) => Arc::new(only_failure(host, fail)),
+            None => routing.set(&host.selector),
+        },
+    })
+}
+
+/// One route that answers every request with a code.
+fn only_failure(host: &LoweredHost, fail: Fail) -> RouteSet {
+    let route = Route {
+        rank: Rank::default(),
+        path: PathMatch::Prefix("/".into()),
+        case_sensitive: true,
+        conditions: crate::graph::route::Conditions::default(),
+        members: vec![Member {
+            id: RouteId(format!("host/{}", host.id).into()),
+            share: 1,
+            action: Action::Fail(fail),
+        }],
+    };
+    let table = Arc::new(RouteTable::new(vec![Arc::new(route)]));
+    RouteSet {
+        regions: Regions::single(Region {
+            name: Arc::default(),
+            tables: HostTable::from_iter([(HostPattern::ANY, table)]),
+            regex_hosts: Vec::new(),
+        }),
+    }
+}
+
+/// Serves the names that no Host has.
+fn default_host(routing: &Routing) -> Arc<VirtualHost> {
+    Arc::new(VirtualHost {
+        id: HostId("default".into()),
+        pattern: HostPattern::ANY,
+        tls: HostTls::None,
+        insecure: InsecureAction::Route,
+        routes: routing.set(&None),
+    })
+}

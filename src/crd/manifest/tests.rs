@@ -1,0 +1,85 @@
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use super::{definitions, manifests};
+
+#[test]
+fn the_committed_definitions_are_those_of_the_code() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    for (file, text) in manifests() {
+        let path = folder.join(file);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(&path, &text).unwrap();
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == text,
+            "{file} is stale: run with UPDATE_GOLDEN=1"
+        );
+    }
+}
+
+/// The schema of every value with its path.
+fn walk<'a>(schema: &'a Value, path: &str, see: &mut dyn FnMut(&str, &'a Value)) {
+    see(path, schema);
+    if let Some(Value::Object(properties)) = schema.get("properties") {
+        for (name, schema) in properties {
+            walk(schema, &format!("{path}.{name}"), see);
+        }
+    }
+    for (name, step) in [("items", "[]"), ("additionalProperties", ".*")] {
+        if let Some(schema) = schema.get(name) {
+            walk(schema, &format!("{path}{step}"), see);
+        }
+    }
+}
+
+fn each_schema(mut see: impl FnMut(&str, &Value)) {
+    for (file, definition) in definitions() {
+        let version = &definition["spec"]["versions"][0];
+        let properties = &version["schema"]["openAPIV3Schema"]["properties"];
+        for part in ["spec", "status"] {
+            walk(&properties[part], &format!("{file} {part}"), &mut see);
+        }
+    }
+}
+
+#[test]
+fn every_string_list_and_map_is_bounded() {
+    each_schema(|path, schema| {
+        let bound = match schema["type"].as_str() {
+            Some("string") if schema.get("enum").is_none() => "maxLength",
+            Some("array") => "maxItems",
+            Some("object") if schema.get("additionalProperties").is_some() => "maxProperties",
+            _ => return,
+        };
+        assert!(schema[bound].is_u64(), "{path} must have {bound}");
+    });
+}
+
+#[test]
+fn every_field_says_what_it_is_for() {
+    each_schema(|path, schema| {
+        if path.ends_with("[]") || path.ends_with('*') {
+            return;
+        }
+        let text = schema["description"].as_str().unwrap_or_default();
+        assert!(text.ends_with('.'), "{path} needs a description: {text:?}");
+    });
+}
+
+#[test]
+fn schemas_are_structural() {
+    each_schema(|path, schema| {
+        for name in ["$ref", "anyOf", "oneOf", "allOf", "nullable", "default"] {
+            assert!(schema.get(name).is_none(), "{path} must not have {name}");
+        }
+        let is_any = schema.get("x-kubernetes-preserve-unknown-fields").is_some();
+        assert!(
+            is_any || schema["type"].is_string(),
+            "{path} must have a type"
+        );
+    });
+}

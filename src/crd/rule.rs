@@ -1,0 +1,193 @@
+//! Rules about several fields of a spec, each for the API server in CEL and for a folder in Rust.
+
+use super::{HostSpec, ListenerSpec, MappingSpec};
+
+/// A rule that the API server checks at `kubectl apply`.
+#[derive(Debug)]
+pub struct Rule<S> {
+    /// The field that is to blame, in the spec.
+    pub field: &'static str,
+    /// In CEL, where `self` is the spec.
+    pub cel: &'static str,
+    /// What is wrong, one sentence without the final period.
+    pub message: &'static str,
+    /// The same for where there is no API server; none where the compiler checks it and has a code of its own for it.
+    pub holds: Option<fn(&S) -> bool>,
+}
+
+// === impl Rule ===
+
+impl<S> Rule<S> {
+    /// Whether it is about a field of the spec.
+    pub fn names(&self, field: &str) -> bool {
+        let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let mut uses = self.cel.split("self.").skip(1);
+        uses.any(|used| used.strip_prefix(field).is_some_and(is_end))
+    }
+}
+
+const fn compiled<S>(field: &'static str, cel: &'static str, message: &'static str) -> Rule<S> {
+    Rule {
+        field,
+        cel,
+        message,
+        holds: None,
+    }
+}
+
+/// A hostname with at most one `*`, at one of its ends.
+macro_rules! hostname {
+    ($field:literal) => {
+        compiled(
+            $field,
+            concat!(
+                "!has(self.",
+                $field,
+                ") || self.",
+                $field,
+                " == '' || self.",
+                $field,
+                ".matches('^([*]|[*]?[^*/ ]+|[^*/ ]+[*])$')"
+            ),
+            "a hostname must be a DNS name, with at most one * as its first or last character",
+        )
+    };
+}
+
+/// A field that is a regular expression when another is true. CEL's own parser reads it: what cannot be parsed is an
+/// evaluation error, and its text names the mistake.
+macro_rules! regex_if {
+    ($flag:literal, $field:literal) => {
+        compiled(
+            $field,
+            concat!(
+                "!has(self.",
+                $flag,
+                ") || !self.",
+                $flag,
+                " || !has(self.",
+                $field,
+                ") || (''.matches(self.",
+                $field,
+                ") ? true : true)"
+            ),
+            concat!($field, " must be a regular expression"),
+        )
+    };
+}
+
+/// A map whose values are regular expressions.
+macro_rules! regex_values {
+    ($field:literal) => {
+        compiled(
+            $field,
+            concat!(
+                "!has(self.",
+                $field,
+                ") || self.",
+                $field,
+                ".all(name, ''.matches(self.",
+                $field,
+                "[name]) ? true : true)"
+            ),
+            concat!("the values of ", $field, " must be regular expressions"),
+        )
+    };
+}
+
+/// A field with a pattern that is a regular expression.
+macro_rules! pattern {
+    ($field:literal) => {
+        compiled(
+            concat!($field, ".pattern"),
+            concat!(
+                "!has(self.",
+                $field,
+                ") || (''.matches(self.",
+                $field,
+                ".pattern) ? true : true)"
+            ),
+            concat!($field, ".pattern must be a regular expression"),
+        )
+    };
+}
+
+pub const MAPPING: &[Rule<MappingSpec>] = &[
+    compiled(
+        "prefix",
+        "(has(self.prefixRegex) && self.prefixRegex) || self.prefix.startsWith('/')",
+        "prefix must begin with /, unless prefixRegex is true",
+    ),
+    compiled(
+        "weight",
+        "!has(self.weight) || (self.weight >= 0 && self.weight <= 100)",
+        "weight must be from 0 to 100",
+    ),
+    hostname!("hostname"),
+    regex_if!("prefixRegex", "prefix"),
+    regex_if!("methodRegex", "method"),
+    regex_if!("hostRegex", "host"),
+    regex_values!("regexHeaders"),
+    regex_values!("regexQueryParameters"),
+    pattern!("regexRewrite"),
+    pattern!("regexRedirect"),
+    Rule {
+        field: "prefixExact",
+        cel: "!(has(self.prefixExact) && self.prefixExact && has(self.prefixRegex) && self.prefixRegex)",
+        message: "prefixExact and prefixRegex cannot both be true",
+        holds: Some(|spec| spec.prefix_exact != Some(true) || spec.prefix_regex != Some(true)),
+    },
+    Rule {
+        field: "hostRewrite",
+        cel: "!(has(self.hostRewrite) && has(self.autoHostRewrite) && self.autoHostRewrite)",
+        message: "hostRewrite and autoHostRewrite cannot both be used",
+        holds: Some(|spec| spec.host_rewrite.is_none() || spec.auto_host_rewrite != Some(true)),
+    },
+    Rule {
+        field: "hostRedirect",
+        cel: "(has(self.hostRedirect) && self.hostRedirect) || !(has(self.pathRedirect) || has(self.prefixRedirect) || has(self.regexRedirect) || has(self.redirectResponseCode))",
+        message: "pathRedirect, prefixRedirect, regexRedirect and redirectResponseCode need hostRedirect: true",
+        holds: Some(|spec| {
+            spec.host_redirect == Some(true)
+                || (redirect_paths(spec) == 0 && spec.redirect_response_code.is_none())
+        }),
+    },
+    Rule {
+        field: "hostRedirect",
+        cel: "(has(self.pathRedirect) ? 1 : 0) + (has(self.prefixRedirect) ? 1 : 0) + (has(self.regexRedirect) ? 1 : 0) <= 1",
+        message: "only one of pathRedirect, prefixRedirect and regexRedirect can be used",
+        holds: Some(|spec| redirect_paths(spec) <= 1),
+    },
+];
+
+fn redirect_paths(spec: &MappingSpec) -> usize {
+    usize::from(spec.path_redirect.is_some())
+        + usize::from(spec.prefix_redirect.is_some())
+        + usize::from(spec.regex_redirect.is_some())
+}
+
+pub const HOST: &[Rule<HostSpec>] = &[hostname!("hostname")];
+
+pub const LISTENER: &[Rule<ListenerSpec>] = &[
+    Rule {
+        field: "protocol",
+        cel: "has(self.protocol) != has(self.protocolStack)",
+        message: "exactly one of protocol and protocolStack is required",
+        holds: Some(|spec| spec.protocol.is_some() != spec.protocol_stack.is_some()),
+    },
+    compiled(
+        "protocolStack",
+        "!has(self.protocolStack) || (self.protocolStack.size() > 0 && self.protocolStack[self.protocolStack.size() - 1] in ['TCP', 'UDP'])",
+        "the last entry of protocolStack must be TCP or UDP",
+    ),
+    Rule {
+        field: "hostBinding",
+        cel: "has(self.hostBinding.__namespace__) || has(self.hostBinding.selector)",
+        message: "hostBinding needs namespace, selector, or both",
+        holds: Some(|spec| {
+            spec.host_binding
+                .as_ref()
+                .is_none_or(|binding| binding.namespace.is_some() || binding.selector.is_some())
+        }),
+    },
+];

@@ -1,0 +1,145 @@
+use serde_json::json;
+
+use super::{ProblemKind, Spec, Spelling, read};
+use crate::crd::{GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, TlsContextSpec};
+
+fn problems(spec: serde_json::Value, spelling: Spelling) -> Vec<(String, ProblemKind, String)> {
+    let (_, problems) = read::<MappingSpec>(spec, spelling);
+    problems
+        .into_iter()
+        .map(|problem| (problem.field, problem.kind, problem.message))
+        .collect()
+}
+
+#[test]
+fn every_kind_has_a_tree_with_all_the_fields_that_it_names() {
+    MappingSpec::tree();
+    HostSpec::tree();
+    ListenerSpec::tree();
+    GatewaySettingsSpec::tree();
+    TlsContextSpec::tree();
+}
+
+#[test]
+fn all_problems_are_reported_at_once_and_in_order() {
+    let spec = json!({
+        "prefx": "/a/",
+        "timeoutMs": "5000",
+        "redirectResponseCode": 200,
+        "headers": {"x-a": true, "x-b": "good"},
+        "service": null,
+        "method": ["GET"],
+    });
+    let found = problems(spec, Spelling::Camel);
+    let found: Vec<_> = found
+        .iter()
+        .map(|(field, kind, message)| (field.as_str(), *kind, message.as_str()))
+        .collect();
+    let expected = [
+        (
+            "spec.headers.x-a",
+            ProblemKind::WrongType,
+            "the value must be a string, and is a boolean",
+        ),
+        (
+            "spec.method",
+            ProblemKind::WrongType,
+            "the value must be a string, and is a list",
+        ),
+        (
+            "spec.prefix",
+            ProblemKind::MissingField,
+            "the field `prefix` is required",
+        ),
+        (
+            "spec.prefx",
+            ProblemKind::UnknownField,
+            "there is no field `prefx`; did you mean `prefix`?",
+        ),
+        (
+            "spec.redirectResponseCode",
+            ProblemKind::InvalidValue,
+            "the value must be 301, 302, 303, 307 or 308, and is 200",
+        ),
+        (
+            "spec.service",
+            ProblemKind::MissingField,
+            "the field `service` is required",
+        ),
+        (
+            "spec.timeoutMs",
+            ProblemKind::WrongType,
+            "the value must be a whole number, and is a string",
+        ),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_good_is_read_and_a_bad_entry_takes_the_whole_map() {
+    let spec = json!({
+        "prefix": "/a/", "service": "a", "timeoutMs": true,
+        "headers": {"x-a": 1, "x-b": "b"},
+    });
+    let (spec, _) = read::<MappingSpec>(spec, Spelling::Camel);
+    assert_eq!(spec.prefix.as_deref(), Some("/a/"));
+    assert_eq!((spec.timeout_ms, spec.headers), (None, None));
+}
+
+#[test]
+fn snake_case_and_camel_case_say_the_same() {
+    let snake = json!({
+        "prefix": "/a/", "service": "a", "prefix_regex": true, "timeout_ms": 3,
+        "add_request_headers": {"x_y": {"value": "1"}}, "regex_rewrite": {"pattern": "a", "substitution": "b"},
+    });
+    let camel = json!({
+        "prefix": "/a/", "service": "a", "prefixRegex": true, "timeoutMs": 3,
+        "addRequestHeaders": {"x_y": {"value": "1"}}, "regexRewrite": {"pattern": "a", "substitution": "b"},
+    });
+    let read = |spec, spelling| read::<MappingSpec>(spec, spelling);
+    let (expected, problems) = read(camel.clone(), Spelling::Camel);
+    assert_eq!(problems, []);
+    assert_eq!(read(camel, Spelling::Snake), (expected.clone(), vec![]));
+    assert_eq!(read(snake.clone(), Spelling::Snake), (expected, vec![]));
+    let (_, problems) = read(snake, Spelling::Camel);
+    let hint = "there is no field `prefix_regex`; did you mean `prefixRegex`?";
+    assert!(
+        problems.iter().any(|problem| problem.message == hint),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_field_in_both_spellings_is_a_problem_and_neither_is_read() {
+    let spec = json!({"prefix": "/a/", "service": "a", "timeout_ms": 3, "timeoutMs": 4});
+    let (spec, problems) = read::<MappingSpec>(spec, Spelling::Snake);
+    assert_eq!(spec.timeout_ms, None);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].field, "spec.timeout_ms");
+    assert_eq!(problems[0].kind, ProblemKind::InvalidValue);
+}
+
+#[test]
+fn a_problem_keeps_the_spelling_and_is_found_by_the_camel_case_path() {
+    let spec = json!({"prefix": "/a/", "service": "a", "regex_headers": {"x": 1}});
+    let (_, problems) = read::<MappingSpec>(spec, Spelling::Snake);
+    assert_eq!(problems[0].field, "spec.regex_headers.x");
+    assert!(problems[0].concerns("spec.regexHeaders"));
+    assert!(!problems[0].concerns("spec.regex"));
+    assert!(!problems[0].concerns("spec.headers"));
+}
+
+#[test]
+fn a_value_is_not_shown_where_a_secret_could_be() {
+    let spec = json!({"prefix": "/a/", "service": {"password": "hunter2"}, "timeoutMs": "hunter2"});
+    let (_, problems) = read::<MappingSpec>(spec, Spelling::Camel);
+    assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
+}
+
+#[test]
+fn what_is_not_a_spec_at_all_is_one_problem() {
+    let (spec, problems) = read::<MappingSpec>(json!("prefix"), Spelling::Camel);
+    assert_eq!(spec, MappingSpec::default());
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].field, "spec");
+}

@@ -1,0 +1,277 @@
+//! The bodies of requests and responses while they pass through.
+
+use std::{
+    cell::Cell,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::{alarm::Alarm, error::Reason, record::Record};
+
+/// What goes to the upstream: counted, and cut off above the limit of the route.
+#[derive(Debug, Default)]
+pub(super) struct RequestBody(Option<(Incoming, Rc<Upload>)>);
+
+/// Why the body of a request ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestBodyError {
+    #[error("the request body is too large")]
+    TooLarge,
+    #[error("the request body broke off")]
+    Broken(#[source] hyper::Error),
+}
+
+/// How far the body of a request has come; shared by the body, which travels with the request, and who waits for an answer.
+#[derive(Debug)]
+pub(super) struct Upload {
+    limit: u64,
+    bytes: Cell<u64>,
+    last: Cell<Instant>,
+    state: Cell<UploadState>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UploadState {
+    Running,
+    Ended,
+    TooLarge,
+    Broken,
+}
+
+impl Upload {
+    pub(super) fn new(limit: Option<u64>, now: Instant) -> Rc<Self> {
+        Rc::new(Self {
+            limit: limit.unwrap_or(u64::MAX),
+            bytes: Cell::new(0),
+            last: Cell::new(now),
+            state: Cell::new(UploadState::Running),
+        })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    pub(super) fn state(&self) -> UploadState {
+        self.state.get()
+    }
+
+    /// When its last byte went through.
+    pub(super) fn last(&self) -> Instant {
+        self.last.get()
+    }
+}
+
+impl RequestBody {
+    pub(super) fn new(body: Incoming, upload: Rc<Upload>) -> Self {
+        Self(Some((body, upload)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let Some((body, upload)) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+        upload.last.set(Instant::now());
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                upload.bytes.set(upload.bytes.get() + length);
+                if upload.bytes.get() > upload.limit {
+                    upload.state.set(UploadState::TooLarge);
+                    return Poll::Ready(Some(Err(RequestBodyError::TooLarge)));
+                }
+                if body.is_end_stream() {
+                    upload.state.set(UploadState::Ended);
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                upload.state.set(UploadState::Broken);
+                Some(Err(RequestBodyError::Broken(error)))
+            }
+            None => {
+                upload.state.set(UploadState::Ended);
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|(body, _)| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let empty = || SizeHint::with_exact(0);
+        self.0
+            .as_ref()
+            .map_or_else(empty, |(body, _)| body.size_hint())
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        // An upstream that answers early does not read to the end: nobody waits for this body any more.
+        if let Some((_, upload)) = &self.0
+            && upload.state.get() == UploadState::Running
+        {
+            upload.state.set(UploadState::Ended);
+        }
+    }
+}
+
+/// What goes to the client; when it is gone, the request has ended.
+#[derive(Debug)]
+pub(super) struct ReplyBody<B> {
+    kind: Kind<B>,
+    record: Record,
+}
+
+/// Where the bytes of a response come from.
+#[derive(Debug)]
+pub(super) enum Kind<B> {
+    Empty,
+    Full(Bytes),
+    Upstream(Streaming<B>),
+}
+
+/// The body of an upstream's response, with its timeouts.
+#[derive(Debug)]
+pub(super) struct Streaming<B> {
+    pub(super) body: B,
+    pub(super) alarm: Rc<Alarm>,
+    pub(super) idle: Duration,
+    /// The end of everything.
+    pub(super) deadline: Option<Instant>,
+    /// Since when nothing has come.
+    pub(super) waiting_since: Option<Instant>,
+    pub(super) upload: Option<Rc<Upload>>,
+}
+
+/// Why the body of a response ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReplyBodyError {
+    #[error("the response body did not arrive in time")]
+    Timeout,
+    #[error("the response body broke off")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+type UpstreamFrame = Option<Result<Frame<Bytes>, ReplyBodyError>>;
+
+impl<B> Streaming<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<UpstreamFrame> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            self.waiting_since = None;
+            return Poll::Ready(
+                frame.map(|frame| frame.map_err(|error| ReplyBodyError::Broken(error.into()))),
+            );
+        }
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        loop {
+            let deadline = self.next_deadline(since);
+            ready!(self.alarm.poll(context, deadline));
+            // Meanwhile bytes may have gone the other way.
+            if self.next_deadline(since) == deadline {
+                return Poll::Ready(Some(Err(ReplyBodyError::Timeout)));
+            }
+        }
+    }
+
+    fn next_deadline(&self, since: Instant) -> Instant {
+        let sent = self.upload.as_ref().map_or(since, |upload| upload.last());
+        let idle = since.max(sent) + self.idle;
+        self.deadline.map_or(idle, |deadline| deadline.min(idle))
+    }
+}
+
+impl<B> ReplyBody<B>
+where
+    B: Body<Data = Bytes>,
+{
+    pub(super) fn new(kind: Kind<B>, mut record: Record) -> Self {
+        record.complete = match &kind {
+            Kind::Empty => true,
+            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::Upstream(streaming) => streaming.body.is_end_stream(),
+        };
+        Self { kind, record }
+    }
+}
+
+impl<B> Body for ReplyBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = ReplyBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyBodyError>>> {
+        let this = &mut *self;
+        let frame = match &mut this.kind {
+            Kind::Empty => None,
+            Kind::Full(bytes) if bytes.is_empty() => None,
+            Kind::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Kind::Upstream(streaming) => ready!(streaming.poll_frame(context)),
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                this.record.sent(length);
+                this.record.complete = match &this.kind {
+                    Kind::Empty | Kind::Full(_) => true,
+                    Kind::Upstream(streaming) => streaming.body.is_end_stream(),
+                };
+            }
+            Some(Err(error)) => {
+                tracing::debug!(
+                    error = error as &dyn std::error::Error,
+                    "A response broke off"
+                );
+                this.record.reason = Reason::ResponseBroken;
+                this.record.complete = true;
+            }
+            None => this.record.complete = true,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::Upstream(streaming) => streaming.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Upstream(streaming) => streaming.body.size_hint(),
+        }
+    }
+}

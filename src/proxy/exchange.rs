@@ -1,0 +1,439 @@
+//! One request from its head to the head of its response.
+//!
+//! ```text
+//! check ─> survey ─> authority, canonical path ─> decide ─> member ─┬─> redirect, fail
+//!                                                                   └─> admit ─> rewrite ─> edit ─> call ─> edit
+//! ```
+//!
+//! The order is fixed: ownership, route and (later) authentication are decided on what the client sent, before any rewrite.
+
+use std::{convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, HOST, TE},
+    request::Parts,
+    uri::PathAndQuery,
+};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use tokio::time::Instant;
+
+use super::{
+    body::{Kind, ReplyBody, RequestBody, Streaming, Upload},
+    edits::{self, Rendered, Values},
+    error::{Malformed, ProxyError, Reason},
+    forward::{Patience, Upstreams, admit, call},
+    forwarding,
+    peer::Peer,
+    record::{Record, Told},
+    reply::{self, Asked},
+    site::Site,
+    survey::{self, Rules, Survey},
+    upgrade,
+};
+use crate::graph::{
+    self, Action, Authority, CanonicalPath, Decision, Forward, Graph, HostRewrite, Redirect,
+    UpstreamProtocol, decide,
+    matching::{HeadView, Silent},
+    path,
+};
+
+/// The answer to a request, without what is kept of it.
+type Answer<U> = Result<Response<Kind<<U as Upstreams>::Body>>, ProxyError>;
+
+/// Answers a request. It sees one snapshot from its first to its last byte.
+pub(super) async fn serve<U: Upstreams>(
+    site: Rc<Site<U>>,
+    peer: Rc<Peer>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody<U::Body>>, Infallible> {
+    let graph = site.graph();
+    let (parts, body) = request.into_parts();
+    let mut record = Record::new(peer.clone(), Instant::now());
+    let listener = graph.listener(peer.port);
+    let trusted = listener.is_some_and(|listener| listener.trusts(peer.client.ip()));
+    if let Some(listener) = listener.filter(|_| trusted) {
+        record.client = forwarding::client_address(&parts.headers, listener, peer.client);
+    }
+    let mut asked = Asked {
+        prefers_json: false,
+        is_head: parts.method == Method::HEAD,
+        is_http1: peer.is_http1(),
+        request_id: forwarding::request_id(&parts.headers, trusted),
+    };
+    if peer.log.is_some() {
+        record.told = Some(Box::new(told(&parts, &asked)));
+    }
+    let exchange = Exchange {
+        site: &site,
+        peer: &peer,
+        graph: &graph,
+        trusted,
+    };
+    let answer = exchange.answer(parts, body, &mut asked, &mut record).await;
+    let mut response = answer.unwrap_or_else(|error| {
+        record.reason = error.reason();
+        tracing::debug!(client.addr = %peer.client, blame = ?error.blame(), %error, "Answered by the gateway");
+        reply::error(error, &asked)
+    });
+    record.status = response.status();
+    if peer.is_http1() && peer.is_closing() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Ok(response.map(|kind| ReplyBody::new(kind, record)))
+}
+
+fn told(parts: &Parts, asked: &Asked) -> Told {
+    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    Told {
+        method: parts.method.clone(),
+        version: parts.version,
+        authority: authority.or(host).unwrap_or_default().to_owned(),
+        path: parts.uri.path().to_owned(),
+        request_id: asked.request_id.clone(),
+        route: None,
+        upstream: None,
+    }
+}
+
+/// What all phases see.
+struct Exchange<'x, U: Upstreams> {
+    site: &'x Rc<Site<U>>,
+    peer: &'x Rc<Peer>,
+    graph: &'x Graph,
+    trusted: bool,
+}
+
+/// What is left of the request line when a request is sent on.
+struct Onward {
+    target: PathAndQuery,
+    authority: HeaderValue,
+}
+
+/// The head of a request, as matching sees it.
+struct Head<'r> {
+    method: &'r Method,
+    headers: &'r HeaderMap,
+}
+
+impl HeadView for Head<'_> {
+    fn method(&self) -> &Method {
+        self.method
+    }
+
+    fn header_values(&self, name: &HeaderName, found: &mut dyn FnMut(&[u8])) {
+        for value in self.headers.get_all(name) {
+            found(value.as_bytes());
+        }
+    }
+}
+
+impl<U: Upstreams> Exchange<'_, U> {
+    async fn answer(
+        &self,
+        mut parts: Parts,
+        body: Incoming,
+        asked: &mut Asked,
+        record: &mut Record,
+    ) -> Answer<U> {
+        let survey = self.check(&parts)?;
+        asked.prefers_json = survey.prefers_json;
+        let uri = std::mem::take(&mut parts.uri);
+        let value = survey::authority(&survey, &uri, &mut parts.headers)?;
+        let text = value.to_str().map_err(|_| graph::AuthorityError::Name)?;
+        let authority = Authority::parse(text)?;
+        let path = path::canonical(uri.path(), self.graph.requests)?;
+        if let Some(told) = &mut record.told {
+            path.as_str().clone_into(&mut told.path);
+        }
+        let proto = forwarding::trusted_proto(&parts.headers, self.trusted);
+        let id = asked.request_id.clone();
+        forwarding::rebuild(&mut parts.headers, self.peer, self.trusted, id);
+        let request = graph::Request {
+            connection: graph::Connection {
+                tls: self.peer.tls,
+                sni: self.peer.sni.as_deref(),
+                trusted: self.trusted,
+            },
+            authority: &authority,
+            path: &path,
+            query: uri.query(),
+            forwarded_proto: proto.as_ref().map(HeaderValue::as_bytes),
+        };
+        match self.route(&parts, &request)? {
+            Step::RedirectToHttps => {
+                record.reason = Reason::Redirect;
+                let location = decide::https_location(&authority, path.as_str(), uri.query());
+                reply::redirect(StatusCode::MOVED_PERMANENTLY, location, asked)
+            }
+            Step::Redirect(redirect) => {
+                record.reason = Reason::Redirect;
+                let location = self.location(redirect, &request)?;
+                reply::redirect(redirect.status, location, asked)
+            }
+            Step::Forward(forward, name) => {
+                if let Some(told) = &mut record.told {
+                    told.route = Some(name.clone());
+                    told.upstream = Some(forward.upstream.id.0.clone());
+                }
+                let target = self.target(forward, &path, &uri)?;
+                let onward = Onward {
+                    target,
+                    authority: value.clone(),
+                };
+                self.forward(forward, onward, parts, body, &survey, record)
+                    .await
+            }
+        }
+    }
+
+    /// What can be refused without knowing the route.
+    fn check(&self, parts: &Parts) -> Result<Survey, ProxyError> {
+        let number = self.peer.next_request();
+        if let Some(watch) = &self.peer.watch {
+            watch.verdict(number)?;
+        }
+        survey::check_line(parts)?;
+        let rules = Rules {
+            trusted: self.trusted,
+            allow_underscores: self.graph.requests.allow_underscores,
+        };
+        Survey::of(&parts.headers, rules)
+    }
+
+    /// From the head to what is done: Listener, Host, route, member.
+    fn route(&self, parts: &Parts, request: &graph::Request<'_>) -> Result<Step<'_>, ProxyError> {
+        let head = Head {
+            method: &parts.method,
+            headers: &parts.headers,
+        };
+        // A Listener that is gone: its connections finish, and find nothing.
+        let listener = self
+            .graph
+            .listener(self.peer.port)
+            .ok_or(ProxyError::NoHost)?;
+        let route = match decide(listener, request, &head, &mut Silent) {
+            Decision::Route { route, .. } => route,
+            Decision::Misdirected => return Err(ProxyError::Misdirected),
+            Decision::NoHost => return Err(ProxyError::NoHost),
+            Decision::Rejected(_) => return Err(ProxyError::Insecure),
+            Decision::RedirectToHttps(_) => return Ok(Step::RedirectToHttps),
+            Decision::NoRoute(_) => return Err(ProxyError::NoRoute),
+        };
+        let member = match &*route.members {
+            [member] if member.share > 0 => Some(member),
+            _ => route.member(fastrand::u64(..)),
+        };
+        let member = member.ok_or(ProxyError::NoRoute)?;
+        if member.refuses(request.path, self.graph.requests) {
+            return Err(ProxyError::EscapedSlash);
+        }
+        match &member.action {
+            Action::Forward(forward) => Ok(Step::Forward(forward, &member.id.0)),
+            Action::Redirect(redirect) => Ok(Step::Redirect(redirect)),
+            Action::Fail(fail) => Err(ProxyError::Failed(*fail)),
+        }
+    }
+
+    fn location(
+        &self,
+        redirect: &Redirect,
+        request: &graph::Request<'_>,
+    ) -> Result<String, ProxyError> {
+        let policy = self.graph.requests;
+        let (path, query) = redirect
+            .path
+            .apply(request.path.as_str(), request.query, policy)?;
+        let own = || {
+            let listener = self.graph.listener(self.peer.port);
+            let secure = listener.is_some_and(|listener| {
+                listener.is_secure(request.connection, request.forwarded_proto)
+            });
+            if secure { "https" } else { "http" }
+        };
+        let scheme = redirect.scheme.as_deref().unwrap_or_else(own);
+        let (mark, query) = query.map_or(("", ""), |query| ("?", query));
+        Ok(format!("{scheme}://{}{path}{mark}{query}", redirect.host))
+    }
+
+    /// Path and query for the upstream; those that came, when nothing is different.
+    fn target(
+        &self,
+        forward: &Forward,
+        path: &CanonicalPath<'_>,
+        uri: &Uri,
+    ) -> Result<PathAndQuery, ProxyError> {
+        let rewritten = forward.rewrite.apply(path.as_str(), self.graph.requests)?;
+        match uri.path_and_query() {
+            Some(same) if *rewritten == *uri.path() => Ok(same.clone()),
+            _ => {
+                let query = uri.query();
+                let mut text = String::with_capacity(
+                    rewritten.len() + query.map_or(0, |query| query.len() + 1),
+                );
+                text.push_str(&rewritten);
+                if let Some(query) = query {
+                    text.push('?');
+                    text.push_str(query);
+                }
+                PathAndQuery::try_from(text).map_err(|_| Malformed::Target.into())
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        forward: &Forward,
+        onward: Onward,
+        mut parts: Parts,
+        body: Incoming,
+        survey: &Survey,
+        record: &mut Record,
+    ) -> Answer<U> {
+        let admitted = admit(forward, &parts.method, &parts.headers)?;
+        let limit = forward.max_request_body;
+        if survey.content_length > limit.or(Some(u64::MAX)) {
+            return Err(ProxyError::BodyTooLarge);
+        }
+        let change = self.change(forward, &mut parts, &body, survey);
+        let values = self.edit(forward, &mut parts, survey, record.client);
+        rewrite_host(forward, onward.authority, &mut parts.headers);
+        if let Some((protocol, _)) = &change {
+            upgrade::write(&mut parts.headers, protocol.clone());
+        }
+        let body = self.request_body(body, limit, record);
+        let alarm = self.peer.alarm.clone().unwrap_or_default();
+        let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
+        let request = onward_request(parts, onward.target, body);
+        let dial = &self.graph.dial;
+        let upstreams = &self.site.upstreams;
+        let response = call(admitted, upstreams, forward, dial, request, &patience).await?;
+        record.reason = Reason::Upstream;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(forward, change, response, values, record);
+        }
+        Ok(edited(forward, values, response).map(|body| {
+            Kind::Upstream(Streaming {
+                body,
+                idle: patience.idle,
+                deadline: patience.end(),
+                waiting_since: None,
+                alarm: patience.alarm,
+                upload: patience.upload,
+            })
+        }))
+    }
+
+    /// The protocol to change to, with the client's side of the change.
+    fn change(
+        &self,
+        forward: &Forward,
+        parts: &mut Parts,
+        body: &Incoming,
+        survey: &Survey,
+    ) -> Option<(HeaderValue, OnUpgrade)> {
+        if !parts.headers.contains_key(http::header::UPGRADE) {
+            return None;
+        }
+        // What follows on the connection is not told apart (see `Framing`): either it changes now, or it ends.
+        self.peer.close();
+        let no_body = hyper::body::Body::is_end_stream(body);
+        if !survey.upgrade || !self.peer.is_http1() || !no_body {
+            return None;
+        }
+        let protocol = upgrade::wanted(&parts.headers, forward)?;
+        let client = parts.extensions.remove::<OnUpgrade>()?;
+        Some((protocol, client))
+    }
+
+    /// Cleans and edits the headers for the upstream; returns the values for those of the response.
+    fn edit(
+        &self,
+        forward: &Forward,
+        parts: &mut Parts,
+        survey: &Survey,
+        client: SocketAddr,
+    ) -> Rendered {
+        survey.clean(&mut parts.headers);
+        let values = Values {
+            headers: &parts.headers,
+            remote: client,
+            local: self.peer.local,
+            version: parts.version,
+            hostname: &self.site.hostname,
+        };
+        let for_request = edits::render(&forward.request_headers, values);
+        let for_response = edits::render(&forward.response_headers, values);
+        edits::apply(&forward.request_headers, for_request, &mut parts.headers);
+        if survey.trailers && forward.upstream.protocol == UpstreamProtocol::Http2 {
+            let trailers = HeaderValue::from_static("trailers");
+            parts.headers.insert(TE, trailers);
+        }
+        for_response
+    }
+
+    fn request_body(&self, body: Incoming, limit: Option<u64>, record: &mut Record) -> RequestBody {
+        if hyper::body::Body::is_end_stream(&body) {
+            return RequestBody::default();
+        }
+        let upload = Upload::new(limit, Instant::now());
+        record.upload = Some(upload.clone());
+        RequestBody::new(body, upload)
+    }
+
+    /// The upstream has changed the protocol: so does the client's connection, if it asked for that.
+    fn switch(
+        &self,
+        forward: &Forward,
+        change: Option<(HeaderValue, OnUpgrade)>,
+        response: Response<U::Body>,
+        values: Rendered,
+        record: &mut Record,
+    ) -> Answer<U> {
+        let (protocol, client) = change.ok_or(ProxyError::UpstreamProtocol)?;
+        if !upgrade::agreed(response.headers(), &protocol) {
+            return Err(ProxyError::UpstreamProtocol);
+        }
+        record.reason = Reason::Upgraded;
+        let mut head = Response::new(Kind::Empty);
+        *head.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        head.headers_mut().clone_from(response.headers());
+        let upstream = U::upgrade(response);
+        let tunnel = upgrade::tunnel(client, upstream, forward.idle_timeout, self.peer.clone());
+        self.site.tunnels.borrow_mut().spawn_local(tunnel);
+        let mut head = edited(forward, values, head);
+        upgrade::write(head.headers_mut(), protocol);
+        Ok(head)
+    }
+}
+
+/// What the route wants done.
+enum Step<'g> {
+    RedirectToHttps,
+    Redirect(&'g Redirect),
+    Forward(&'g Forward, &'g Arc<str>),
+}
+
+fn rewrite_host(forward: &Forward, asked: HeaderValue, headers: &mut HeaderMap) {
+    if let HostRewrite::Literal(host) = &forward.host {
+        forwarding::tell_host(headers, asked);
+        headers.insert(HOST, host.clone());
+    }
+}
+
+fn onward_request(parts: Parts, target: PathAndQuery, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = Uri::from(target);
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = parts.headers;
+    request
+}
+
+fn edited<B>(forward: &Forward, values: Rendered, mut response: Response<B>) -> Response<B> {
+    reply::clean(response.headers_mut());
+    edits::apply(&forward.response_headers, values, response.headers_mut());
+    response
+}

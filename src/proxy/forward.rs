@@ -1,0 +1,245 @@
+//! The way to an upstream: who may take it, and how long it may take.
+
+use std::{
+    error::Error,
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body::Body;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+
+use super::{
+    alarm::Alarm,
+    body::{RequestBody, Upload, UploadState},
+    error::ProxyError,
+    limits,
+    upstream::{self, Pools, ResponseBody, UpstreamError},
+};
+use crate::graph::{AuthorityError, DialPolicy, Forward, Graph, Upstream};
+
+/// The connections of one worker to its upstreams.
+pub(super) trait Upstreams: 'static {
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static;
+
+    /// Sends a request, and returns the head of the response. With `replay` it may be sent again when a connection from the
+    /// pool turns out to be dead.
+    fn send(
+        &self,
+        upstream: &Arc<Upstream>,
+        dial: &DialPolicy,
+        request: Request<RequestBody>,
+        replay: bool,
+    ) -> impl Future<Output = Result<Response<Self::Body>, ProxyError>>;
+
+    /// The connection behind a 101.
+    fn upgrade(response: Response<Self::Body>) -> OnUpgrade;
+
+    /// A snapshot has taken the place of another.
+    fn sweep(&self, graph: &Graph);
+
+    /// No more requests will come.
+    fn close(&self);
+}
+
+impl Upstreams for Pools<RequestBody> {
+    type Body = ResponseBody;
+
+    async fn send(
+        &self,
+        upstream: &Arc<Upstream>,
+        dial: &DialPolicy,
+        request: Request<RequestBody>,
+        replay: bool,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
+        let response = Self::send(self, upstream, dial, request, replay).await;
+        response.map_err(|error| {
+            let reason = &error as &dyn Error;
+            tracing::debug!(upstream = %upstream.id, error = reason, "A request got no response");
+            (&error).into()
+        })
+    }
+
+    fn upgrade(mut response: Response<ResponseBody>) -> OnUpgrade {
+        upstream::upgraded(&mut response)
+    }
+
+    fn sweep(&self, graph: &Graph) {
+        Self::sweep(self, graph);
+    }
+
+    fn close(&self) {
+        Self::close(self);
+    }
+}
+
+impl From<&UpstreamError> for ProxyError {
+    fn from(error: &UpstreamError) -> Self {
+        match error {
+            UpstreamError::NoAddress | UpstreamError::Dns(_) => Self::Resolve,
+            UpstreamError::DialRefused(_) => Self::DialRefused,
+            UpstreamError::Connect(_) => Self::Connect,
+            UpstreamError::ConnectTimeout(_) => Self::ConnectTimeout,
+            UpstreamError::Tls(_) => Self::UpstreamTls,
+            UpstreamError::Authority(_) => Self::Authority(AuthorityError::Name),
+            UpstreamError::RequestBody(_) => Self::BodyBroken,
+            UpstreamError::NotTaken(_) => Self::Overloaded,
+            UpstreamError::Reset(_) => Self::UpstreamReset,
+            UpstreamError::HeadBroken(_)
+            | UpstreamError::Protocol(_)
+            | UpstreamError::UnexpectedUpgrade
+            | UpstreamError::Body(_) => Self::UpstreamProtocol,
+        }
+    }
+}
+
+/// Proof that a request may go to its upstream. Only [`admit`] makes one, and [`call`] takes it.
+#[derive(Debug)]
+pub(super) struct Admitted(());
+
+/// The auth phase: between routing, which decides what a request must show, and every edit of it. Routes that ask for what
+/// cannot be checked are compiled to [`Fail`](crate::graph::Action::Fail), so a route that forwards asks for nothing.
+pub(super) fn admit(
+    _forward: &Forward,
+    _method: &Method,
+    _headers: &HeaderMap,
+) -> Result<Admitted, ProxyError> {
+    Ok(Admitted(()))
+}
+
+/// How long a request may take.
+#[derive(Debug)]
+pub(super) struct Patience {
+    started: Instant,
+    head: Option<Duration>,
+    total: Option<Instant>,
+    pub(super) idle: Duration,
+    pub(super) upload: Option<Rc<Upload>>,
+    pub(super) alarm: Rc<Alarm>,
+}
+
+impl Patience {
+    pub(super) fn new(
+        forward: &Forward,
+        started: Instant,
+        upload: Option<Rc<Upload>>,
+        alarm: Rc<Alarm>,
+    ) -> Self {
+        Self {
+            started,
+            head: forward.head_timeout,
+            total: forward.total_timeout.map(|total| started + total),
+            // "Never" is bounded too: a client that is gone may not be seen to be.
+            idle: forward.idle_timeout.unwrap_or(limits::STREAM_STALL),
+            upload,
+            alarm,
+        }
+    }
+
+    /// When the whole response must have been sent.
+    pub(super) fn end(&self) -> Option<Instant> {
+        self.total
+    }
+
+    /// When what is waited for must have happened, and what it is when it has not. While the body of the request runs, the
+    /// client is waited for; the upstream has its time from the end of that body.
+    fn next(&self) -> Option<(Instant, ProxyError)> {
+        let upload = self.upload.as_ref();
+        let next = match upload.map(|upload| (upload.state(), upload.last())) {
+            Some((UploadState::Running, last)) => Some((last + self.idle, ProxyError::BodyStalled)),
+            ended => self.head.map(|head| {
+                let from = ended.map_or(self.started, |(_, last)| last);
+                (from + head, ProxyError::UpstreamTimeout)
+            }),
+        };
+        let total = self.total.map(|at| (at, ProxyError::UpstreamTimeout));
+        match (next, total) {
+            (Some(next), Some(total)) if total.0 < next.0 => Some(total),
+            (Some(next), _) => Some(next),
+            (None, total) => total,
+        }
+    }
+}
+
+/// Sends a request that was admitted, and waits for the head of the response.
+pub(super) async fn call<U: Upstreams>(
+    _admitted: Admitted,
+    upstreams: &U,
+    forward: &Forward,
+    dial: &DialPolicy,
+    request: Request<RequestBody>,
+    patience: &Patience,
+) -> Result<Response<U::Body>, ProxyError> {
+    let replay = request.method().is_idempotent() && patience.upload.is_none();
+    let send = upstreams.send(&forward.upstream, dial, request, replay);
+    let mut send = pin!(send);
+    let result = poll_fn(|context| {
+        if let Poll::Ready(result) = send.as_mut().poll(context) {
+            return Poll::Ready(result);
+        }
+        while let Some((at, late)) = patience.next() {
+            // The body may end, and the upstream's time begin, without anybody waking this task: look again by then.
+            let look = patience.upload.as_ref().and(patience.head);
+            let by = look.map_or(at, |look| at.min(Instant::now() + look));
+            if patience.alarm.poll(context, by).is_pending() {
+                return Poll::Pending;
+            }
+            if by == at && patience.next() == Some((at, late)) {
+                return Poll::Ready(Err(late));
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    // What went wrong upstream may only follow from what the client did.
+    match (
+        patience.upload.as_ref().map(|upload| upload.state()),
+        result,
+    ) {
+        (Some(UploadState::TooLarge), _) => Err(ProxyError::BodyTooLarge),
+        (Some(UploadState::Broken), Err(_)) => Err(ProxyError::BodyBroken),
+        (_, result) => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::testing;
+
+    fn patience(upload: Option<Rc<Upload>>, total: Option<Duration>) -> Patience {
+        let forward = Forward {
+            head_timeout: Some(Duration::from_secs(3)),
+            total_timeout: total,
+            idle_timeout: Some(Duration::from_secs(30)),
+            ..testing::forward("quote")
+        };
+        Patience::new(&forward, Instant::now(), upload, Rc::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_upstream_has_its_time_from_the_end_of_the_request() {
+        let now = Instant::now();
+        let seconds = |count| now + Duration::from_secs(count);
+        assert_eq!(
+            patience(None, None).next(),
+            Some((seconds(3), ProxyError::UpstreamTimeout))
+        );
+        let upload = Upload::new(None, now);
+        assert_eq!(
+            patience(Some(upload.clone()), None).next(),
+            Some((seconds(30), ProxyError::BodyStalled))
+        );
+        assert_eq!(
+            patience(Some(upload), Some(Duration::from_secs(5))).next(),
+            Some((seconds(5), ProxyError::UpstreamTimeout))
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! What the upstream is told about the client, and how a request is named.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::peer::Peer;
+use crate::graph::Listener;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest request id that is kept from a trusted proxy.
+const REQUEST_ID_BYTES: usize = 128;
+
+/// X-Forwarded-Proto as a trusted peer sent it.
+pub(super) fn trusted_proto(headers: &HeaderMap, trusted: bool) -> Option<HeaderValue> {
+    trusted.then(|| headers.get(FORWARDED_PROTO).cloned())?
+}
+
+/// The client that trusted proxies name. With a depth of n it is the n-th from the right of X-Forwarded-For as it came; when
+/// there are fewer, the peer.
+pub(super) fn client_address(
+    headers: &HeaderMap,
+    listener: &Listener,
+    peer: SocketAddr,
+) -> SocketAddr {
+    let mut left = listener.l7_depth;
+    for line in headers.get_all(FORWARDED_FOR).iter().rev() {
+        for item in line.as_bytes().rsplit(|byte| *byte == b',') {
+            left = left.saturating_sub(1);
+            if left == 0 {
+                let text = str::from_utf8(item.trim_ascii()).ok();
+                let address = text.and_then(|text| text.parse::<IpAddr>().ok());
+                return address.map_or(peer, |address| (address, 0).into());
+            }
+        }
+    }
+    peer
+}
+
+/// The id of a request: that of a trusted proxy, or a new one.
+pub(super) fn request_id(headers: &HeaderMap, trusted: bool) -> HeaderValue {
+    let given = trusted.then(|| headers.get(REQUEST_ID)).flatten();
+    given
+        .filter(|id| id.len() <= REQUEST_ID_BYTES && !id.is_empty() && id.to_str().is_ok())
+        .cloned()
+        .unwrap_or_else(|| new_request_id(fastrand::u128(..)))
+}
+
+/// A random UUID (RFC 9562, section 5.4).
+fn new_request_id(random: u128) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut bytes = random.to_be_bytes();
+    bytes[6] = bytes[6] & 0x0F | 0x40;
+    bytes[8] = bytes[8] & 0x3F | 0x80;
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for (index, byte) in bytes.into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            at += 1;
+        }
+        text[at] = DIGITS[usize::from(byte >> 4)];
+        text[at + 1] = DIGITS[usize::from(byte & 15)];
+        at += 2;
+    }
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// Says who asked, and how, in the headers for the upstream. What an untrusted peer said has been dropped or is replaced.
+pub(super) fn rebuild(
+    headers: &mut HeaderMap,
+    peer: &Peer,
+    trusted: bool,
+    request_id: HeaderValue,
+) {
+    let address = peer.client.ip().to_canonical();
+    let address = HeaderValue::try_from(address.to_string()).ok();
+    if let Some(address) = address {
+        match trusted.then(|| joined(headers, &address)).flatten() {
+            Some(chain) => headers.insert(FORWARDED_FOR, chain),
+            None => headers.insert(FORWARDED_FOR, address),
+        };
+    }
+    if !(trusted && headers.contains_key(FORWARDED_PROTO)) {
+        let proto = if peer.tls { "https" } else { "http" };
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
+    }
+    headers.insert(REQUEST_ID, request_id);
+}
+
+/// Tells the upstream the host that was asked for, when it gets another. That of a trusted proxy is kept.
+pub(super) fn tell_host(headers: &mut HeaderMap, host: HeaderValue) {
+    headers.entry(FORWARDED_HOST).or_insert(host);
+}
+
+/// The chain of proxies with one more at its end; none when there is no chain.
+fn joined(headers: &HeaderMap, last: &HeaderValue) -> Option<HeaderValue> {
+    let mut chain = Vec::new();
+    for line in headers.get_all(FORWARDED_FOR) {
+        chain.extend_from_slice(line.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    if chain.is_empty() {
+        return None;
+    }
+    chain.extend_from_slice(last.as_bytes());
+    HeaderValue::from_bytes(&chain).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::testing::listener;
+
+    #[test]
+    fn a_new_request_id_is_a_random_uuid() {
+        let id = new_request_id(u128::MAX);
+        assert_eq!(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(new_request_id(0), "00000000-0000-4000-8000-000000000000");
+    }
+
+    #[test]
+    fn the_client_is_the_nth_from_the_right() {
+        let table: &[(usize, &[&str], &str)] = &[
+            (1, &["1.1.1.1, 2.2.2.2"], "2.2.2.2:0"),
+            (2, &["1.1.1.1, 2.2.2.2, 3.3.3.3"], "2.2.2.2:0"),
+            (2, &["1.1.1.1, 2.2.2.2", "3.3.3.3"], "2.2.2.2:0"),
+            (2, &["3.3.3.3"], "10.0.0.1:7"),
+            (1, &["unknown"], "10.0.0.1:7"),
+            (1, &[], "10.0.0.1:7"),
+        ];
+        for (depth, chain, expected) in table {
+            let mut listener = listener();
+            listener.l7_depth = *depth;
+            let mut headers = HeaderMap::new();
+            for line in *chain {
+                headers.append(FORWARDED_FOR, HeaderValue::from_static(line));
+            }
+            let found = client_address(&headers, &listener, ([10, 0, 0, 1], 7).into());
+            assert_eq!(found.to_string(), *expected, "{depth} {chain:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_from_a_stranger_is_replaced() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_static("mine"));
+        assert_eq!(request_id(&headers, true), "mine");
+        assert_ne!(request_id(&headers, false), "mine");
+        headers.insert(
+            REQUEST_ID,
+            "x".repeat(REQUEST_ID_BYTES + 1).try_into().unwrap(),
+        );
+        assert_eq!(request_id(&headers, true).len(), 36);
+    }
+}

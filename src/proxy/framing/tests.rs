@@ -1,0 +1,111 @@
+use super::*;
+
+/// Feeds in pieces of `step` bytes and returns the verdicts.
+fn verdicts(bytes: &str, step: usize) -> Vec<Result<(), Malformed>> {
+    let mut framing = Framing::new();
+    let mut verdicts = Vec::new();
+    for piece in bytes.as_bytes().chunks(step) {
+        framing.feed(piece, |Event::Head(verdict)| verdicts.push(verdict));
+    }
+    verdicts
+}
+
+#[test]
+fn heads_are_judged_alike_however_the_bytes_arrive() {
+    use Malformed::{BareLineFeed, DuplicateLength, Encoding, Folded, Length, LengthAndEncoding};
+    let table: &[(&str, &[Result<(), Malformed>])] = &[
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &[Ok(())]),
+        (
+            "\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            &[Ok(()), Ok(())],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab\r\ncPOST / HTTP/1.1\r\nContent-Length:0\r\n\r\n",
+            &[Ok(()), Ok(())],
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nab\r\nc\r\n0\r\nx: y\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            &[Ok(()), Ok(())],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET",
+            &[Err(LengthAndEncoding)],
+        ),
+        (
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n",
+            &[Err(LengthAndEncoding)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+            &[Err(DuplicateLength)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n",
+            &[Err(Length)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n",
+            &[Err(Length)],
+        ),
+        ("POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", &[Err(Length)]),
+        (
+            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            &[Err(Length)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            &[Err(Encoding)],
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            &[Err(Encoding)],
+        ),
+        ("GET / HTTP/1.1\nHost: a\r\n\r\n", &[Err(BareLineFeed)]),
+        ("GET / HTTP/1.1\r\nHost: a\n\r\n", &[Err(BareLineFeed)]),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\n", &[Err(BareLineFeed)]),
+        ("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", &[Err(Folded)]),
+        // After an upgrade, and after bytes that are no chunk, nothing is taken for a request.
+        (
+            "GET / HTTP/1.1\r\nUpgrade: x\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            &[Ok(())],
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefGET / HTTP/1.1\r\n\r\n",
+            &[Ok(())],
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nGET / HTTP/1.1\r\n\r\n",
+            &[Ok(())],
+        ),
+    ];
+    for (bytes, expected) in table {
+        for step in [1, 2, 3, 7, 4096] {
+            assert_eq!(
+                &verdicts(bytes, step),
+                expected,
+                "{bytes:?} in steps of {step}"
+            );
+        }
+    }
+}
+
+#[test]
+fn long_lines_are_followed_to_their_end() {
+    let long = "x".repeat(3 * KEPT);
+    for step in [1, 10, 4096] {
+        let good = format!("GET /{long} HTTP/1.1\r\nA: {long}\r\n\r\n");
+        assert_eq!(verdicts(&good, step), [Ok(())]);
+        let bad = format!("GET /{long} HTTP/1.1\r\nA: {long}\n\r\n");
+        assert_eq!(verdicts(&bad, step), [Err(Malformed::BareLineFeed)]);
+    }
+}
+
+#[test]
+fn a_head_has_begun_with_its_first_byte() {
+    let mut framing = Framing::new();
+    assert!(!framing.is_within_head());
+    framing.feed(b"G", |_| ());
+    assert!(framing.is_within_head());
+    framing.feed(b"ET / HTTP/1.1\r\n\r\n", |_| ());
+    assert!(!framing.is_within_head());
+}

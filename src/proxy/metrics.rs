@@ -1,0 +1,300 @@
+//! The families of the data plane, all declared here.
+//!
+//! Each worker has counters of its own for each Listener, which it alone writes; a scrape sums them. So counting a request
+//! touches no cache line of another core. Series by route are not among them yet.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::StatusCode;
+use parking_lot::Mutex;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use super::error::Reason;
+
+/// Upper bounds of the durations that are told apart, in seconds.
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
+];
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+const REASONS: usize = Reason::ALL.len();
+
+/// A number that one thread alone changes: no read-modify-write is needed.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add(&self, more: u64) {
+        self.0.store(self.get().wrapping_add(more), Relaxed);
+    }
+
+    pub(super) fn subtract(&self, less: u64) {
+        self.0.store(self.get().wrapping_sub(less), Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What one worker counts on one Listener. Aligned so that no two workers write to one pair of cache lines.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Counters {
+    listener: Arc<str>,
+    /// By class, then by reason.
+    requests: [[Count; REASONS]; CLASSES.len()],
+    durations: [Count; BUCKETS.len() + 1],
+    nanoseconds: Count,
+    pub(super) request_bytes: Count,
+    pub(super) response_bytes: Count,
+    /// Connections now, ever, and refused before they had a request.
+    pub(super) connections: Count,
+    pub(super) accepted: Count,
+    pub(super) handshakes_failed: Count,
+}
+
+impl Counters {
+    fn new(listener: Arc<str>) -> Self {
+        Self {
+            listener,
+            requests: Default::default(),
+            durations: Default::default(),
+            nanoseconds: Count::default(),
+            request_bytes: Count::default(),
+            response_bytes: Count::default(),
+            connections: Count::default(),
+            accepted: Count::default(),
+            handshakes_failed: Count::default(),
+        }
+    }
+
+    /// A request has ended.
+    pub(super) fn ended(&self, status: StatusCode, reason: Reason, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        let class = &self.requests[class.min(CLASSES.len() - 1)];
+        class[reason.index()].add(1);
+        let seconds = took.as_secs_f64();
+        let bucket = BUCKETS.partition_point(|bound| *bound < seconds);
+        self.durations[bucket].add(1);
+        self.nanoseconds
+            .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
+/// The counters of all workers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Metrics {
+    counters: Arc<Mutex<Vec<Arc<Counters>>>>,
+    log_lines_dropped: Arc<AtomicU64>,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register_collector(Box::new(metrics.clone()));
+        metrics
+    }
+
+    /// Counters for one worker and Listener. They stay for as long as the process runs, as the numbers in them do.
+    pub(super) fn counters(&self, listener: &Arc<str>) -> Arc<Counters> {
+        let counters = Arc::new(Counters::new(listener.clone()));
+        self.counters.lock().push(counters.clone());
+        counters
+    }
+
+    pub(super) fn dropped_log_lines(&self) -> &Arc<AtomicU64> {
+        &self.log_lines_dropped
+    }
+
+    fn by_listener(&self) -> BTreeMap<Arc<str>, Vec<Arc<Counters>>> {
+        let mut listeners: BTreeMap<Arc<str>, Vec<Arc<Counters>>> = BTreeMap::new();
+        for counters in self.counters.lock().iter() {
+            let name = counters.listener.clone();
+            listeners.entry(name).or_default().push(counters.clone());
+        }
+        listeners
+    }
+}
+
+type Listeners = BTreeMap<Arc<str>, Vec<Arc<Counters>>>;
+
+/// One number of each Listener: name, help, kind and where it is.
+type Family = (
+    &'static str,
+    &'static str,
+    MetricType,
+    fn(&Counters) -> &Count,
+);
+
+const FAMILIES: [Family; 5] = [
+    (
+        "connections",
+        "Connections of clients that are open",
+        MetricType::Gauge,
+        |counters| &counters.connections,
+    ),
+    (
+        "connections_accepted",
+        "Connections of clients that were taken",
+        MetricType::Counter,
+        |counters| &counters.accepted,
+    ),
+    (
+        "tls_handshakes_failed",
+        "TLS handshakes that clients did not finish, or that were refused",
+        MetricType::Counter,
+        |counters| &counters.handshakes_failed,
+    ),
+    (
+        "request_body_bytes",
+        "Bytes of request bodies that were passed on",
+        MetricType::Counter,
+        |counters| &counters.request_bytes,
+    ),
+    (
+        "response_body_bytes",
+        "Bytes of response bodies that were passed on",
+        MetricType::Counter,
+        |counters| &counters.response_bytes,
+    ),
+];
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let listeners = self.by_listener();
+        for (name, help, kind, of) in FAMILIES {
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for (listener, counters) in &listeners {
+                let value: u64 = counters.iter().map(|counters| of(counters).get()).sum();
+                let series = [("listener", &**listener)];
+                let series = family.encode_family(&series)?;
+                match kind {
+                    MetricType::Gauge => ConstGauge::new(value).encode(series)?,
+                    _ => ConstCounter::new(value).encode(series)?,
+                }
+            }
+        }
+        encode_requests(&mut encoder, &listeners)?;
+        encode_durations(&mut encoder, &listeners)?;
+        let dropped = ConstCounter::new(self.log_lines_dropped.load(Relaxed));
+        let family = encoder.encode_descriptor(
+            "access_log_lines_dropped",
+            "Lines of the access log that were not written, because writing could not keep up",
+            None,
+            dropped.metric_type(),
+        )?;
+        dropped.encode(family)
+    }
+}
+
+fn encode_requests(
+    encoder: &mut DescriptorEncoder<'_>,
+    listeners: &Listeners,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "requests",
+        "Requests that have ended, by class of the status and by what ended them",
+        None,
+        MetricType::Counter,
+    )?;
+    for (listener, counters) in listeners {
+        for (class, code) in CLASSES.into_iter().enumerate() {
+            for (reason, word) in Reason::ALL {
+                let count =
+                    |counters: &Arc<Counters>| counters.requests[class][reason.index()].get();
+                let value: u64 = counters.iter().map(count).sum();
+                if value > 0 {
+                    let series = [("listener", &**listener), ("code", code), ("reason", word)];
+                    ConstCounter::new(value).encode(family.encode_family(&series)?)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn encode_durations(
+    encoder: &mut DescriptorEncoder<'_>,
+    listeners: &Listeners,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "request_duration_seconds",
+        "From the head of a request to the end of its response",
+        None,
+        MetricType::Histogram,
+    )?;
+    for (listener, counters) in listeners {
+        let bounds = BUCKETS.into_iter().chain([f64::MAX]).enumerate();
+        let buckets: Vec<(f64, u64)> = bounds
+            .map(|(bucket, bound)| {
+                let count = |counters: &Arc<Counters>| counters.durations[bucket].get();
+                (bound, counters.iter().map(count).sum())
+            })
+            .collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let nanoseconds: u64 = counters.iter().map(|each| each.nanoseconds.get()).sum();
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "a sum of durations that large has lost nothing that matters"
+        )]
+        let sum = nanoseconds as f64 / 1e9;
+        family
+            .encode_family(&[("listener", &**listener)])?
+            .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics;
+
+    #[test]
+    fn the_counters_of_all_workers_are_summed() {
+        let mut registry = metrics::registry();
+        let metrics = Metrics::register(&mut registry);
+        let listener = "web".into();
+        for _ in 0..2 {
+            let counters = metrics.counters(&listener);
+            counters.connections.add(3);
+            counters.connections.subtract(1);
+            counters.ended(StatusCode::OK, Reason::Upstream, Duration::from_millis(3));
+            counters.ended(
+                StatusCode::NOT_FOUND,
+                Reason::NoRoute,
+                Duration::from_secs(100),
+            );
+        }
+        let text = metrics::render(&registry);
+        for line in [
+            "postern_connections{listener=\"web\"} 4",
+            "postern_requests_total{listener=\"web\",code=\"2xx\",reason=\"upstream\"} 2",
+            "postern_requests_total{listener=\"web\",code=\"4xx\",reason=\"no_route\"} 2",
+            "postern_request_duration_seconds_bucket{le=\"0.005\",listener=\"web\"} 2",
+            "postern_request_duration_seconds_bucket{le=\"+Inf\",listener=\"web\"} 4",
+            "postern_request_duration_seconds_sum{listener=\"web\"} 200.006",
+            "postern_access_log_lines_dropped_total 0",
+        ] {
+            assert!(
+                text.contains(&format!("\n{line}\n")),
+                "no {line:?} in\n{text}"
+            );
+        }
+    }
+}

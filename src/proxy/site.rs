@@ -1,0 +1,94 @@
+//! What the connections of one worker share.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+use tokio::task::JoinSet;
+
+use super::{
+    access_log::Logger,
+    drain::Gate,
+    forward::Upstreams,
+    metrics::{Counters, Metrics},
+    tls::Certificates,
+};
+use crate::graph::Graph;
+
+/// One for each worker, on its thread.
+pub(super) struct Site<U> {
+    pub(super) upstreams: U,
+    /// A worker counts its own references: no request touches the count that all workers share.
+    graph: RefCell<Rc<Arc<Graph>>>,
+    pub(super) certificates: Certificates,
+    pub(super) hostname: Arc<str>,
+    pub(super) log: Option<Logger>,
+    /// Requests that run.
+    pub(super) running: Rc<Cell<u64>>,
+    /// Connections that have become tunnels.
+    pub(super) tunnels: RefCell<JoinSet<()>>,
+    pub(super) gate: Rc<Gate>,
+    metrics: Metrics,
+    counters: RefCell<HashMap<Arc<str>, Arc<Counters>>>,
+}
+
+/// What all workers have of the same.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    pub(super) certificates: Certificates,
+    pub(super) hostname: Arc<str>,
+    pub(super) log: Option<Logger>,
+    pub(super) metrics: Metrics,
+}
+
+impl<U> std::fmt::Debug for Site<U> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").finish_non_exhaustive()
+    }
+}
+
+impl<U: Upstreams> Site<U> {
+    pub(super) fn new(upstreams: U, common: Common) -> Self {
+        Self {
+            upstreams,
+            graph: RefCell::default(),
+            certificates: common.certificates,
+            hostname: common.hostname,
+            log: common.log,
+            running: Rc::default(),
+            tunnels: RefCell::default(),
+            gate: Rc::default(),
+            metrics: common.metrics,
+            counters: RefCell::default(),
+        }
+    }
+
+    /// What this worker counts on a Listener.
+    pub(super) fn counters(&self, listener: &Arc<str>) -> Arc<Counters> {
+        let mut known = self.counters.borrow_mut();
+        let new = || self.metrics.counters(listener);
+        known.entry(listener.clone()).or_insert_with(new).clone()
+    }
+
+    /// The snapshot in use.
+    pub(super) fn graph(&self) -> Rc<Arc<Graph>> {
+        self.graph.borrow().clone()
+    }
+
+    /// Takes a new snapshot into use. What runs keeps the one that it began with.
+    pub(super) fn swap(&self, graph: Arc<Graph>) {
+        self.upstreams.sweep(&graph);
+        self.certificates.sweep(&graph);
+        self.graph.replace(Rc::new(graph));
+        // Ended tunnels leave their result behind until somebody takes it.
+        self.reap();
+    }
+
+    /// Forgets the tunnels that have ended.
+    pub(super) fn reap(&self) {
+        while self.tunnels.borrow_mut().try_join_next().is_some() {}
+    }
+}

@@ -1,0 +1,326 @@
+//! One look at all header fields of a request: what is wrong with them, and what must not go further.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    request::Parts,
+};
+use smallvec::SmallVec;
+
+use super::{
+    error::{Malformed, ProxyError},
+    limits,
+};
+
+/// What the header fields of a request say about the request itself.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// Fields that end here: hop-by-hop ones, and those that only a trusted peer may send.
+    pub(super) drop: SmallVec<[HeaderName; 8]>,
+    /// `Connection` says that `Upgrade` is meant.
+    pub(super) upgrade: bool,
+    /// The client takes trailers.
+    pub(super) trailers: bool,
+    /// The client would rather have JSON.
+    pub(super) prefers_json: bool,
+    pub(super) content_length: Option<u64>,
+    hosts: u32,
+    cookies: u32,
+}
+
+/// What the survey needs to know beforehand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Whether the peer's forwarding headers count.
+    pub(super) trusted: bool,
+    pub(super) allow_underscores: bool,
+}
+
+impl Survey {
+    pub(super) fn of(headers: &HeaderMap, rules: Rules) -> Result<Self, ProxyError> {
+        if headers.len() > limits::HEAD_FIELDS {
+            return Err(ProxyError::HeadTooLarge);
+        }
+        let mut survey = Self::default();
+        for (name, value) in headers {
+            survey.field(name, value, rules)?;
+        }
+        Ok(survey)
+    }
+
+    fn field(
+        &mut self,
+        name: &HeaderName,
+        value: &HeaderValue,
+        rules: Rules,
+    ) -> Result<(), ProxyError> {
+        let text = name.as_str();
+        match text.as_bytes()[0] {
+            b'a' if text == "accept" => self.prefers_json = prefers_json(value),
+            b'c' if *name == CONNECTION => {
+                self.drop.push(CONNECTION);
+                self.connection(value)?;
+            }
+            b'c' if *name == CONTENT_LENGTH => {
+                let text = str::from_utf8(value.as_bytes()).ok();
+                self.content_length = text.and_then(|text| text.parse().ok());
+            }
+            b'c' if text == "cookie" => self.cookies += 1,
+            b'e' if *name == EXPECT => self.drop.push(EXPECT),
+            b'f' if *name == FORWARDED && !rules.trusted => self.drop.push(FORWARDED),
+            b'h' if *name == HOST => self.hosts += 1,
+            b'k' if text == "keep-alive" => self.drop.push(name.clone()),
+            b'l' if text.starts_with("l5d-") && !rules.trusted => self.drop.push(name.clone()),
+            b'p' if text == "proxy-connection" => self.drop.push(name.clone()),
+            b't' if *name == TRANSFER_ENCODING => self.drop.push(TRANSFER_ENCODING),
+            b't' if *name == TE => {
+                self.trailers = has_token(value, "trailers");
+                self.drop.push(TE);
+            }
+            b'u' if *name == UPGRADE => self.drop.push(UPGRADE),
+            b'x' if !rules.trusted && is_forwarding(text) => self.drop.push(name.clone()),
+            _ => {}
+        }
+        if !rules.allow_underscores && text.contains('_') {
+            return Err(Malformed::Underscore.into());
+        }
+        Ok(())
+    }
+
+    /// A name here makes a field hop-by-hop; what others rely on must not be taken away so (CVE-2026-6338).
+    fn connection(&mut self, value: &HeaderValue) -> Result<(), ProxyError> {
+        for token in value.as_bytes().split(|byte| *byte == b',') {
+            let token = token.trim_ascii();
+            let is = |name: &str| token.eq_ignore_ascii_case(name.as_bytes());
+            match token.len() {
+                0 => {}
+                5 if is("close") => {}
+                10 if is("keep-alive") => {}
+                7 if is("upgrade") => self.upgrade = true,
+                2 if is("te") => {}
+                7 if is("trailer") => {}
+                14 if is("http2-settings") => self.drop.push(HTTP2_SETTINGS),
+                16 if is("proxy-connection") => {}
+                _ => return Err(Malformed::Connection.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what must not go further out of the headers.
+    pub(super) fn clean(&self, headers: &mut HeaderMap) {
+        for name in &self.drop {
+            headers.remove(name);
+        }
+        if self.cookies > 1 {
+            join_cookies(headers);
+        }
+    }
+}
+
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Names that tell about the client, and are believed only from a trusted peer. x-forwarded-for, x-forwarded-proto and
+/// x-request-id are not among them: they are replaced.
+fn is_forwarding(name: &str) -> bool {
+    if let Some(rest) = name.strip_prefix("x-forwarded-") {
+        return !matches!(rest, "for" | "proto");
+    }
+    name.starts_with("x-original-")
+        || name.starts_with("x-envoy-")
+        || matches!(name, "x-real-ip" | "x-rewrite-url")
+}
+
+/// Whether a comma-separated list has a token, parameters aside.
+pub(super) fn has_token(value: &HeaderValue, token: &str) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|item| {
+        let name = item.split(|byte| *byte == b';').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(token.as_bytes())
+    })
+}
+
+/// JSON is named, and before any kind of text.
+fn prefers_json(accept: &HeaderValue) -> bool {
+    let first = accept
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .find_map(|item| {
+            let range = item.split(|byte| *byte == b';').next()?.trim_ascii();
+            let is_json = range.eq_ignore_ascii_case(b"application/json")
+                || range.to_ascii_lowercase().ends_with(b"+json");
+            let is_text = range.to_ascii_lowercase().starts_with(b"text/");
+            (is_json || is_text).then_some(is_json)
+        });
+    first == Some(true)
+}
+
+/// HTTP/2 clients send cookies in pieces, which only HTTP/2 allows (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut joined = Vec::new();
+    for cookie in headers.get_all(http::header::COOKIE) {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b"; ");
+        }
+        joined.extend_from_slice(cookie.as_bytes());
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&joined) {
+        headers.insert(http::header::COOKIE, value);
+    }
+}
+
+/// What can be said of a request before its Listener is asked.
+pub(super) fn check_line(parts: &Parts) -> Result<(), ProxyError> {
+    if parts.version == Version::HTTP_10 || parts.version == Version::HTTP_09 {
+        return Err(ProxyError::Version);
+    }
+    if parts.method == Method::CONNECT {
+        return Err(ProxyError::Method);
+    }
+    let target = parts.uri.path_and_query();
+    if target.is_some_and(|target| target.as_str().len() > limits::URI_BYTES) {
+        return Err(ProxyError::UriTooLong);
+    }
+    Ok(())
+}
+
+/// Whom the request is for: one value, whatever says it.
+pub(super) fn authority(
+    survey: &Survey,
+    uri: &Uri,
+    headers: &mut HeaderMap,
+) -> Result<HeaderValue, ProxyError> {
+    if survey.hosts > 1 {
+        return Err(Malformed::DuplicateHost.into());
+    }
+    let named = uri.authority().map(http::uri::Authority::as_str);
+    match (named, headers.get(HOST)) {
+        (None, Some(host)) => Ok(host.clone()),
+        (Some(named), Some(host)) if host.as_bytes().eq_ignore_ascii_case(named.as_bytes()) => {
+            Ok(host.clone())
+        }
+        (Some(_), Some(_)) => Err(Malformed::OtherHost.into()),
+        (Some(named), None) => {
+            let value = HeaderValue::from_str(named).map_err(|_| Malformed::NoHost)?;
+            headers.insert(HOST, value.clone());
+            Ok(value)
+        }
+        (None, None) => Err(Malformed::NoHost.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STRICT: Rules = Rules {
+        trusted: false,
+        allow_underscores: false,
+    };
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let value = HeaderValue::from_str(value).unwrap();
+            headers.append(HeaderName::from_static(name), value);
+        }
+        headers
+    }
+
+    #[test]
+    fn connection_may_name_only_what_is_hop_by_hop() {
+        for (value, fine) in [
+            ("keep-alive", true),
+            ("close, TE", true),
+            ("Upgrade, HTTP2-Settings", true),
+            ("content-length", false),
+            ("close, host", false),
+            ("authorization", false),
+            ("x-forwarded-for", false),
+            ("x-custom", false),
+        ] {
+            let result = Survey::of(&headers(&[("connection", value)]), STRICT);
+            assert_eq!(result.is_ok(), fine, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_untrusted_peer_says_nothing_about_the_client() {
+        let mut sent = headers(&[
+            ("x-forwarded-host", "a"),
+            ("x-forwarded-client-cert", "a"),
+            ("x-real-ip", "a"),
+            ("x-original-url", "a"),
+            ("x-rewrite-url", "a"),
+            ("forwarded", "for=a"),
+            ("l5d-dst-override", "a"),
+            ("x-envoy-retry-on", "a"),
+            ("x-custom", "a"),
+        ]);
+        let survey = Survey::of(&sent, STRICT).unwrap();
+        survey.clean(&mut sent);
+        assert_eq!(sent.keys().collect::<Vec<_>>(), ["x-custom"]);
+
+        let mut sent = headers(&[("x-forwarded-host", "a"), ("connection", "close")]);
+        let rules = Rules {
+            trusted: true,
+            ..STRICT
+        };
+        Survey::of(&sent, rules).unwrap().clean(&mut sent);
+        assert_eq!(sent.keys().collect::<Vec<_>>(), ["x-forwarded-host"]);
+    }
+
+    #[test]
+    fn an_underscore_is_refused_unless_allowed() {
+        let sent = headers(&[("x_user", "a")]);
+        let error = Survey::of(&sent, STRICT).unwrap_err();
+        assert_eq!(error, ProxyError::Malformed(Malformed::Underscore));
+        let rules = Rules {
+            allow_underscores: true,
+            ..STRICT
+        };
+        assert!(Survey::of(&sent, rules).is_ok());
+    }
+
+    #[test]
+    fn the_host_is_said_once_and_alike() {
+        let table: &[(&str, &[&str], Result<&str, Malformed>)] = &[
+            ("/", &["a.com"], Ok("a.com")),
+            ("/", &[], Err(Malformed::NoHost)),
+            ("/", &["a.com", "a.com"], Err(Malformed::DuplicateHost)),
+            ("http://A.com/", &["a.com"], Ok("a.com")),
+            ("http://b.com/", &["a.com"], Err(Malformed::OtherHost)),
+            ("http://b.com/", &[], Ok("b.com")),
+        ];
+        for (uri, hosts, expected) in table {
+            let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+            let mut headers = headers(&fields);
+            let survey = Survey::of(&headers, STRICT).unwrap();
+            let found = authority(&survey, &uri.parse().unwrap(), &mut headers);
+            let expected = expected.map(HeaderValue::from_static).map_err(Into::into);
+            assert_eq!(found, expected, "{uri} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_in_pieces_are_joined() {
+        let mut sent = headers(&[("cookie", "a=1"), ("cookie", "b=2")]);
+        Survey::of(&sent, STRICT).unwrap().clean(&mut sent);
+        assert_eq!(
+            sent.get_all("cookie").iter().collect::<Vec<_>>(),
+            ["a=1; b=2"]
+        );
+    }
+
+    #[test]
+    fn json_is_given_only_to_who_would_rather_have_it() {
+        for (accept, json) in [
+            ("application/json", true),
+            ("application/problem+json, text/html", true),
+            ("text/html, application/json", false),
+            ("*/*", false),
+        ] {
+            let survey = Survey::of(&headers(&[("accept", accept)]), STRICT).unwrap();
+            assert_eq!(survey.prefers_json, json, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests over connections in memory: one file for each feature.
+
+mod requests;

@@ -1,0 +1,220 @@
+//! Opening a connection: from a target to addresses, from those to one that answers, and TLS over it.
+
+use std::{
+    cell::Cell,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::ClientConfig;
+use smallvec::SmallVec;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{
+    error::UpstreamError,
+    policy::{Origin, permits},
+    shared::Shared,
+    stream::Transport,
+    tls::{self, TlsError},
+};
+use crate::graph::{DialPolicy, Target, Upstream, UpstreamTls};
+
+/// Addresses that are tried for one connection.
+const MAX_ATTEMPTS: usize = 3;
+
+type Candidates = SmallVec<[SocketAddr; MAX_ATTEMPTS]>;
+
+/// An open connection, and whereto.
+#[derive(Debug)]
+pub(super) struct Dialled {
+    pub(super) transport: Transport,
+    pub(super) address: SocketAddr,
+}
+
+/// Whose turn it is, and the address if it is known without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Aim {
+    turn: usize,
+    pub(super) address: Option<SocketAddr>,
+}
+
+/// What the connections of one upstream have in common.
+#[derive(Default)]
+pub(super) struct Dialler {
+    turn: Cell<usize>,
+    /// The configuration that was last used, and for which settings.
+    tls: Cell<Option<(Arc<UpstreamTls>, Arc<ClientConfig>)>>,
+}
+
+impl Dialler {
+    /// Whose turn it is.
+    pub(super) fn aim(&self, target: &Target) -> Aim {
+        let (turn, address) = match target {
+            Target::Addresses(addresses) => match &**addresses {
+                [only] => (0, Some(*only)),
+                addresses => {
+                    let turn = self.next_turn();
+                    (turn, in_turn(addresses, turn).next())
+                }
+            },
+            Target::Dns { .. } => (self.next_turn(), None),
+            Target::Echo { address, .. } => (0, Some(*address)),
+        };
+        Aim { turn, address }
+    }
+
+    /// Connects to whoever was aimed at; to another address of the target if that one does not answer.
+    pub(super) async fn dial(
+        &self,
+        shared: &Shared,
+        upstream: &Upstream,
+        policy: &DialPolicy,
+        aim: Aim,
+    ) -> Result<Dialled, UpstreamError> {
+        let limit = upstream.connect_timeout;
+        let deadline = Instant::now() + limit;
+        let connecting = async {
+            let candidates = candidates(shared, &upstream.target, policy, aim.turn).await?;
+            let (tcp, address) = connect(&candidates, deadline, limit).await?;
+            let transport = match &upstream.tls {
+                None => Transport::Plain(tcp),
+                Some(settings) => {
+                    let config = self.tls(shared, settings, upstream).await;
+                    let config = config.map_err(UpstreamError::Tls)?;
+                    let connected = tls::connect(config, settings, upstream.protocol, tcp).await;
+                    Transport::Tls(Box::new(connected.map_err(UpstreamError::Tls)?))
+                }
+            };
+            Ok(Dialled { transport, address })
+        };
+        timeout_at(deadline, connecting)
+            .await
+            .unwrap_or(Err(UpstreamError::ConnectTimeout(limit)))
+    }
+
+    async fn tls(
+        &self,
+        shared: &Shared,
+        settings: &Arc<UpstreamTls>,
+        upstream: &Upstream,
+    ) -> Result<Arc<ClientConfig>, TlsError> {
+        if let Some((of, config)) = self.tls.take()
+            && (Arc::ptr_eq(&of, settings) || of == *settings)
+        {
+            self.tls.set(Some((of, config.clone())));
+            return Ok(config);
+        }
+        let config = shared.tls.get(settings, upstream.protocol).await?;
+        self.tls.set(Some((settings.clone(), config.clone())));
+        Ok(config)
+    }
+
+    fn next_turn(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn
+    }
+}
+
+/// The first few addresses that may be dialled, in the order in which they are to be tried.
+async fn candidates(
+    shared: &Shared,
+    target: &Target,
+    policy: &DialPolicy,
+    turn: usize,
+) -> Result<Candidates, UpstreamError> {
+    match target {
+        Target::Addresses(addresses) => permitted(in_turn(addresses, turn), policy, Origin::Graph),
+        Target::Dns { name, port } => {
+            let addresses = match name.parse::<IpAddr>() {
+                Ok(literal) => Arc::new([literal]),
+                Err(_) => shared
+                    .resolver
+                    .addresses(name)
+                    .await
+                    .map_err(UpstreamError::Dns)?,
+            };
+            let addresses: SmallVec<[_; 8]> = addresses
+                .iter()
+                .map(|address| SocketAddr::new(*address, *port))
+                .collect();
+            permitted(in_turn(&addresses, turn), policy, Origin::Dns)
+        }
+        // Our own server, which no resource can name.
+        Target::Echo { address, .. } => Ok(SmallVec::from_slice(&[*address])),
+    }
+}
+
+/// All addresses, beginning with the one whose turn it is among those of the first one's family. The other family comes last:
+/// a mesh that intercepts one family only must see all there is to see.
+fn in_turn(addresses: &[SocketAddr], turn: usize) -> impl Iterator<Item = SocketAddr> {
+    let primary = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let of_family = move |primary: bool| {
+        let family = addresses.iter().copied();
+        family.filter(move |address| address.is_ipv4() == primary)
+    };
+    let count = of_family(primary).count();
+    let first = turn.checked_rem(count).unwrap_or(0);
+    of_family(primary)
+        .skip(first)
+        .chain(of_family(primary).take(first))
+        .chain(of_family(!primary))
+}
+
+/// The first few that may be dialled.
+fn permitted(
+    addresses: impl Iterator<Item = SocketAddr>,
+    policy: &DialPolicy,
+    origin: Origin,
+) -> Result<Candidates, UpstreamError> {
+    let mut refused = None;
+    let permitted: Candidates = addresses
+        .filter(|address| {
+            let permitted = permits(policy, address.ip(), origin);
+            if !permitted {
+                refused.get_or_insert(address.ip());
+            }
+            permitted
+        })
+        .take(MAX_ATTEMPTS)
+        .collect();
+    match refused {
+        _ if !permitted.is_empty() => Ok(permitted),
+        Some(address) => Err(UpstreamError::DialRefused(address)),
+        None => Err(UpstreamError::NoAddress),
+    }
+}
+
+/// Tries one after the other; each has an equal share of the time that is left.
+async fn connect(
+    candidates: &[SocketAddr],
+    deadline: Instant,
+    limit: Duration,
+) -> Result<(TcpStream, SocketAddr), UpstreamError> {
+    let mut last = UpstreamError::NoAddress;
+    for (tried, address) in candidates.iter().enumerate() {
+        let left = u32::try_from(candidates.len() - tried).unwrap_or(1);
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        match timeout(share, open(*address)).await {
+            Ok(Ok(tcp)) => return Ok((tcp, *address)),
+            Ok(Err(error)) => last = UpstreamError::Connect(error),
+            Err(_) => last = UpstreamError::ConnectTimeout(limit),
+        }
+    }
+    Err(last)
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let tcp = TcpStream::connect(address).await?;
+    // A head goes out in one write, and must not wait for the acknowledgement of the one before it.
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+#[cfg(test)]
+mod tests;

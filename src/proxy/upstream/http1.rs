@@ -1,0 +1,166 @@
+//! HTTP/1.1 to an upstream: one exchange at a time on a connection, which is kept for the next when both messages are through.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::{Rc, Weak},
+};
+
+use http::{Request, Response, StatusCode, header};
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    task::{AbortHandle, spawn_local},
+    time::Instant,
+};
+use tracing::{Instrument, debug, debug_span};
+
+use super::{
+    RequestBody,
+    body::{Exchange, Lease, ResponseBody},
+    error::UpstreamError,
+    pool::{Order, Pool},
+    request::{Copied, Unanswered},
+    stream::{Heard, Stream},
+    worker::{is_due, retirement},
+};
+
+/// Bytes that are buffered on a connection in either direction, and so the largest head of a response.
+const MAX_BUFFER: usize = 64 * 1024;
+/// Header fields of a response.
+const MAX_FIELDS: usize = 100;
+
+/// An open connection; of its pool, of the exchange that it is in, or of nobody, and then it closes.
+pub(super) struct Connection<B> {
+    sender: RefCell<SendRequest<B>>,
+    pool: Weak<Pool<B>>,
+    address: SocketAddr,
+    heard: Heard,
+    retirement: Option<Instant>,
+    idle_since: Cell<Instant>,
+    /// What reads and writes.
+    driver: AbortHandle,
+}
+
+/// Sends a request on an idle connection, or opens one. When the idle one turns out to be dead and no harm can come of it, the
+/// request goes out once more on a new one.
+pub(super) async fn send<B: RequestBody>(
+    order: Order<'_, B>,
+    mut request: Request<B>,
+    replay: bool,
+) -> Result<Response<ResponseBody>, UpstreamError> {
+    if let Some(connection) = order.pool.take_idle(order.aim) {
+        let copied = replay.then(|| Copied::of(&request));
+        let unanswered = match connection.exchange(request).await {
+            Ok(response) => return Ok(response),
+            Err(unanswered) => unanswered,
+        };
+        let again = |error: &UpstreamError| matches!(error, UpstreamError::Reset(_));
+        request = unanswered.again(copied, again)?;
+        order.pool.worker.counters.replays.increase();
+    }
+    // Boxed: opening is rare and large, and the future of every request would have room for it.
+    let connection = Box::pin(Connection::open(&order)).await?;
+    connection
+        .exchange(request)
+        .await
+        .map_err(|unanswered| unanswered.error)
+}
+
+impl<B: RequestBody> Connection<B> {
+    async fn open(order: &Order<'_, B>) -> Result<Rc<Self>, UpstreamError> {
+        let dialled = order.dial().await?;
+        let worker = &order.pool.worker;
+        let stream = Stream::new(dialled.transport, worker.counters.clone());
+        let heard = stream.heard();
+        let (sender, connection) = Builder::new()
+            // One buffer for head and body: a mesh decides what a connection is by its first bytes.
+            .writev(false)
+            .max_buf_size(MAX_BUFFER)
+            .max_headers(MAX_FIELDS)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(UpstreamError::Reset)?;
+        let span = debug_span!("upstream", server.addr = %dialled.address);
+        let driving = async move {
+            if let Err(error) = connection.with_upgrades().await {
+                debug!(%error, "Connection ended early");
+            }
+        };
+        Ok(Rc::new(Self {
+            sender: RefCell::new(sender),
+            pool: Rc::downgrade(order.pool),
+            address: dialled.address,
+            heard,
+            retirement: retirement(order.upstream.max_age),
+            idle_since: Cell::new(Instant::now()),
+            driver: spawn_local(driving.instrument(span)).abort_handle(),
+        }))
+    }
+
+    /// Sends the request and waits for the head of the response.
+    async fn exchange(
+        self: Rc<Self>,
+        request: Request<B>,
+    ) -> Result<Response<ResponseBody>, Unanswered<B>> {
+        let upgrade = request.headers().contains_key(header::UPGRADE);
+        self.heard.forget();
+        let heard = self.heard.clone();
+        let sent = self.sender.borrow_mut().try_send_request(request);
+        let lease = Lease::new(self);
+        let response = match sent.await {
+            Ok(response) => response,
+            Err(mut failed) => {
+                let unsent = failed.take_message();
+                let error = UpstreamError::before_head(failed.into_error(), heard.get());
+                return Err(Unanswered { error, unsent });
+            }
+        };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !upgrade {
+                return Err(UpstreamError::UnexpectedUpgrade.into());
+            }
+            lease.detach();
+            return Ok(response.map(ResponseBody::unleased));
+        }
+        Ok(response.map(|incoming| ResponseBody::new(incoming, lease)))
+    }
+}
+
+impl<B> Connection<B> {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn idle_since(&self) -> Instant {
+        self.idle_since.get()
+    }
+
+    /// Whether it can take a request: open, idle, and not too old.
+    pub(super) fn is_usable(&self) -> bool {
+        self.sender.borrow().is_ready() && !is_due(self.retirement)
+    }
+}
+
+impl<B> Exchange for Connection<B> {
+    fn finish(self: Rc<Self>) {
+        let (ready, closed) = {
+            let sender = self.sender.borrow();
+            (sender.is_ready(), sender.is_closed())
+        };
+        if ready {
+            self.idle_since.set(Instant::now());
+            if let Some(pool) = self.pool.upgrade() {
+                pool.put_idle(self);
+            }
+        } else if !closed {
+            // The response is through and the request is not: what is still to come of it must not meet the next one.
+            self.driver.abort();
+        }
+    }
+
+    fn abandon(&self) {
+        // Dropping the sender is not enough: hyper would notice when the upstream next says something.
+        self.driver.abort();
+    }
+}

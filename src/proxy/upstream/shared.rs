@@ -1,0 +1,43 @@
+//! What all workers share: the TLS configurations, what is known of names, and the counters.
+
+use std::{io, sync::Arc, thread};
+
+use prometheus_client::registry::Registry;
+use tokio::{runtime, sync::oneshot};
+
+use super::{
+    counters::Workers,
+    dns::{Resolver, System},
+    tls::Configs,
+};
+
+/// One for the process. With it lives a thread that asks name servers and reads the trust store.
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) tls: Configs,
+    pub(super) resolver: Resolver,
+    pub(super) workers: Workers,
+    /// Dropped with this, which ends the thread.
+    _alive: oneshot::Sender<()>,
+}
+
+impl Shared {
+    /// Starts the thread, and registers the metrics.
+    pub fn new(registry: &mut Registry) -> io::Result<Arc<Self>> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()?;
+        let helper = runtime.handle().clone();
+        let (alive, ended) = oneshot::channel();
+        thread::Builder::new()
+            .name("upstream-helper".into())
+            .spawn(move || runtime.block_on(ended))?;
+        Ok(Arc::new(Self {
+            tls: Configs::new(helper.clone()),
+            resolver: Resolver::new(System::default(), helper),
+            workers: Workers::register(registry),
+            _alive: alive,
+        }))
+    }
+}

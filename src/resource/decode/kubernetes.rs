@@ -1,0 +1,199 @@
+//! Kubernetes' own kinds: only the fields that Postern needs, read leniently, because the API server has checked them.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use k8s_openapi::ByteString;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::field;
+use crate::{
+    crd::schema::Problem,
+    resource::{ClusterIp, EndpointSlice, Grant, SecretBytes, SecretData, Service, ServicePort},
+};
+
+type Fields = Map<String, Value>;
+
+/// The label that says to which Service an EndpointSlice belongs.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+pub(super) fn service(document: &Fields, problems: &mut Vec<Problem>) -> Service {
+    let empty = Fields::new();
+    let spec = field::object(document, "spec", "", problems).unwrap_or(&empty);
+    let is_external = field::text(spec, "type", "spec", problems) == Some("ExternalName");
+    let external_name = field::text(spec, "externalName", "spec", problems);
+    let ports = field::objects(spec, "ports", "spec", problems);
+    Service {
+        cluster_ip: if is_external {
+            ClusterIp::None
+        } else {
+            cluster_ip(spec, problems)
+        },
+        external_name: external_name.filter(|_| is_external).map(str::to_owned),
+        ports: ports
+            .into_iter()
+            .filter_map(|(path, port)| service_port(port, &path, problems))
+            .collect(),
+    }
+}
+
+fn cluster_ip(spec: &Fields, problems: &mut Vec<Problem>) -> ClusterIp {
+    let several = match spec.get("clusterIPs") {
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let written = if several.is_empty() {
+        field::text(spec, "clusterIP", "spec", problems)
+            .into_iter()
+            .filter(|address| !address.is_empty())
+            .collect()
+    } else {
+        several
+    };
+    if written.contains(&"None") {
+        return ClusterIp::Headless;
+    }
+    let addresses: Vec<IpAddr> = written
+        .iter()
+        .filter_map(|address| address.parse().ok())
+        .collect();
+    if addresses.len() < written.len() {
+        problems.push(field::invalid(
+            "spec.clusterIP",
+            "the value must be an IP address",
+        ));
+    }
+    if addresses.is_empty() {
+        ClusterIp::None
+    } else {
+        ClusterIp::Addresses(addresses)
+    }
+}
+
+fn service_port(port: &Fields, path: &str, problems: &mut Vec<Problem>) -> Option<ServicePort> {
+    let protocol = field::text(port, "protocol", path, problems);
+    Some(ServicePort {
+        name: field::text(port, "name", path, problems)
+            .unwrap_or_default()
+            .to_owned(),
+        port: field::port(port, "port", path, problems)?,
+        app_protocol: field::text(port, "appProtocol", path, problems).map(str::to_owned),
+        tcp: protocol.is_none_or(|protocol| protocol == "TCP"),
+    })
+}
+
+pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> EndpointSlice {
+    let labels = document
+        .get("metadata")
+        .and_then(|metadata| metadata.get("labels"));
+    let service = labels.and_then(|labels| labels.get(SERVICE_NAME));
+    let ports = field::objects(document, "ports", "", problems)
+        .into_iter()
+        .filter_map(|(path, port)| service_port(port, &path, problems))
+        .filter(|port| port.tcp)
+        .map(|port| (port.name, port.port))
+        .collect();
+    let mut ready: Vec<IpAddr> = field::objects(document, "endpoints", "", problems)
+        .into_iter()
+        .filter(|(_, endpoint)| is_ready(endpoint))
+        .filter_map(|(_, endpoint)| endpoint.get("addresses")?.as_array())
+        .flatten()
+        .filter_map(|address| address.as_str()?.parse().ok())
+        .collect();
+    ready.sort_unstable();
+    ready.dedup();
+    EndpointSlice {
+        service: service.and_then(Value::as_str).unwrap_or_default().into(),
+        ports,
+        ready,
+    }
+}
+
+/// An endpoint that does not say is ready, as the API has it.
+fn is_ready(endpoint: &Fields) -> bool {
+    let conditions = endpoint.get("conditions");
+    let ready = conditions.and_then(|conditions| conditions.get("ready"));
+    ready.and_then(Value::as_bool).unwrap_or(true)
+}
+
+pub(super) fn secret(document: &Fields, problems: &mut Vec<Problem>) -> SecretData {
+    let kind = match document.get("type") {
+        Some(Value::String(kind)) if !kind.is_empty() => kind,
+        _ => "Opaque",
+    };
+    let mut data = BTreeMap::new();
+    if let Some(encoded) = field::object(document, "data", "", problems) {
+        for (name, value) in encoded {
+            match bytes(value) {
+                Some(bytes) => drop(data.insert(name.clone(), bytes)),
+                None => problems.push(field::invalid(
+                    format!("data.{name}"),
+                    "the value must be a string in base64",
+                )),
+            }
+        }
+    }
+    if let Some(plain) = field::object(document, "stringData", "", problems) {
+        for name in plain.keys() {
+            if let Some(text) = field::text(plain, name, "stringData", problems) {
+                data.insert(name.clone(), SecretBytes(text.as_bytes().into()));
+            }
+        }
+    }
+    SecretData {
+        kind: kind.to_owned(),
+        data,
+    }
+}
+
+/// The bytes of a value in base64; line breaks in it mean nothing, as for the API server.
+fn bytes(value: &Value) -> Option<SecretBytes> {
+    if value.is_null() {
+        return Some(SecretBytes::default());
+    }
+    let text = value.as_str()?.replace(['\r', '\n'], "");
+    let bytes = ByteString::deserialize(Value::String(text)).ok()?;
+    Some(SecretBytes(bytes.0.into()))
+}
+
+pub(super) fn grant(document: &Fields, problems: &mut Vec<Problem>) -> Grant {
+    let empty = Fields::new();
+    let spec = field::object(document, "spec", "", problems).unwrap_or(&empty);
+    let mut grant = Grant::default();
+    for (path, from) in field::objects(spec, "from", "spec", problems) {
+        let group = required(from, "group", &path, problems);
+        let kind = required(from, "kind", &path, problems);
+        let namespace = required(from, "namespace", &path, problems);
+        if let (Some(group), Some(kind), Some(namespace)) = (group, kind, namespace) {
+            grant.from.push((group, kind, namespace));
+        }
+    }
+    for (path, to) in field::objects(spec, "to", "spec", problems) {
+        let group = required(to, "group", &path, problems);
+        let kind = required(to, "kind", &path, problems);
+        // A name that cannot be read must not become "every name".
+        let name = match to.get("name") {
+            None | Some(Value::Null) => Some(None),
+            Some(_) => required(to, "name", &path, problems)
+                .filter(|name| !name.is_empty())
+                .map(Some),
+        };
+        if let (Some(group), Some(kind), Some(name)) = (group, kind, name) {
+            grant.to.push((group, kind, name));
+        }
+    }
+    grant
+}
+
+fn required(
+    fields: &Fields,
+    name: &str,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
+    let found = fields.get(name).and_then(Value::as_str);
+    if found.is_none() {
+        problems.push(field::wrong_type(format!("{path}.{name}"), "a string"));
+    }
+    found.map(str::to_owned)
+}

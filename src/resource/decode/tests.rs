@@ -1,0 +1,234 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Decoded, object};
+use crate::{
+    crd::schema::ProblemKind,
+    resource::{AnyObject, ClusterIp, ObjectKey, Origin},
+};
+
+fn decode(document: &Value) -> Decoded {
+    object(document, Origin::Cluster, "default", BTreeMap::new())
+}
+
+fn decoded(document: &Value) -> AnyObject {
+    match decode(document) {
+        Decoded::Object(object) => object,
+        other => panic!("{document} must be an object, and is {other:?}"),
+    }
+}
+
+fn document(api: &str, kind: &str, rest: Value) -> Value {
+    let mut document = json!({"apiVersion": api, "kind": kind, "metadata": {"name": "a"}});
+    let fields = document.as_object_mut().unwrap();
+    if let Value::Object(rest) = rest {
+        fields.extend(rest);
+    }
+    document
+}
+
+#[test]
+fn kind_and_name_decide_what_a_document_is() {
+    let invalid = [
+        json!([]),
+        json!({}),
+        json!({"apiVersion": "v1"}),
+        json!({"apiVersion": "v1", "kind": "Secret"}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": ""}}),
+    ];
+    for document in invalid {
+        assert!(
+            matches!(decode(&document), Decoded::Invalid(_)),
+            "{document}"
+        );
+    }
+    let unknown = [
+        ("postern.dev/v1", "Mapping"),
+        ("postern.dev/v1alpha1", "Mappings"),
+        ("apps/v1", "Service"),
+        ("meta.k8s.io/v1", "PartialObjectMetadata"),
+    ];
+    for (api, kind) in unknown {
+        let found = decode(&document(api, kind, json!({})));
+        assert!(matches!(found, Decoded::UnknownKind(..)), "{api} {kind}");
+    }
+}
+
+#[test]
+fn metadata_is_read_and_its_mistakes_are_problems() {
+    let mut mapping = document(
+        "postern.dev/v1alpha1",
+        "Mapping",
+        json!({"spec": {"prefix": "/a/", "service": "a"}}),
+    );
+    mapping["metadata"] = json!({
+        "name": "a", "namespace": "apps", "uid": "u", "generation": 3, "resourceVersion": "9",
+        "creationTimestamp": "2026-11-25T00:00:00Z", "labels": {"x": "y", "z": 1},
+    });
+    let AnyObject::Mapping(mapping) = decoded(&mapping) else {
+        panic!("a Mapping");
+    };
+    assert_eq!(mapping.key.to_string(), "Mapping apps/a");
+    assert_eq!(mapping.meta.created, Some(1_795_564_800));
+    assert_eq!(
+        (mapping.meta.generation, &*mapping.meta.resource_version),
+        (3, "9")
+    );
+    assert_eq!(mapping.meta.labels.len(), 1);
+    assert_eq!(mapping.problems.len(), 1);
+    assert_eq!(mapping.problems[0].field, "metadata.labels.z");
+}
+
+#[test]
+fn only_what_has_a_namespace_gets_the_default_one() {
+    let mapping = decoded(&document("postern.dev/v1alpha1", "Mapping", json!({})));
+    assert_eq!(mapping.key().to_string(), "Mapping default/a");
+    let namespace = decoded(&document("v1", "Namespace", json!({})));
+    assert_eq!(namespace.key().to_string(), "Namespace a");
+}
+
+#[test]
+fn older_versions_of_emissary_are_refused_by_name() {
+    let old = document(
+        "getambassador.io/v2",
+        "Mapping",
+        json!({"spec": {"prefix": "/a/", "service": "a"}}),
+    );
+    let AnyObject::Mapping(old) = decoded(&old) else {
+        panic!("a Mapping");
+    };
+    assert_eq!(old.spec.prefix.as_deref(), Some("/a/"));
+    assert_eq!(old.problems[0].field, "apiVersion");
+    assert_eq!(
+        old.problems[0].next,
+        "Convert the object to getambassador.io/v3alpha1"
+    );
+}
+
+#[test]
+fn a_misplaced_field_and_a_bad_name_are_problems() {
+    let mut host = document("postern.dev/v1alpha1", "Host", json!({"hostname": "a"}));
+    host["metadata"]["name"] = json!("A_b");
+    let AnyObject::Host(host) = decoded(&host) else {
+        panic!("a Host");
+    };
+    let found: Vec<_> = host
+        .problems
+        .iter()
+        .map(|p| (p.field.as_str(), p.kind))
+        .collect();
+    let expected = [
+        ("hostname", ProblemKind::UnknownField),
+        ("metadata.name", ProblemKind::InvalidValue),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn kinds_without_a_type_keep_their_spec() {
+    let spec = json!({"auth_service": "auth:80"});
+    let auth = document(
+        "getambassador.io/v3alpha1",
+        "AuthService",
+        json!({"spec": spec}),
+    );
+    let AnyObject::Other(auth) = decoded(&auth) else {
+        panic!("another kind");
+    };
+    assert_eq!(auth.spec, spec);
+}
+
+fn service(spec: &Value) -> crate::resource::Service {
+    let AnyObject::Service(service) = decoded(&document("v1", "Service", json!({"spec": spec})))
+    else {
+        panic!("a Service");
+    };
+    assert_eq!(service.problems, []);
+    service.spec.clone()
+}
+
+#[test]
+fn a_service_has_addresses_or_is_headless_or_is_a_name() {
+    let both = service(&json!({
+        "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1", "fd00::1"],
+        "ports": [{"port": 80}, {"name": "dns", "port": 53, "protocol": "UDP", "appProtocol": "x"}],
+    }));
+    let addresses = ["10.0.0.1", "fd00::1"].map(|ip| ip.parse().unwrap());
+    assert_eq!(both.cluster_ip, ClusterIp::Addresses(addresses.to_vec()));
+    assert_eq!((both.ports[0].tcp, both.ports[0].port), (true, 80));
+    assert_eq!(
+        (both.ports[1].tcp, both.ports[1].app_protocol.as_deref()),
+        (false, Some("x"))
+    );
+    assert_eq!(
+        service(&json!({"clusterIP": "None"})).cluster_ip,
+        ClusterIp::Headless
+    );
+    assert_eq!(service(&json!({"ports": []})).cluster_ip, ClusterIp::None);
+    let external = service(&json!({"type": "ExternalName", "externalName": "example.org"}));
+    assert_eq!(external.external_name.as_deref(), Some("example.org"));
+    assert_eq!(external.cluster_ip, ClusterIp::None);
+}
+
+#[test]
+fn an_endpoint_that_does_not_say_is_ready() {
+    let slice = json!({
+        "metadata": {"name": "a-x", "labels": {"kubernetes.io/service-name": "a"}},
+        "ports": [{"name": "http", "port": 8080}, {"name": "all"}],
+        "endpoints": [
+            {"addresses": ["10.1.0.2"], "conditions": {"ready": true}},
+            {"addresses": ["10.1.0.1"]},
+            {"addresses": ["10.1.0.3"], "conditions": {"ready": false}},
+        ],
+    });
+    let slice = decoded(&document("discovery.k8s.io/v1", "EndpointSlice", slice));
+    let AnyObject::EndpointSlice(slice) = slice else {
+        panic!("an EndpointSlice");
+    };
+    assert_eq!(&*slice.spec.service, "a");
+    assert_eq!(slice.spec.ports, [("http".to_owned(), 8080)]);
+    assert_eq!(
+        slice.spec.ready,
+        ["10.1.0.1", "10.1.0.2"].map(|ip| ip.parse::<std::net::IpAddr>().unwrap())
+    );
+}
+
+#[test]
+fn no_value_of_a_secret_is_ever_shown() {
+    let secret = json!({
+        "type": "kubernetes.io/tls",
+        "data": {"tls.crt": "aHVudGVyMg==", "bad": "hunter2!", "worse": 5},
+        "stringData": {"tls.key": "hunter2"},
+    });
+    let secret = decoded(&document("v1", "Secret", secret));
+    let AnyObject::Secret(secret) = secret else {
+        panic!("a Secret");
+    };
+    assert_eq!(&*secret.spec.data["tls.crt"].0, b"hunter2");
+    assert_eq!(&*secret.spec.data["tls.key"].0, b"hunter2");
+    assert_eq!(secret.problems.len(), 2);
+    assert!(!format!("{secret:?}").contains("hunter2"), "{secret:?}");
+}
+
+#[test]
+fn a_grant_with_an_unreadable_name_grants_nothing() {
+    let grant = json!({"spec": {
+        "from": [{"group": "postern.dev", "kind": "Mapping", "namespace": "a"}, {"kind": "Mapping"}],
+        "to": [{"group": "", "kind": "Service", "name": 5}, {"group": "", "kind": "Secret", "name": "s"}],
+    }});
+    let grant = document("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", grant);
+    let AnyObject::Grant(grant) = decoded(&grant) else {
+        panic!("a ReferenceGrant");
+    };
+    assert_eq!(grant.spec.from.len(), 1);
+    assert_eq!(
+        grant.spec.to,
+        [(String::new(), "Secret".to_owned(), Some("s".to_owned()))]
+    );
+    assert_eq!(grant.key.kind, crate::resource::Kind::ReferenceGrant);
+    assert_ne!(
+        grant.key,
+        ObjectKey::new(grant.key.group, grant.key.kind, "x", "a")
+    );
+}

@@ -1,0 +1,71 @@
+//! The objects of an API server, watched.
+//!
+//! ```text
+//!  one watch for each kind (and namespace) ──┐
+//!  which kinds are served ───────────────────┼──> hub ──> changes
+//!  wanted Secrets, and their bodies ─────────┘
+//! ```
+//!
+//! Every object is read as JSON and decoded by itself, so that none can hide another. A request that fails changes nothing
+//! of what was sent. Nothing is ever written.
+
+mod backoff;
+mod catalogue;
+mod connect;
+mod found;
+mod hub;
+mod known;
+#[cfg(test)]
+mod mock;
+mod request;
+mod resource;
+mod secrets;
+mod watch;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::sync::{mpsc, watch as channel};
+
+pub use self::connect::{KubeError, connect};
+use self::hub::Hub;
+use super::Change;
+use crate::{
+    resource::ObjectKey,
+    telemetry::{health::Health, watches::WatchMetrics},
+};
+
+/// An API server.
+#[derive(Clone)]
+pub struct Kube {
+    pub client: kube::Client,
+    /// Empty: all.
+    pub namespaces: Vec<String>,
+    /// Watched in any case.
+    pub own_namespace: String,
+    pub health: Health,
+    pub metrics: WatchMetrics,
+}
+
+impl std::fmt::Debug for Kube {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kube")
+            .field("namespaces", &self.namespaces)
+            .field("own_namespace", &self.own_namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Kube {
+    /// Sends all that there is, `Synced` once every kind has been listed, and then what changes. Ends when the receiver of
+    /// the changes is gone. The bodies of Secrets are sent while they are wanted, and no longer.
+    pub async fn run(
+        self,
+        changes: mpsc::Sender<Vec<Change>>,
+        wanted: channel::Receiver<Arc<BTreeSet<ObjectKey>>>,
+    ) -> Result<(), KubeError> {
+        Hub::new(self).run(changes, wanted).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

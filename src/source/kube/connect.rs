@@ -1,0 +1,133 @@
+//! A client for the API server, from whatever says where it is.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use kube::{
+    Config,
+    config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+
+/// A server that does not even take the connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Above the length of a watch, so that only a connection that is dead is ended by it.
+const READ_LIMIT: Duration = Duration::from_secs(55);
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why there is no client, or no source.
+#[derive(Debug, thiserror::Error)]
+pub enum KubeError {
+    /// The file that was given cannot be used.
+    #[error("cannot use the kubeconfig {}", path.display())]
+    Kubeconfig {
+        path: PathBuf,
+        #[source]
+        cause: Box<KubeconfigError>,
+    },
+    /// Nothing says where the API server is.
+    #[error(
+        "no API server to watch: this is not a pod ({in_cluster}), and there is no usable kubeconfig in $KUBECONFIG or \
+         ~/.kube/config ({kubeconfig}); name one with --kubeconfig FILE, or serve a folder with `postern serve DIR`"
+    )]
+    Nowhere {
+        in_cluster: Box<InClusterError>,
+        kubeconfig: Box<KubeconfigError>,
+    },
+    /// What says where the API server is cannot be used.
+    #[error("cannot make a client for the API server at {url}")]
+    Client {
+        url: http::Uri,
+        #[source]
+        cause: Box<kube::Error>,
+    },
+    /// A task of the source has panicked: what was sent stays, but nothing new would come.
+    #[error("a task that watches the API server has ended by a bug")]
+    Lost(#[source] tokio::task::JoinError),
+}
+
+/// A client, and the namespace that goes with it: `--kubeconfig` if given, then the pod's service account, then $KUBECONFIG
+/// or `~/.kube/config`.
+pub async fn connect(
+    kubeconfig: Option<&Path>,
+) -> Result<(kube::Client, Option<String>), KubeError> {
+    let mut config = match kubeconfig {
+        Some(path) => from_file(path)
+            .await
+            .map_err(|cause| KubeError::Kubeconfig {
+                path: path.to_owned(),
+                cause: Box::new(cause),
+            })?,
+        None => infer().await?,
+    };
+    config.connect_timeout = Some(CONNECT_LIMIT);
+    config.read_timeout = Some(READ_LIMIT);
+    config.write_timeout = Some(WRITE_LIMIT);
+    // Whoever asks has a back-off of its own, and wants to know at once.
+    config.default_retry = false;
+    let namespace = Some(config.default_namespace.clone()).filter(|name| !name.is_empty());
+    let url = config.cluster_url.clone();
+    let client = kube::Client::try_from(config).map_err(|cause| KubeError::Client {
+        url,
+        cause: Box::new(cause),
+    })?;
+    Ok((client, namespace))
+}
+
+async fn from_file(path: &Path) -> Result<Config, KubeconfigError> {
+    let kubeconfig = Kubeconfig::read_from(path)?;
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+}
+
+async fn infer() -> Result<Config, KubeError> {
+    let in_cluster = match Config::incluster() {
+        Ok(config) => return Ok(config),
+        Err(error) => Box::new(error),
+    };
+    Config::from_kubeconfig(&KubeConfigOptions::default())
+        .await
+        .map_err(|kubeconfig| KubeError::Nowhere {
+            in_cluster,
+            kubeconfig: Box::new(kubeconfig),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_cannot_be_used_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = [
+            ("missing", None),
+            ("broken", Some(": : :")),
+            ("empty", Some("apiVersion: v1\nkind: Config\n")),
+        ];
+        for (name, text) in table {
+            let path = folder.path().join(name);
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let error = connect(Some(&path)).await.err().unwrap();
+            assert!(
+                error.to_string().contains(&path.display().to_string()),
+                "{name}: {error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_namespace_of_the_context_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let text = "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
+                    clusters: [{name: a, cluster: {server: 'https://192.0.2.1:6443'}}]\n\
+                    users: [{name: a, user: {token: t}}]\n\
+                    contexts: [{name: a, context: {cluster: a, user: a, namespace: edge}}]\n";
+        std::fs::write(&path, text).unwrap();
+        let (_client, namespace) = connect(Some(&path)).await.unwrap();
+        assert_eq!(namespace.as_deref(), Some("edge"));
+    }
+}

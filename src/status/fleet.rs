@@ -1,0 +1,176 @@
+//! The replicas of the installation, as the leader sees them by their Leases.
+//!
+//! Times are those of this process: a Lease is alive for as long as it keeps changing, so the clocks of nodes need not agree.
+
+use std::{collections::BTreeMap, mem, time::Duration};
+
+use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
+use kube::runtime::watcher::Event;
+use tokio::time::Instant;
+
+use super::{
+    replica::Replica,
+    verdict::Rollout,
+    version::{self, Versions},
+};
+use crate::resource::ObjectKey;
+
+/// A Lease that has not changed for this many times its expiry is of a replica that will not come back.
+const ABANDONED_EXPIRIES: u32 = 10;
+
+/// All replicas that the leader knows.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    /// The name of the leader's own Lease.
+    me: String,
+    expiry: Duration,
+    replicas: BTreeMap<String, Seen>,
+    /// What a new list has brought so far.
+    listing: BTreeMap<String, Seen>,
+    /// Since when no replica is ready.
+    unready_since: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    replica: Option<Replica>,
+    version: Option<String>,
+    renewed: Option<Timestamp>,
+    /// When it was last seen to change.
+    at: Instant,
+}
+
+impl Fleet {
+    pub(super) fn new(me: String, expiry: Duration) -> Self {
+        Self {
+            me,
+            expiry,
+            replicas: BTreeMap::new(),
+            listing: BTreeMap::new(),
+            unready_since: None,
+        }
+    }
+
+    /// Takes in what the watch of the Leases says.
+    pub(super) fn observe(&mut self, event: Event<Lease>, now: Instant) {
+        match event {
+            Event::Init => self.listing.clear(),
+            Event::InitApply(lease) => {
+                if let Some((name, seen)) = self.seen(lease, now) {
+                    self.listing.insert(name, seen);
+                }
+            }
+            Event::InitDone => self.replicas = mem::take(&mut self.listing),
+            Event::Apply(lease) => {
+                if let Some((name, seen)) = self.seen(lease, now) {
+                    self.replicas.insert(name, seen);
+                }
+            }
+            Event::Delete(lease) => {
+                if let Some(name) = &lease.metadata.name {
+                    self.replicas.remove(name);
+                }
+            }
+        }
+        self.tick(now);
+    }
+
+    /// Notes since when no replica is ready. To be called when a Lease may have expired, too.
+    pub(super) fn tick(&mut self, now: Instant) {
+        if self.ready(now).next().is_some() {
+            self.unready_since = None;
+        } else {
+            self.unready_since.get_or_insert(now);
+        }
+    }
+
+    /// How far an object's generation has come, that was first seen at version `mark` of its watch. None while that cannot be
+    /// known: the leader does not even see its own Lease.
+    pub(super) fn rollout(&self, key: &ObjectKey, mark: &str, now: Instant) -> Option<Rollout> {
+        if !self.is_current(now) {
+            return None;
+        }
+        let mut ready = self.ready(now).peekable();
+        if ready.peek().is_none() {
+            return Some(Rollout::NoReadyReplica);
+        }
+        let everywhere = ready.all(|versions| {
+            version::of(versions, key).is_some_and(|reached| version::has_reached(reached, mark))
+        });
+        Some(if everywhere {
+            Rollout::Everywhere
+        } else {
+            Rollout::Waiting
+        })
+    }
+
+    /// Whether nobody has been ready for longer than a Lease lives: then what was served before is not any more. A restart of
+    /// the only replica takes less, and rewrites no status.
+    pub(super) fn is_dark(&self, now: Instant) -> bool {
+        self.is_current(now)
+            && self
+                .unready_since
+                .is_some_and(|since| now >= since + self.expiry)
+    }
+
+    /// When the first Lease expires or is abandoned, or the fleet goes dark, that was not yet at `since`.
+    pub(super) fn changes_at(&self, since: Instant) -> Option<Instant> {
+        let leases = self.replicas.values().flat_map(|seen| {
+            [1, ABANDONED_EXPIRIES].map(|expiries| seen.at + self.expiry * expiries)
+        });
+        let dark = self.unready_since.map(|since| since + self.expiry);
+        leases.chain(dark).filter(|at| *at > since).min()
+    }
+
+    /// Leases that nobody will ever renew: name and resource version.
+    pub(super) fn abandoned(&self, now: Instant) -> Vec<(String, String)> {
+        self.replicas
+            .iter()
+            .filter(|(name, seen)| {
+                **name != self.me && now >= seen.at + self.expiry * ABANDONED_EXPIRIES
+            })
+            .filter_map(|(name, seen)| Some((name.clone(), seen.version.clone()?)))
+            .collect()
+    }
+
+    /// The versions of the replicas that are ready and alive.
+    fn ready(&self, now: Instant) -> impl Iterator<Item = &Versions> {
+        self.replicas
+            .values()
+            .filter(move |seen| now < seen.at + self.expiry)
+            .filter_map(|seen| seen.replica.as_ref())
+            .filter(|replica| replica.ready)
+            .map(|replica| &replica.versions)
+    }
+
+    /// Whether the watch works: the leader's own Lease changes in it.
+    fn is_current(&self, now: Instant) -> bool {
+        self.replicas
+            .get(&self.me)
+            .is_some_and(|seen| now < seen.at + self.expiry)
+    }
+
+    fn seen(&self, lease: Lease, now: Instant) -> Option<(String, Seen)> {
+        let replica = Replica::read(&lease);
+        let renewed = lease
+            .spec
+            .and_then(|spec| spec.renew_time)
+            .map(|time| time.0);
+        let name = lease.metadata.name?;
+        let at = self
+            .replicas
+            .get(&name)
+            .filter(|before| before.renewed == renewed)
+            .map_or(now, |before| before.at);
+        let seen = Seen {
+            replica,
+            version: lease.metadata.resource_version,
+            renewed,
+            at,
+        };
+        Some((name, seen))
+    }
+}
+
+#[cfg(test)]
+mod tests;

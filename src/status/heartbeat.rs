@@ -1,0 +1,241 @@
+//! Keeps the Lease of this replica: written when something in it changes, at most once in a while, and now and then anyway.
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::{coordination::v1::Lease, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::{debug, warn};
+
+use super::{Options, Snapshot, Timing, name::Names, replica::Replica, stopped};
+
+/// Readiness has no channel: it is looked at this often.
+const LOOK: Duration = Duration::from_millis(200);
+
+pub(super) struct Heartbeat<'o> {
+    pub(super) client: Client,
+    pub(super) names: Names,
+    pub(super) options: &'o Options,
+    pub(super) snapshots: watch::Receiver<Option<Snapshot>>,
+}
+
+/// When to write what.
+#[derive(Debug, Default)]
+struct Schedule {
+    written: Option<(Replica, Instant)>,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Heartbeat<'_> {
+    /// Runs until it is told to stop; then the Lease is deleted, so that nobody waits for this replica.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.options.namespace);
+        let owner = self.owner().await;
+        let mut schedule = Schedule::default();
+        // Of the generation for which it was made: making one costs as much as the graph is large.
+        let mut digest = (0, String::new());
+        loop {
+            let now = Instant::now();
+            let mut replica = self.state(&digest);
+            if schedule.is_due(&replica, &self.options.timing, now) {
+                digest = self.digest(digest);
+                replica = self.state(&digest);
+                let written = match self.write(&leases, &replica, owner.as_ref()).await {
+                    Ok(()) => true,
+                    Err(why) if schedule.failures == 0 => {
+                        warn!(
+                            why,
+                            "The Lease of this replica cannot be written: what is programmed is not known"
+                        );
+                        false
+                    }
+                    Err(_) => false,
+                };
+                schedule.finished(written.then_some(replica), &self.options.timing, now);
+            }
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break,
+                changed = self.snapshots.changed(), if schedule.may_write(&self.options.timing, Instant::now()) => {
+                    if changed.is_err() {
+                        stopped(&mut stop).await;
+                        break;
+                    }
+                }
+                () = sleep_until(Instant::now() + LOOK) => {}
+            }
+        }
+        let name = self.names.replica();
+        let params = DeleteParams::default();
+        let deleted = timeout(self.options.timing.request, leases.delete(&name, &params));
+        if !matches!(deleted.await, Ok(Ok(_))) {
+            debug!("The Lease of this replica cannot be deleted: it expires");
+        }
+    }
+
+    fn state(&self, digest: &(u64, String)) -> Replica {
+        let snapshot = self.snapshots.borrow();
+        Replica {
+            build: self.options.build.clone(),
+            ready: snapshot.is_some() && self.options.health.is_ready(),
+            digest: digest.1.clone(),
+            versions: snapshot
+                .as_ref()
+                .map(|snapshot| (*snapshot.versions).clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn digest(&self, before: (u64, String)) -> (u64, String) {
+        let generation = self.snapshots.borrow().as_ref().map(|s| s.generation);
+        match generation {
+            Some(generation) if generation != before.0 => (generation, (self.options.digest)()),
+            _ => before,
+        }
+    }
+
+    async fn write(
+        &self,
+        leases: &Api<Lease>,
+        replica: &Replica,
+        owner: Option<&OwnerReference>,
+    ) -> Result<(), String> {
+        let lease = replica.lease(&self.names, owner, &self.options.timing, Timestamp::now());
+        let params = PatchParams::apply(&self.names.field_manager()).force();
+        let patch = Patch::Apply(json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": lease.metadata,
+            "spec": lease.spec,
+        }));
+        let name = self.names.replica();
+        let patched = leases.patch(&name, &params, &patch);
+        match timeout(self.options.timing.request, patched).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_elapsed) => Err("no answer in time".to_owned()),
+        }
+    }
+
+    /// The pod of this replica, if it runs in one: the Lease goes away with it.
+    async fn owner(&self) -> Option<OwnerReference> {
+        let name = self.options.replica.clone();
+        let uid = if let Some(uid) = &self.options.pod_uid {
+            uid.clone()
+        } else {
+            let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.options.namespace);
+            let pod = timeout(self.options.timing.request, pods.get_metadata_opt(&name)).await;
+            pod.ok()?.ok()??.metadata.uid?
+        };
+        Some(OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            name,
+            uid,
+            ..OwnerReference::default()
+        })
+    }
+}
+
+// === impl Schedule ===
+
+impl Schedule {
+    /// Whether to write this state now. The digest follows from the rest, and is not looked at.
+    fn is_due(&self, replica: &Replica, timing: &Timing, now: Instant) -> bool {
+        if !self.may_write(timing, now) {
+            return false;
+        }
+        let Some((before, at)) = &self.written else {
+            return true;
+        };
+        let differs = before.ready != replica.ready || before.versions != replica.versions;
+        differs || now >= *at + timing.heartbeat
+    }
+
+    fn may_write(&self, timing: &Timing, now: Instant) -> bool {
+        let spaced = self
+            .written
+            .as_ref()
+            .is_none_or(|(_, at)| now >= *at + timing.lease_write_interval);
+        spaced && self.not_before.is_none_or(|at| now >= at)
+    }
+
+    /// Notes how a write ended, that was begun at `now`: none is one that failed.
+    fn finished(&mut self, written: Option<Replica>, timing: &Timing, now: Instant) {
+        if let Some(replica) = written {
+            *self = Self {
+                written: Some((replica, now)),
+                ..Self::default()
+            };
+        } else {
+            self.failures += 1;
+            let wait = timing.lease_write_interval * 2_u32.pow(self.failures.min(3) - 1);
+            self.not_before = Some(now + wait);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(ready: bool, version: &str) -> Replica {
+        Replica {
+            ready,
+            versions: [("mappings.postern.dev".into(), version.into())].into(),
+            ..Replica::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_written_at_once_and_the_next_ones_at_most_every_second() {
+        let timing = Timing::default();
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        assert!(schedule.is_due(&replica(false, "1"), &timing, start));
+        schedule.finished(Some(replica(false, "1")), &timing, start);
+
+        let later = |ms: u64| start + Duration::from_millis(ms);
+        for (at, state, due) in [
+            (500, replica(true, "1"), false),
+            (1000, replica(false, "1"), false),
+            (1000, replica(true, "1"), true),
+            (1000, replica(false, "2"), true),
+            (9_999, replica(false, "1"), false),
+            (10_000, replica(false, "1"), true),
+        ] {
+            assert_eq!(
+                schedule.is_due(&state, &timing, later(at)),
+                due,
+                "{at} ms, {state:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_write_is_tried_again_ever_more_slowly_and_before_the_lease_expires() {
+        let timing = Timing::default();
+        let mut now = Instant::now();
+        let mut schedule = Schedule::default();
+        for expected in [1, 2, 4, 4, 4] {
+            schedule.finished(None, &timing, now);
+            let wait = Duration::from_secs(expected);
+            let state = replica(true, "1");
+            assert!(!schedule.is_due(&state, &timing, now + wait - Duration::from_millis(1)));
+            assert!(schedule.is_due(&state, &timing, now + wait));
+            now += wait;
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! What each object's status should say, whether it does, and when to look at it again.
+//!
+//! An object is looked at when its report changed, when a replica has come further and it waits for that, when a write ended, and
+//! when its certificate comes near its end. It is written when what it should say differs from what it is known to say. Nothing
+//! is queued but the name: what is written is what is newest when the turn comes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    Snapshot, Timing,
+    condition::{Installation, PROGRAMMED},
+    elector::jitter,
+    emissary::EmissaryStatus,
+    fleet::Fleet,
+    objects::{Found, Outcome, Wanted, has_status},
+    verdict::{self, Rollout},
+    version,
+};
+use crate::{
+    report::ObjectReport,
+    resource::{Group, ObjectKey, Origin},
+};
+
+/// The longest pause before a failed write is tried again.
+const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// The bookkeeping of one term of leadership.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    installation: Arc<str>,
+    timing: Timing,
+    objects: BTreeMap<ObjectKey, Tracked>,
+    /// When to look at which object; each is in it once at most.
+    due: BTreeSet<(Instant, ObjectKey)>,
+    /// Objects that are not known to be served everywhere.
+    waiting: BTreeSet<ObjectKey>,
+    /// How many objects do not say what they should, as far as known.
+    unsettled: usize,
+    dark: bool,
+}
+
+/// One object.
+#[derive(Debug)]
+struct Tracked {
+    /// None when it is not ours any more, and its entry should go.
+    report: Option<Arc<ObjectReport>>,
+    uid: Arc<str>,
+    /// The version of its watch at which the generation was first seen here: at least that at which it was made.
+    mark: Arc<str>,
+    /// Whether all ready replicas had reached this generation once. Versions do not go back, and a new replica is not ready
+    /// before it has come as far, so this stays.
+    reached: bool,
+    /// What the status is known to say.
+    says: Option<u64>,
+    /// What the API server refused.
+    refused: Option<u64>,
+    in_flight: bool,
+    /// Since when it does not say what it should.
+    unsettled_since: Option<Instant>,
+    written: Option<Instant>,
+    failures: u32,
+    due: Option<Instant>,
+}
+
+/// A write to carry out.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) key: ObjectKey,
+    pub(super) uid: Arc<str>,
+    pub(super) wanted: Wanted,
+    /// Of `wanted`.
+    digest: u64,
+}
+
+/// What a look at an object leads to.
+enum Look {
+    Write(Wanted, u64),
+    /// There is nothing to do until then, if ever.
+    Later(Option<Instant>),
+}
+
+/// The time, for what lasts and for what is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) instant: Instant,
+    pub(super) wall: Timestamp,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    pub(super) fn new(installation: Arc<str>, timing: Timing) -> Self {
+        Self {
+            installation,
+            timing,
+            objects: BTreeMap::new(),
+            due: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            unsettled: 0,
+            dark: false,
+        }
+    }
+
+    /// A new snapshot: looks at what is different in it.
+    pub(super) fn apply(&mut self, snapshot: &Snapshot, now: Instant) {
+        let reports = snapshot.report.objects.iter().filter(|report| {
+            report.origin == Origin::Cluster && has_status(report.key.group, report.key.kind)
+        });
+        let mut present = BTreeSet::new();
+        for report in reports {
+            present.insert(&report.key);
+            self.reported(report, snapshot, now);
+        }
+        let gone: Vec<_> = self
+            .objects
+            .iter()
+            .filter(|(key, tracked)| tracked.report.is_some() && !present.contains(key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in gone {
+            if let Some(tracked) = self.objects.get_mut(&key) {
+                tracked.report = None;
+            }
+            self.waiting.remove(&key);
+            self.schedule(&key, now);
+        }
+    }
+
+    fn reported(&mut self, report: &Arc<ObjectReport>, snapshot: &Snapshot, now: Instant) {
+        let key = &report.key;
+        let tracked = self
+            .objects
+            .entry(key.clone())
+            .or_insert_with(|| Tracked::new(&report.uid));
+        let before = tracked.report.replace(report.clone());
+        if before.as_ref().is_some_and(|b| Arc::ptr_eq(b, report)) {
+            return;
+        }
+        let same = before.is_some_and(|b| b.uid == report.uid && b.generation == report.generation);
+        if !same {
+            tracked.uid = report.uid.clone();
+            tracked.mark = version::of(&snapshot.versions, key)
+                .cloned()
+                .unwrap_or_default();
+            tracked.reached = false;
+            self.waiting.insert(key.clone());
+        }
+        self.schedule(key, now);
+    }
+
+    /// What a list of all objects says; `began` is when it was begun. What was written since is newer than the list.
+    pub(super) fn found(&mut self, list: Vec<Found>, began: Instant, now: Instant) {
+        for found in list {
+            if let Some(tracked) = self.objects.get_mut(&found.key) {
+                if tracked.in_flight || tracked.written.is_some_and(|at| at >= began) {
+                    continue;
+                }
+                tracked.found(&found);
+                if tracked.reached {
+                    self.waiting.remove(&found.key);
+                }
+                self.schedule(&found.key, now);
+            } else if found.key.group != Group::Emissary && found.says != Wanted::Nothing {
+                let mut tracked = Tracked::new(&found.uid.as_str().into());
+                tracked.says = Some(found.says.digest(&found.uid));
+                self.objects.insert(found.key.clone(), tracked);
+                self.schedule(&found.key, now);
+            }
+        }
+    }
+
+    /// A replica has come further, is gone, or is new.
+    pub(super) fn fleet_changed(&mut self, fleet: &Fleet, now: Instant) {
+        let dark = fleet.is_dark(now);
+        let affected: Vec<_> = if dark == self.dark {
+            self.waiting.iter().cloned().collect()
+        } else {
+            self.objects.keys().cloned().collect()
+        };
+        self.dark = dark;
+        for key in affected {
+            self.schedule(&key, now);
+        }
+    }
+
+    /// The next write that is due.
+    pub(super) fn next(&mut self, fleet: &Fleet, now: Now) -> Option<Job> {
+        while let Some((at, key)) = self.due.first().cloned() {
+            if at > now.instant {
+                return None;
+            }
+            self.due.pop_first();
+            let Some(tracked) = self.objects.get_mut(&key) else {
+                continue;
+            };
+            tracked.due = None;
+            if tracked.in_flight {
+                // It is looked at again when the write ends.
+                continue;
+            }
+            match self.look(&key, fleet, now) {
+                Look::Write(wanted, digest) => return self.start(key, wanted, digest),
+                Look::Later(Some(at)) => self.schedule(&key, at),
+                Look::Later(None) => {}
+            }
+        }
+        None
+    }
+
+    /// When [`next`](Self::next) may have something, if nothing happens before.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// How many objects do not say what they should, as far as known.
+    pub(super) fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
+    /// A write ended. Returns whether this refusal is a new one, which somebody should hear of.
+    pub(super) fn finished(&mut self, job: &Job, outcome: &Outcome, now: Instant) -> bool {
+        let Some(tracked) = self.objects.get_mut(&job.key) else {
+            return false;
+        };
+        tracked.in_flight = false;
+        let mut news = false;
+        match outcome {
+            Outcome::Written | Outcome::Unchanged | Outcome::Gone => {
+                let done = tracked.report.is_none() && job.wanted == Wanted::Nothing;
+                if done {
+                    self.forget(&job.key);
+                    return false;
+                }
+                tracked.says = Some(job.digest);
+                tracked.failures = 0;
+                if *outcome == Outcome::Written {
+                    tracked.written = Some(now);
+                }
+                self.unsettled -= usize::from(tracked.unsettled_since.take().is_some());
+            }
+            Outcome::Refused(_) => {
+                news = tracked.refused != Some(job.digest);
+                tracked.refused = Some(job.digest);
+            }
+            Outcome::Conflict | Outcome::Unavailable(_) => {
+                tracked.failures = tracked.failures.saturating_add(1);
+                let again = now + back_off(tracked.failures);
+                self.schedule(&job.key, again);
+                return false;
+            }
+        }
+        self.schedule(&job.key, now);
+        news
+    }
+
+    fn start(&mut self, key: ObjectKey, wanted: Wanted, digest: u64) -> Option<Job> {
+        let tracked = self.objects.get_mut(&key)?;
+        tracked.in_flight = true;
+        Some(Job {
+            key,
+            uid: tracked.uid.clone(),
+            wanted,
+            digest,
+        })
+    }
+
+    /// Decides what to do about an object now.
+    fn look(&mut self, key: &ObjectKey, fleet: &Fleet, now: Now) -> Look {
+        let dark = self.dark;
+        let Some(tracked) = self.objects.get_mut(key) else {
+            return Look::Later(None);
+        };
+        let Some(report) = tracked.report.clone() else {
+            return Look::Write(Wanted::Nothing, Wanted::Nothing.digest(&tracked.uid));
+        };
+        let rollout = match (tracked.reached, dark) {
+            (true, false) => Rollout::Everywhere,
+            (_, true) => Rollout::NoReadyReplica,
+            (false, false) => match fleet.rollout(key, &tracked.mark, now.instant) {
+                Some(rollout) => rollout,
+                None => return Look::Later(None),
+            },
+        };
+        if rollout == Rollout::Everywhere {
+            tracked.reached = true;
+            self.waiting.remove(key);
+        }
+        let entry = verdict::entry(&report, &self.installation, rollout, now.wall);
+        let waits = waits(&entry);
+        let wanted = match key.group {
+            Group::Emissary => Wanted::State(EmissaryStatus::of(&report, &entry)),
+            _ => Wanted::Entry(entry),
+        };
+        let digest = wanted.digest(&tracked.uid);
+        if tracked.says == Some(digest) || tracked.refused == Some(digest) {
+            self.unsettled -= usize::from(tracked.unsettled_since.take().is_some());
+            return Look::Later(certificate_changes(&report, now));
+        }
+        let since = *tracked.unsettled_since.get_or_insert_with(|| {
+            self.unsettled += 1;
+            now.instant
+        });
+        match tracked.earliest(since, waits, &self.timing) {
+            Some(at) if at > now.instant => Look::Later(Some(at)),
+            _ => Look::Write(wanted, digest),
+        }
+    }
+
+    /// Looks at the object at this time, or before if that was planned.
+    fn schedule(&mut self, key: &ObjectKey, at: Instant) {
+        let Some(tracked) = self.objects.get_mut(key) else {
+            return;
+        };
+        // A failed write waits for its time, whatever happens: the API server is asked no more often.
+        if let Some(before) = tracked.due {
+            if before <= at || tracked.failures > 0 {
+                return;
+            }
+            self.due.remove(&(before, key.clone()));
+        }
+        tracked.due = Some(at);
+        self.due.insert((at, key.clone()));
+    }
+
+    fn forget(&mut self, key: &ObjectKey) {
+        self.waiting.remove(key);
+        let Some(tracked) = self.objects.remove(key) else {
+            return;
+        };
+        self.unsettled -= usize::from(tracked.unsettled_since.is_some());
+        if let Some(at) = tracked.due {
+            self.due.remove(&(at, key.clone()));
+        }
+    }
+}
+
+// === impl Tracked ===
+
+impl Tracked {
+    fn new(uid: &Arc<str>) -> Self {
+        Self {
+            report: None,
+            uid: uid.clone(),
+            mark: "".into(),
+            reached: false,
+            says: None,
+            refused: None,
+            in_flight: false,
+            unsettled_since: None,
+            written: None,
+            failures: 0,
+            due: None,
+        }
+    }
+
+    fn found(&mut self, found: &Found) {
+        if *found.uid != *self.uid {
+            return;
+        }
+        self.says = found.consistent.then(|| found.says.digest(&found.uid));
+        let generation = self.report.as_ref().map(|report| report.generation);
+        if generation != Some(found.generation) {
+            return;
+        }
+        // A watch shows every version of an object, but what a list is at may be later than all of them: a replica whose watch
+        // is quiet would seem to be behind.
+        if version::has_reached(&self.mark, &found.version) {
+            self.mark = found.version.as_str().into();
+        }
+        // So did the leader before.
+        self.reached |= found.says.programmed_at() == generation;
+    }
+
+    /// Not to write before: an object is not written all the time, and what only waits for replicas is given time to settle.
+    fn earliest(&self, unsettled_since: Instant, waits: bool, timing: &Timing) -> Option<Instant> {
+        let spaced = self.written.map(|at| at + timing.object_write_interval);
+        let settled = waits.then(|| unsettled_since + timing.settle);
+        spaced.max(settled)
+    }
+}
+
+/// Whether the entry will be another one as soon as the replicas have come so far.
+fn waits(entry: &Installation) -> bool {
+    entry.condition(PROGRAMMED).is_some_and(|condition| {
+        [verdict::PENDING, verdict::NO_READY_REPLICA].contains(&condition.reason.as_str())
+    })
+}
+
+fn certificate_changes(report: &ObjectReport, now: Now) -> Option<Instant> {
+    let at = verdict::changes_at(report, now.wall)?;
+    let seconds = at.as_second().saturating_sub(now.wall.as_second()) + 1;
+    // A clock that was set wrong is looked at again within a day.
+    let wait = Duration::from_secs(u64::try_from(seconds).ok()?.min(24 * 3600));
+    Some(now.instant + wait)
+}
+
+/// Doubles from a quarter of a second, and differs from object to object.
+fn back_off(failures: u32) -> Duration {
+    let doubled = Duration::from_millis(250) * 2_u32.pow(failures.clamp(1, 8) - 1);
+    let most = doubled.min(MAX_BACK_OFF);
+    most / 2 + jitter(most / 2)
+}
+
+#[cfg(test)]
+mod tests;
