@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     backend::Backend,
@@ -12,7 +12,6 @@ use super::{
         process::{output, pinned, tied},
     },
     load::Load,
-    measure::Lengths,
     peer::{CORE, Job, launch_postern},
     scenario::Scenario,
 };
@@ -21,6 +20,10 @@ use super::{
 const START_LIMIT: Duration = Duration::from_mins(10);
 /// Seconds of load before counting starts, so that connections are there and lazy things done.
 const WARM_UP: u32 = 2;
+/// Seconds of load that are counted.
+const COUNTED: u32 = 4;
+/// Requests that are in flight at the end are counted and not served: there must be few.
+const CONNECTIONS: u32 = 8;
 
 /// The count of one scenario.
 #[derive(Debug)]
@@ -31,11 +34,7 @@ pub(super) struct Instructions {
 }
 
 /// Counts the instructions of one scenario.
-pub(super) fn count(
-    scenario: &Scenario,
-    backend: &Backend,
-    lengths: Lengths,
-) -> Result<Instructions> {
+pub(super) fn count(scenario: &Scenario, backend: &Backend) -> Result<Instructions> {
     let pair = manifest::certificate(&["localhost"])?;
     let job = Job::new(scenario, backend, &pair);
     let (manifests, work) = (tempfile::tempdir()?, tempfile::tempdir()?);
@@ -48,18 +47,23 @@ pub(super) fn count(
         ))
         .arg(PROGRAM);
     let gateway = launch_postern(command, &job, manifests.path(), START_LIMIT)?;
-    let load = Load::new(scenario, gateway.address(8080)?, work.path())?;
+    let scenario = Scenario {
+        connections: CONNECTIONS,
+        ..scenario.clone()
+    };
+    let load = Load::new(&scenario, gateway.address(8080)?, work.path())?;
     let pid = gateway.pid().to_string();
     load.run(WARM_UP)?;
     control(&["-i", "on", &pid])?;
-    let served = load.run(lengths.seconds.min(4));
+    let served = load.run(COUNTED);
     control(&["-i", "off", &pid])?;
     control(&["-d", &pid])?;
     let requests = served?.requests;
+    ensure!(requests > 0, "no request was answered under callgrind");
     Ok(Instructions {
         title: scenario.title,
         requests,
-        per_request: totals(work.path())? / requests.max(1),
+        per_request: totals(work.path())? / requests,
     })
 }
 

@@ -105,8 +105,11 @@ impl Load {
         }
         let requests = word_before(&text, " requests in ").context("wrk told no count")?;
         let rate = word_after(&text, "Requests/sec:").context("wrk told no rate")?;
+        let (_, distribution) = text
+            .split_once("Latency Distribution")
+            .context("wrk told no latency")?;
         let percentile = |name| {
-            word_after(&text, name)
+            word_after(distribution, name)
                 .and_then(duration)
                 .context("wrk told no latency")
         };

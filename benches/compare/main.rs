@@ -105,7 +105,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
         for scenario in scenario::all() {
             if scenario.instructions && scenario.id.contains(&arguments.only) {
                 eprintln!("{}: instructions under callgrind", scenario.title);
-                instructions.push(instructions::count(&scenario, &backend, lengths)?);
+                instructions.push(instructions::count(&scenario, &backend)?);
             }
         }
     }
