@@ -140,7 +140,14 @@ async fn received(
     let response = match sent {
         Ok(response) => response,
         Err(error) if error.message().is_some() => return Outcome::Unsent,
-        Err(error) => return Outcome::Lost(error.into_error()),
+        Err(error) => {
+            let error = error.into_error();
+            return if is_refusal(&error) {
+                Outcome::Unsent
+            } else {
+                Outcome::Lost(error)
+            };
+        }
     };
     let status = response.status().as_u16();
     let connection = response.headers().get(header::CONNECTION);
@@ -152,4 +159,14 @@ async fn received(
         }
     }
     Outcome::Answered { status, last }
+}
+
+/// Whether a stream came after the last one that a GOAWAY promises to answer: it was not looked at, and has its place on
+/// another connection (RFC 9113, section 6.8). The client gives the same error where it did not even send it.
+fn is_refusal(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
