@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-pub use view::digest;
+pub use view::{digest, dump};
 
 use crate::{graph::Graph, report::Report, telemetry::health::Health};
 

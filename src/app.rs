@@ -136,10 +136,10 @@ async fn run(serve: &Serve) -> Result<()> {
     // The leader's Lease is given back, so that another replica need not wait for it to expire.
     status.stop().await;
     match drained {
-        Some(0) => info!("Drained"),
+        Some(0) => {}
         Some(cut_off) => warn!(
-            cut_off,
-            "Drained: the drain timeout was too short for some requests"
+            requests.cut = cut_off,
+            "The drain timeout was too short for some requests"
         ),
         None => warn!("Told to end a second time: ending at once"),
     }

@@ -50,17 +50,25 @@ pub struct Report {
 }
 
 impl Diagnostic {
+    /// With an empty `next`, the remedy of the code is the next step.
     pub fn new(
         code: Code,
         field: impl Into<String>,
         message: impl Into<String>,
         next: impl Into<String>,
     ) -> Self {
+        let mut next = next.into();
+        if next.is_empty() {
+            code.info()
+                .remedy
+                .trim_end_matches('.')
+                .clone_into(&mut next);
+        }
         Self {
             code,
             field: field.into(),
             message: message.into(),
-            next: next.into(),
+            next,
         }
     }
 

@@ -40,6 +40,17 @@ pub fn digest(graph: &Graph) -> String {
     format!("{:x}", Sha256::digest(text))
 }
 
+/// Graph and report as the diagnostics show them, for those who compare them as text.
+pub fn dump(graph: &Graph, report: &Report) -> (Value, Value) {
+    let shown = self::report(report, |_| true);
+    let report = json!({
+        "objects": shown.objects,
+        "files": shown.files,
+        "wantedSecrets": report.wanted_secrets.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    });
+    (self::graph(graph), report)
+}
+
 pub(super) fn graph(graph: &Graph) -> Value {
     let mut sets = RouteSets::default();
     let mut upstreams = BTreeMap::new();

@@ -1,10 +1,15 @@
 //! What to try: the command lines that reach the routes of a folder, printed when it is served.
 
-use std::{collections::BTreeMap, fmt::Write, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write,
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use crate::{
     graph::{
-        Graph, HostPattern, Listener, Route,
+        Graph, HostPattern, Listener, Route, VirtualHost,
         decide::Entry,
         host::NamePattern,
         route::{PathMatch, TextMatch},
@@ -21,13 +26,15 @@ pub(super) type Bound = BTreeMap<u16, SocketAddr>;
 /// A text for standard output.
 pub(super) fn of(graph: &Graph, report: &Report, bound: &Bound) -> String {
     let mut text = String::new();
-    let lines: Vec<_> = graph
+    // One Listener is enough to try routes with, and without TLS nobody needs a certificate.
+    let listener = graph
         .listeners
         .iter()
         .filter(|listener| listener.cleartext)
-        .filter_map(|listener| Some((listener, bound.get(&listener.port)?)))
-        .flat_map(|(listener, address)| of_listener(listener, *address))
-        .collect();
+        .find_map(|listener| Some((listener, bound.get(&listener.port)?)));
+    let lines = listener.map_or_else(Vec::new, |(listener, address)| {
+        of_listener(listener, *address)
+    });
     if !lines.is_empty() {
         text.push_str("\nTry:\n");
     }
@@ -51,20 +58,32 @@ pub(super) fn of(graph: &Graph, report: &Report, bound: &Bound) -> String {
 fn of_listener(listener: &Listener, address: SocketAddr) -> Vec<String> {
     let mut lines = Vec::new();
     let address = reachable(address);
+    let any = listener.hosts.any();
     for host in listener.hosts.iter() {
         if host.entry(false, "/") != Entry::Route {
             continue;
         }
         for region in host.routes.regions.iter() {
             for (pattern, table) in region.tables.entries() {
-                if let Some(header) = host_header(&host.pattern, pattern) {
+                // A route for every name is shown once, under the Host for every name.
+                let elsewhere = pattern.name == NamePattern::Any
+                    && any.is_some_and(|any| any.id != host.id && same_routes(any, host));
+                if let Some(header) = host_header(&host.pattern, pattern)
+                    && !elsewhere
+                {
                     let commands = table.iter().filter_map(|r| curl(r, &header, &address));
                     lines.extend(commands);
                 }
             }
         }
     }
+    let mut seen = HashSet::new();
+    lines.retain(|line| seen.insert(line.clone()));
     lines
+}
+
+fn same_routes(one: &VirtualHost, other: &VirtualHost) -> bool {
+    Arc::ptr_eq(&one.routes, &other.routes) && one.entry(false, "/") == other.entry(false, "/")
 }
 
 /// The Host header of a command.

@@ -185,8 +185,15 @@ fn text(findings: &[Finding], errors: usize, objects: usize) -> String {
         }
     }
     let warnings = findings.len() - errors;
+    let many = |count: usize, noun: &str| match count {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    };
     lines.push(format!(
-        "{errors} errors and {warnings} warnings in {objects} objects"
+        "{} and {} in {}",
+        many(errors, "error"),
+        many(warnings, "warning"),
+        many(objects, "object")
     ));
     lines.join("\n") + "\n"
 }

@@ -99,6 +99,12 @@ impl Cluster {
         self.owners = owners;
     }
 
+    /// Whether Mappings alone have made a namespace appear or go.
+    pub(super) fn is_stale(&self, resources: &ResourceSet, options: &Options) -> bool {
+        let in_folder = matches!(options.environment, Environment::Folder { .. });
+        in_folder && self.namespaces != namespaces(resources, options)
+    }
+
     pub(super) fn service(&self, name: &ServiceName) -> Option<&Service> {
         self.services.get(name).map(|service| &service.spec)
     }
@@ -155,7 +161,7 @@ impl Cluster {
     }
 }
 
-/// The namespaces that exist. A folder need not hold Namespace objects: there a namespace exists when something is in it.
+/// The namespaces that exist: where there is something, there is a namespace, and a folder need not hold Namespace objects.
 fn namespaces(resources: &ResourceSet, options: &Options) -> BTreeSet<Arc<str>> {
     let mut namespaces: BTreeSet<_> = resources
         .namespaces

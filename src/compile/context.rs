@@ -73,8 +73,8 @@ impl Contexts {
         settings: &Settings,
     ) -> Option<&Context> {
         let get = |namespace: &str| self.by_name.get(&(name.into(), namespace.into()));
-        let instance = settings.instance_namespaces.iter();
-        get(namespace).or_else(|| instance.filter_map(|namespace| get(namespace)).next())
+        let mut instance = settings.instance_namespaces.iter();
+        get(namespace).or_else(|| instance.find_map(|namespace| get(namespace)))
     }
 }
 

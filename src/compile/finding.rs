@@ -42,18 +42,24 @@ impl Findings {
         self.0.iter().filter(|found| found.is_error()).min()
     }
 
-    /// Whether a field, or one inside of it, has an error.
+    /// Whether a field, one inside of it or one around it has an error, in whichever spelling.
     pub(super) fn is_unreadable(&self, field: &str) -> bool {
         self.0
             .iter()
-            .any(|found| found.is_error() && is_within(&found.field, field))
+            .filter(|found| found.is_error() && !found.field.is_empty())
+            .any(|found| is_within(&found.field, field) || is_within(field, &found.field))
     }
 }
 
-/// Whether a path names a field or one inside of it.
+/// Whether a path names a field or one inside of it; `timeoutMs` and `timeout_ms` are the same field.
 fn is_within(path: &str, field: &str) -> bool {
-    path.strip_prefix(field)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    let letters = |text: &'_ str| -> Vec<u8> {
+        let bytes = text.bytes().filter(|byte| *byte != b'_');
+        bytes.map(|byte| byte.to_ascii_lowercase()).collect()
+    };
+    let (path, field) = (letters(path), letters(field));
+    path.strip_prefix(&*field)
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'.' | b'[')))
 }
 
 fn code(kind: ProblemKind) -> Code {

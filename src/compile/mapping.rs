@@ -25,6 +25,9 @@ use crate::{
     resource::{Group, Object},
 };
 
+/// As many as the schema reports of one object.
+const MAX_PROBLEMS: usize = 64;
+
 /// A Mapping as a plan item.
 #[derive(Debug)]
 pub(super) struct Lowered {
@@ -105,7 +108,9 @@ impl Lowered {
 pub(super) fn lower(object: &Arc<Object<MappingSpec>>, settings: &Settings) -> Lowered {
     let mut findings = Findings::of(&object.problems);
     let spec = &object.spec;
-    let matching = matching::lower(spec, settings.requests, &mut findings);
+    // The list of problems is cut off there: what else is missing from the spec is not known.
+    let cut_off = object.problems.len() >= MAX_PROBLEMS;
+    let matching = matching::lower(spec, settings.requests, &mut findings).filter(|_| !cut_off);
     let weight = weight(spec, &mut findings);
     let redirect = spec.host_redirect == Some(true);
     let intent = matching.as_ref().and_then(|matching| {
@@ -266,18 +271,16 @@ fn tls(spec: &MappingSpec, service: Option<&ServiceText>, findings: &mut Finding
 fn host(spec: &MappingSpec, findings: &mut Findings) -> HostPlan {
     if let Some(text) = spec.host_rewrite.as_deref().filter(|text| !text.is_empty()) {
         let authority = crate::graph::Authority::parse(text).map(|authority| authority.to_string());
-        return match authority.map(HeaderValue::try_from) {
-            Ok(Ok(value)) => HostPlan::Literal(value),
-            _ => {
-                findings.push(
-                    Code::InvalidRewrite,
-                    "spec.hostRewrite",
-                    format!("{text:?} is not a host"),
-                    "Write a DNS name, perhaps with a port",
-                );
-                HostPlan::Keep
-            }
-        };
+        if let Ok(Ok(value)) = authority.map(HeaderValue::try_from) {
+            return HostPlan::Literal(value);
+        }
+        findings.push(
+            Code::InvalidRewrite,
+            "spec.hostRewrite",
+            format!("{text:?} is not a host"),
+            "Write a DNS name, perhaps with a port",
+        );
+        return HostPlan::Keep;
     }
     if spec.auto_host_rewrite == Some(true) {
         HostPlan::Upstream

@@ -142,13 +142,13 @@ fn escape(
         let negated = escaped.is_ascii_uppercase();
         match (in_class, negated) {
             (true, false) => out.push_str(set),
-            (_, true) => out.push_str(&format!("[^{set}]")),
-            (false, false) => out.push_str(&format!("[{set}]")),
+            (_, true) => out.extend(["[^", set, "]"]),
+            (false, false) => out.extend(["[", set, "]"]),
         }
         return Ok(());
     }
     match escaped {
-        'b' | 'B' if !in_class => out.push_str(&format!("(?-u:\\{escaped})")),
+        'b' | 'B' if !in_class => out.extend(['(', '?', '-', 'u', ':', '\\', escaped, ')']),
         'A' | 'z' if !in_class => out.extend(['\\', escaped]),
         'Q' if !in_class => quoted(rest, out),
         'E' if !in_class => {}
@@ -188,7 +188,8 @@ fn octal(
     if first != '0' && digits == 1 {
         return Err(PatternError::Escape(first));
     }
-    out.push_str(&format!("\\x{{{value:x}}}"));
+    let character = char::from_u32(value).ok_or(PatternError::Escape(first))?;
+    push_plain(character, out);
     Ok(())
 }
 
@@ -242,14 +243,14 @@ fn translate_substitution(text: &str, groups: usize) -> Result<String, PatternEr
             '\\' => match rest.next() {
                 Some('\\') => out.push('\\'),
                 Some(digit @ '0'..='9') => {
-                    let group = digit.to_digit(10).unwrap_or_default() as usize;
+                    let group = usize::try_from(u32::from(digit) - u32::from('0')).unwrap_or(0);
                     if group > groups {
                         return Err(PatternError::Group {
                             group,
                             count: groups,
                         });
                     }
-                    out.push_str(&format!("${{{group}}}"));
+                    out.extend(['$', '{', digit, '}']);
                 }
                 _ => return Err(PatternError::Substitution),
             },

@@ -141,7 +141,7 @@ impl PolicyReport<'_> {
                 );
             }
             Kind::AuthService | Kind::RateLimitService => {
-                self.protects(key.kind.name(), "", settings)
+                self.protects(key.kind.name(), "", settings);
             }
             Kind::Module => self.module(settings),
             Kind::TcpMapping => self.findings.push(
@@ -213,9 +213,8 @@ impl PolicyReport<'_> {
                         );
                     }
                 },
-                Some(Key::Protects) if asks_for_nothing(name, value) => {}
+                Some(Key::Protects | Key::Missing) if asks_for_nothing(name, value) => {}
                 Some(Key::Protects) => self.protects(name, &field, settings),
-                Some(Key::Missing) if asks_for_nothing(name, value) => {}
                 Some(Key::Missing) => self.findings.push(
                     Code::KindNotImplemented,
                     &field,

@@ -52,8 +52,11 @@ pub(super) enum SecretError {
 /// Certificates that were read before: reading one costs as much as compiling a thousand routes.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
-    read: HashMap<ObjectKey, (Arc<Object<SecretData>>, Result<Served, SecretError>)>,
+    read: HashMap<ObjectKey, Read>,
 }
+
+/// A Secret and what it was read as.
+type Read = (Arc<Object<SecretData>>, Result<Served, SecretError>);
 
 /// Finds Secrets for those who may refer to them, and remembers which are wanted.
 pub(super) struct Secrets<'c> {

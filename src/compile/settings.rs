@@ -141,24 +141,20 @@ impl Settings {
     /// Takes over what an object says; what of it cannot be read takes its strictest value.
     fn apply(&mut self, spec: &GatewaySettingsSpec, findings: &Findings) {
         let unreadable = |field: &str| findings.is_unreadable(&format!("spec.{field}"));
-        let strict = |field: &str, parent: &str| {
-            unreadable(field) || findings.0.iter().any(|f| f.is_error() && f.field == parent)
-        };
-
         self.default_host = match spec.default_host {
             _ if unreadable("defaultHost") => DefaultHost::Never,
             said => said.unwrap_or(DefaultHost::Always),
         };
         let ownership = spec.ownership.as_ref();
         self.unclaimed = match ownership.and_then(|ownership| ownership.unclaimed) {
-            _ if strict("ownership.unclaimed", "spec.ownership") => Unclaimed::Deny,
+            _ if unreadable("ownership.unclaimed") => Unclaimed::Deny,
             said => said.unwrap_or(Unclaimed::FirstCome),
         };
         let references = spec.references.as_ref();
-        self.services_allowed = !strict("references.services", "spec.references")
+        self.services_allowed = !unreadable("references.services")
             && references.and_then(|references| references.services)
                 == Some(ReferencePolicy::Allow);
-        self.external = if strict("references.external", "spec.references") {
+        self.external = if unreadable("references.external") {
             External::Suffixes(Vec::new())
         } else {
             external(references.and_then(|references| references.external.as_ref()))

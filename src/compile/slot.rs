@@ -170,7 +170,6 @@ impl Linked {
         for member in group {
             let lowered = &member.lowered;
             let message = match fitting.first() {
-                None => None,
                 Some(first) if first.lowered.redirects() && lowered.redirects() => Some(format!(
                     "{} has the same match and redirects already",
                     first.lowered.object.key
@@ -179,7 +178,7 @@ impl Linked {
                     "{} has the same match, and of the two one redirects and the other forwards",
                     first.lowered.object.key
                 )),
-                Some(_) => None,
+                Some(_) | None => None,
             };
             match message {
                 None => fitting.push(member),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Environment, Options,
+    Options,
     cluster::Cluster,
     context::Contexts,
     finding::Findings,
@@ -121,7 +121,7 @@ impl State {
     ) -> (Arc<Graph>, Arc<Report>) {
         let changed = self.seen.update(resources);
         let edits = self.mapping_edits(resources);
-        let dirty = self.lower_globals(resources, options, changed, &edits);
+        let dirty = self.lower_globals(resources, options, changed, !edits.is_empty());
         let mut touched = self.update_mappings(edits, options, dirty);
         let (noted, routes_changed) =
             self.routing
@@ -177,12 +177,10 @@ impl State {
         resources: &ResourceSet,
         options: &Options,
         changed: Changed,
-        edits: &[(ObjectKey, Option<Arc<Object<MappingSpec>>>)],
+        edited: bool,
     ) -> Dirty {
         let settings = changed.settings && self.lower_settings(resources, options);
-        // In a folder a namespace exists when a Mapping is in it.
-        let in_folder = matches!(options.environment, Environment::Folder { .. });
-        let cluster = changed.cluster || in_folder && !edits.is_empty();
+        let cluster = changed.cluster || edited && self.cluster.is_stale(resources, options);
         if cluster {
             self.cluster = Cluster::new(resources, options);
         }

@@ -27,9 +27,9 @@ use crate::{
 use name::Place;
 
 /// An idle upstream connection is closed after this: below the keep-alive of common servers (nginx 75 s, Go 90 s).
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// HTTP/2 through a ClusterIP stays on one pod: a connection takes no new requests after this, so that pods share the load.
-const HTTP2_MAX_AGE: Duration = Duration::from_secs(300);
+const HTTP2_MAX_AGE: Duration = Duration::from_mins(5);
 
 const FIELD: &str = "spec.service";
 

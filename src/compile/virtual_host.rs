@@ -1,6 +1,7 @@
 //! Hosts on Listeners: which Host serves a name on a port, and what serves the names that have none.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -19,6 +20,7 @@ use crate::{
     graph::{
         Action, Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, Listener, Route,
         RouteId, VirtualHost,
+        host::NamePattern,
         matching::{Region, Regions, RouteSet},
         route::{Member, PathMatch, Rank},
         table::RouteTable,
@@ -44,9 +46,11 @@ pub(super) struct HostNote {
     pub(super) placed: bool,
 }
 
-/// The names that are served, with the labels that Mappings need to be served there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Coverage(pub(super) BTreeSet<(HostPattern, Scope)>);
+/// The names that are served on each Listener, with the labels that Mappings need to be served there.
+#[derive(Debug, Default)]
+pub(super) struct Coverage {
+    listeners: Vec<HostTable<Scope>>,
+}
 
 /// The scopes that the Hosts of an installation need; the one of the default Host is always there.
 pub(super) fn scopes(hosts: &[LoweredHost]) -> BTreeSet<Scope> {
@@ -106,11 +110,12 @@ impl Linked {
         hosts: &[(&LoweredHost, Arc<VirtualHost>)],
         default: Option<&Arc<VirtualHost>>,
     ) -> Listener {
-        let mut taken: BTreeMap<&HostPattern, (&ObjectKey, &Arc<VirtualHost>)> = BTreeMap::new();
+        let mut taken: BTreeMap<&HostPattern, (&LoweredHost, &Arc<VirtualHost>)> = BTreeMap::new();
         for (host, virtual_host) in hosts.iter().filter(|(host, _)| plan.binds(host)) {
             let key = &host.object.key;
             let note = self.notes.entry(key.clone()).or_default();
             if let Some((first, _)) = taken.get(&virtual_host.pattern) {
+                let first = &first.object.key;
                 let message = format!("{first} has the same hostname and was there first");
                 if note.findings.0.iter().all(|found| found.message != message) {
                     let next = "Delete one, or give it another hostname";
@@ -120,11 +125,12 @@ impl Linked {
                 continue;
             }
             note.placed = true;
-            self.coverage
-                .0
-                .insert((virtual_host.pattern.clone(), host.selector.clone()));
-            taken.insert(&virtual_host.pattern, (key, virtual_host));
+            taken.insert(&virtual_host.pattern, (host, virtual_host));
         }
+        let mut scopes: Vec<_> = taken
+            .values()
+            .map(|(lowered, host)| (host.pattern.clone(), lowered.selector.clone()))
+            .collect();
         let mut served: Vec<_> = taken
             .into_values()
             .map(|(_, host)| (host.pattern.clone(), Arc::clone(host)))
@@ -132,9 +138,10 @@ impl Linked {
         if let Some(default) = default
             && !served.iter().any(|(pattern, _)| is_any(pattern))
         {
-            self.coverage.0.insert((HostPattern::ANY, None));
+            scopes.push((HostPattern::ANY, None));
             served.push((HostPattern::ANY, Arc::clone(default)));
         }
+        self.coverage.listeners.push(scopes.into_iter().collect());
         Listener {
             name: Arc::clone(&plan.name),
             port: plan.port,
@@ -149,15 +156,27 @@ impl Linked {
     }
 }
 
+impl PartialEq for Coverage {
+    fn eq(&self, other: &Self) -> bool {
+        let tables = |coverage: &Self| coverage.listeners.len();
+        let mut pairs = self.listeners.iter().zip(&other.listeners);
+        tables(self) == tables(other) && pairs.all(|(a, b)| a.entries().eq(b.entries()))
+    }
+}
+
 impl Coverage {
-    /// Whether some Host serves requests for a pattern to a Mapping with these labels.
+    /// Whether some Host serves some name of a pattern to a Mapping with these labels.
     pub(super) fn covers(&self, pattern: &HostPattern, labels: &BTreeMap<String, String>) -> bool {
-        // Most have a Host for everything.
-        self.0.contains(&(HostPattern::ANY, None))
-            || self
-                .0
-                .iter()
-                .any(|(host, scope)| sees(scope, labels) && host.overlaps(pattern))
+        let name = some_name(pattern);
+        self.listeners.iter().any(|hosts| {
+            // A name gets the most specific Host and no other.
+            hosts
+                .best(&name, pattern.port)
+                .is_some_and(|scope| sees(scope, labels))
+                || hosts.entries().any(|(host, scope)| {
+                    pattern.matches(&some_name(host), host.port) && sees(scope, labels)
+                })
+        })
     }
 
     /// The names of the Hosts that select these labels.
@@ -165,12 +184,23 @@ impl Coverage {
         &'c self,
         labels: &'c BTreeMap<String, String>,
     ) -> impl Iterator<Item = &'c HostPattern> {
-        let selecting = self.0.iter().filter(|(_, scope)| {
-            scope
-                .as_ref()
-                .is_some_and(|selector: &Arc<Selector>| selector.selects(labels))
+        let all = self.listeners.iter().flat_map(HostTable::entries);
+        let selecting = all.filter(|(_, scope)| {
+            let selector: Option<&Arc<Selector>> = scope.as_ref();
+            selector.is_some_and(|selector| selector.selects(labels))
         });
         selecting.map(|(host, _)| host)
+    }
+}
+
+/// A name that a pattern is for, and no more specific one.
+fn some_name(pattern: &HostPattern) -> Cow<'_, str> {
+    const UNUSED: &str = "any-name";
+    match &pattern.name {
+        NamePattern::Any => UNUSED.into(),
+        NamePattern::Exact(name) => (&**name).into(),
+        NamePattern::Suffix(suffix) => format!("{UNUSED}{suffix}").into(),
+        NamePattern::Prefix(prefix) => format!("{prefix}{UNUSED}").into(),
     }
 }
 

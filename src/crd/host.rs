@@ -78,7 +78,7 @@ pub struct RequestPolicy {
 pub struct InsecurePolicy {
     /// The answer to them. Default: `Redirect`.
     pub action: Option<InsecureAction>,
-    /// A further port for cleartext requests, of Emissary-ingress before Listeners. Default: none.
+    /// A further port for cleartext requests. Default: none.
     #[schemars(range(min = -1, max = 65535))]
     pub additional_port: Option<i32>,
 }

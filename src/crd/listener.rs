@@ -19,7 +19,7 @@ pub struct ListenerSpec {
     pub port: Option<i32>,
     /// A short form of `protocolStack`. One of the two is required.
     pub protocol: Option<Protocol>,
-    /// The protocols, the outermost one last: `[TLS, HTTP, TCP]`. One of this and `protocol` is required.
+    /// The protocols, down to that of the socket: `[TLS, HTTP, TCP]`. One of this and `protocol` is required.
     #[schemars(length(max = 8))]
     pub protocol_stack: Option<Vec<ProtocolLayer>>,
     /// How it is known whether a request came by TLS. Required.

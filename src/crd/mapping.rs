@@ -76,6 +76,7 @@ pub struct MappingSpec {
     /// Whether the upstream speaks HTTP/2, as gRPC needs it. Default: what the `appProtocol` of the Service port says, else false.
     pub grpc: Option<bool>,
     /// How long to wait for a connection to the upstream. Default: 3000. Unit: milliseconds.
+    #[schemars(range(min = 1))]
     pub connect_timeout_ms: Option<i64>,
     /// Puts this Mapping's connections into a pool of their own. Default: none.
     #[schemars(length(max = 253))]
@@ -103,8 +104,10 @@ pub struct MappingSpec {
     #[schemars(length(max = 8))]
     pub health_checks: Option<Vec<HealthCheck>>,
     /// How long an unused connection to the upstream is kept. Unit: milliseconds.
+    #[schemars(range(min = 0))]
     pub cluster_idle_timeout_ms: Option<i64>,
     /// How long a connection to the upstream is used at most. Default: no limit. Unit: milliseconds.
+    #[schemars(range(min = 0))]
     pub cluster_max_connection_lifetime_ms: Option<i64>,
     /// Whether this Mapping gets copies of the requests of the others with the same match. Default: false.
     pub shadow: Option<bool>,
@@ -135,10 +138,13 @@ pub struct MappingSpec {
     pub add_linkerd_headers: Option<bool>,
     /// How long a response may take; 0 for no limit. Default: 3000 until the response begins, and no limit for all of it.
     /// Unit: milliseconds.
+    #[schemars(range(min = 0))]
     pub timeout_ms: Option<i64>,
     /// How long a stream may be silent; 0 for no limit. Default: 300000. Unit: milliseconds.
+    #[schemars(range(min = 0))]
     pub idle_timeout_ms: Option<i64>,
     /// The largest request body; a larger one is answered with 413. Default: no limit. Unit: bytes.
+    #[schemars(range(min = 0))]
     pub max_request_body_bytes: Option<i64>,
     /// Protocols that a client may upgrade to: `websocket`. Default: none.
     #[schemars(length(max = 16), inner(length(max = 64)))]

@@ -190,7 +190,7 @@ fn table(page: &mut String, title: &str, text: &str, rows: &[Row<'_>], support: 
                 "| `{}` | {} | {} | {}{} |",
                 row.path,
                 kind(&row.field.node),
-                cell(default),
+                cell(&default.replace(". Unit: ", ", in ")),
                 cell(text),
                 cell(&choices(&row.field.node)),
             ),
@@ -287,7 +287,7 @@ mod tests {
     fn a_field_is_on_the_page_with_type_default_and_support() {
         let pages = pages();
         let mapping = &pages[0].1;
-        let row = "| `timeoutMs` | number | 3000 until the response begins";
+        let row = "| `timeoutMs` | number from 0 | 3000 until the response begins";
         assert!(mapping.contains(row), "{mapping}");
         let (before, after) = mapping
             .split_once("## Fields that refuse the object")

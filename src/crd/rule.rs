@@ -1,6 +1,6 @@
 //! Rules about several fields of a spec, each for the API server in CEL and for a folder in Rust.
 
-use super::{HostSpec, ListenerSpec, MappingSpec};
+use super::{HostSpec, ListenerSpec, MappingSpec, listener::NamespaceFrom};
 
 /// A rule that the API server checks at `kubectl apply`.
 #[derive(Debug)]
@@ -188,6 +188,16 @@ pub const LISTENER: &[Rule<ListenerSpec>] = &[
             spec.host_binding
                 .as_ref()
                 .is_none_or(|binding| binding.namespace.is_some() || binding.selector.is_some())
+        }),
+    },
+    Rule {
+        field: "hostBinding.namespace.from",
+        cel: "!has(self.hostBinding.__namespace__) || !has(self.hostBinding.__namespace__.from) || self.hostBinding.__namespace__.from != 'SELECTOR'",
+        message: "namespaces cannot be chosen by their labels; use SELF or ALL",
+        holds: Some(|spec| {
+            let binding = spec.host_binding.as_ref();
+            let namespace = binding.and_then(|binding| binding.namespace.as_ref());
+            namespace.and_then(|namespace| namespace.from) != Some(NamespaceFrom::Selector)
         }),
     },
 ];

@@ -1,6 +1,6 @@
 //! Checks the JSON of an object against the schema of its kind, before it is deserialised.
 //!
-//! The schema is made from the Rust types once ([`tree`]), and the walk ([`check`]) takes out what it cannot stand for.
+//! The schema is made from the Rust types once ([`tree`]); the walk along it takes out what it cannot stand for.
 
 mod check;
 pub mod tree;
@@ -152,5 +152,7 @@ pub fn is_within(path: &str, field: &str) -> bool {
     field.chars().all(is_same) && matches!(found.next(), None | Some('.' | '['))
 }
 
+#[cfg(test)]
+mod property;
 #[cfg(test)]
 mod tests;

@@ -85,7 +85,7 @@ impl Bindings {
                 at.address = Some(address);
                 at.workers.insert(worker);
                 if first {
-                    tracing::info!(listener.name = name, server.addr = %address, "Listening");
+                    tracing::info!(listener.name = name, listener.port = port, server.addr = %address, "Listening");
                 }
                 Ok(listener)
             }

@@ -94,6 +94,7 @@ impl From<&UpstreamError> for ProxyError {
             UpstreamError::Reset(_) => Self::UpstreamReset,
             UpstreamError::HeadBroken(_)
             | UpstreamError::Protocol(_)
+            | UpstreamError::Framing(_)
             | UpstreamError::UnexpectedUpgrade
             | UpstreamError::Body(_) => Self::UpstreamProtocol,
         }

@@ -71,7 +71,9 @@ impl Survey {
             b'h' if *name == HOST => self.hosts += 1,
             b'k' if text == "keep-alive" => self.drop.push(name.clone()),
             b'l' if text.starts_with("l5d-") && !rules.trusted => self.drop.push(name.clone()),
-            b'p' if text == "proxy-connection" => self.drop.push(name.clone()),
+            b'p' if matches!(text, "proxy-connection" | "proxy-authorization") => {
+                self.drop.push(name.clone());
+            }
             b't' if *name == TRANSFER_ENCODING => self.drop.push(TRANSFER_ENCODING),
             b't' if *name == TE => {
                 self.trailers = has_token(value, "trailers");

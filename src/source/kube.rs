@@ -10,6 +10,7 @@
 //! of what was sent. Nothing is ever written.
 
 mod backoff;
+mod bodies;
 mod catalogue;
 mod connect;
 mod found;
@@ -19,6 +20,7 @@ mod known;
 mod mock;
 mod request;
 mod resource;
+mod running;
 mod secrets;
 mod watch;
 

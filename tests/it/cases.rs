@@ -13,13 +13,13 @@
 //!   expect:
 //!     status: 200                 # of the answer
 //!     tls: unrecognized_name      # instead of an answer: the alert that the handshake ends with
-//!     service: quote.default:80   # whom the echo server answered for
+//!     service: default/quote:80   # whom the echo server answered for
 //!     path: /                     # path with query, as the upstream saw it
 //!     host: x.com                 # Host, as the upstream saw it
 //!     upstream: { x-a: [b], x-b: null }   # headers as the upstream saw them; null: absent
 //!     headers: { location: ... }  # headers of the answer; null: absent
 //!     text: part of the body
-//!     shares: { a.default:80: 50 } # percent of `times`, give or take 12
+//!     shares: { default/a:80: 50 } # percent of `times`, give or take what chance does; 0 is exact
 //! report:                         # codes that objects carry; others must have none
 //!   Mapping default/a: [PST2007]
 //! ```
@@ -36,8 +36,8 @@ use super::{
     gateway::Gateway,
 };
 
-/// Percent that a share may be off, with the number of requests that the cases send.
-const TOLERANCE: f64 = 12.0;
+/// Standard deviations that a share may be off: chance alone goes so far once in two million runs.
+const TOLERANCE: f64 = 5.0;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -253,25 +253,28 @@ impl Expected {
     }
 
     fn compare_shares(&self, answers: &[Answer]) -> Vec<String> {
+        let number = f64::from(u32::try_from(answers.len()).unwrap());
         let mut counts: BTreeMap<String, f64> = BTreeMap::new();
         for answer in answers {
             let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             let key = told["service"]
                 .as_str()
                 .map_or_else(|| answer.status.to_string(), str::to_owned);
-            *counts.entry(key).or_default() += 100.0 / answers.len() as f64;
+            *counts.entry(key).or_default() += 100.0 / number;
         }
-        let names = self.shares.keys().chain(counts.keys());
-        let off = |name: &&String| {
-            let of = |map: &BTreeMap<String, f64>| map.get(*name).copied().unwrap_or_default();
-            (of(&self.shares) - of(&counts)).abs() > TOLERANCE
-                || (of(&self.shares) == 0.0 && of(&counts) > 0.0)
-        };
-        let wrong: Vec<_> = names.filter(off).collect();
-        if wrong.is_empty() {
-            return Vec::new();
+        let of = |map: &BTreeMap<String, f64>, name: &str| map.get(name).copied().unwrap_or(0.0);
+        let mut names = self.shares.keys().chain(counts.keys());
+        let wrong = names.any(|name| {
+            let (wanted, found) = (of(&self.shares, name), of(&counts, name));
+            let part = wanted / 100.0;
+            let deviation = 100.0 * (part * (1.0 - part) / number).sqrt();
+            // Rounding of the sum of many parts is no deviation.
+            (wanted - found).abs() > TOLERANCE * deviation + 0.01
+        });
+        if wrong {
+            return vec![format!("shares are {counts:?}, not {:?}", self.shares)];
         }
-        vec![format!("shares are {counts:?}, not {:?}", self.shares)]
+        Vec::new()
     }
 }
 

@@ -4,5 +4,6 @@
 //! over in silence.
 
 mod api;
+mod crds;
 mod server;
 mod watch;

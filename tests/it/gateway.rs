@@ -136,6 +136,23 @@ impl Gateway {
         }
     }
 
+    /// Tries until it is well, or nobody has patience any more.
+    pub(crate) fn eventually(
+        &self,
+        mut attempt: impl FnMut() -> Result<(), String>,
+    ) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match attempt() {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(format!("{error}\n{}", self.logged()));
+                }
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
     /// Where the Listeners with this port are bound.
     pub(crate) fn address(&self, port: u16) -> SocketAddr {
         self.told("Listening", |line| line["listener.port"] == port)

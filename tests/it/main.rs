@@ -8,5 +8,7 @@ mod client;
 mod cluster;
 mod gateway;
 mod generated;
+mod golden;
 mod good_and_bad;
 mod process;
+mod properties;

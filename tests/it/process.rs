@@ -39,15 +39,15 @@ fn the_quick_start_answers_what_it_says() {
         .join("\n---\n");
     let gateway = Gateway::start(&text);
     let told = gateway.get("http://localhost/quote/").told();
-    assert_eq!(told["service"], "quote.default:80");
+    assert_eq!(told["service"], "default/quote:80");
     assert_eq!(told["path"], "/");
     let beta = Request::get("http://localhost/quote/").header("x-team", "beta");
     assert_eq!(
         gateway.send(&beta).told()["service"],
-        "quote-beta.default:80"
+        "default/quote-beta:80"
     );
     let cart = gateway.get("http://shop.example.com/cart/items").told();
-    assert_eq!(cart["service"], "cart.default:80");
+    assert_eq!(cart["service"], "default/cart:80");
     assert_eq!(cart["path"], "/items");
 }
 
@@ -55,11 +55,11 @@ fn the_quick_start_answers_what_it_says() {
 fn an_edit_is_live_soon_and_a_mistake_keeps_what_was_there() {
     let gateway = Gateway::start(&mapping("a", "/a/", "first"));
     let request = Request::get("http://x.com/a/");
-    assert_eq!(gateway.send(&request).told()["service"], "first.default:80");
+    assert_eq!(gateway.send(&request).told()["service"], "default/first:80");
 
     gateway.write("case.yaml", &mapping("a", "/a/", "second"));
     gateway.send_until(&request, |answer| {
-        answer.status == 200 && answer.told()["service"] == "second.default:80"
+        answer.status == 200 && answer.told()["service"] == "default/second:80"
     });
 
     gateway.write("case.yaml", "apiVersion: [\n");
@@ -68,7 +68,7 @@ fn an_edit_is_live_soon_and_a_mistake_keeps_what_was_there() {
     gateway.send_until(&other, |answer| answer.status == 200);
     assert_eq!(
         gateway.send(&request).told()["service"],
-        "second.default:80"
+        "default/second:80"
     );
     let report = gateway.ask("/report");
     let problem = &report["files"][0];

@@ -139,13 +139,12 @@ pub(super) fn replacement(
 ) -> Option<Arc<str>> {
     let message = if !text.starts_with('/') {
         format!("{text:?} does not begin with `/`")
-    } else if let Some(error) = literal(text)
-        .map(|spelled| canonical(&spelled, policy).err())
-        .unwrap_or_else(Some)
+    } else if let Some(error) =
+        literal(text).map_or_else(Some, |spelled| canonical(&spelled, policy).err())
     {
         format!("{text:?} cannot be sent: {error}")
     } else {
-        return literal(text).ok().map(|spelled| spelled.into());
+        return literal(text).ok().map(Arc::from);
     };
     findings.push(
         Code::InvalidRewrite,

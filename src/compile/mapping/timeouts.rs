@@ -6,10 +6,10 @@ use super::Findings;
 use crate::{crd::MappingSpec, report::Code};
 
 /// Without a byte in either direction.
-const DEFAULT_IDLE: Duration = Duration::from_secs(300);
+const DEFAULT_IDLE: Duration = Duration::from_mins(5);
 const DEFAULT_CONNECT: Duration = Duration::from_secs(3);
 /// Longer than anything that is meant: a day.
-const MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX: Duration = Duration::from_hours(24);
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

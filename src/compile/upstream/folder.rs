@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use super::{
     Dial, Findings, PortText, Resolver, ServiceName, find_port, host_name, is_http2, no_address,
 };
-use crate::{compile::Backend, graph::Target};
+use crate::{compile::Backend, graph::Target, resource::EndpointSlice};
 
 impl Resolver<'_> {
     pub(super) fn folder_service(
@@ -62,29 +62,33 @@ impl Resolver<'_> {
         port_name: Option<&str>,
         port: &PortText,
     ) -> Option<Target> {
-        let mut addresses = match port_name {
-            Some(port_name) => self.endpoints(name, port_name),
-            None => {
-                let slices = self.cluster.slices(name);
-                let sockets = slices.filter_map(|slice| {
-                    let only = match &*slice.ports {
-                        [only] => Some(only),
-                        _ => None,
-                    };
-                    let fits = |candidate: &&(String, u16)| match port {
-                        PortText::Number(number) => candidate.1 == *number,
-                        PortText::Name(name) => *candidate.0 == **name,
-                    };
-                    let port = slice.ports.iter().find(fits).or(only)?.1;
-                    Some(slice.ready.iter().map(move |ip| SocketAddr::new(*ip, port)))
-                });
-                sockets.flatten().collect()
-            }
+        let mut addresses = if let Some(port_name) = port_name {
+            self.endpoints(name, port_name)
+        } else {
+            let slices = self.cluster.slices(name);
+            slices.flat_map(|slice| sockets(slice, port)).collect()
         };
         addresses.sort_unstable();
         addresses.dedup();
         (!addresses.is_empty()).then(|| Target::Addresses(addresses.into()))
     }
+}
+
+/// The ready endpoints of a slice whose port has this name or number, or is the only one.
+fn sockets(slice: &EndpointSlice, port: &PortText) -> Vec<SocketAddr> {
+    let fits = |candidate: &&(String, u16)| match port {
+        PortText::Number(number) => candidate.1 == *number,
+        PortText::Name(name) => *candidate.0 == **name,
+    };
+    let only = match &*slice.ports {
+        [only] => Some(only),
+        _ => None,
+    };
+    let Some((_, port)) = slice.ports.iter().find(fits).or(only) else {
+        return Vec::new();
+    };
+    let ready = slice.ready.iter();
+    ready.map(|ip| SocketAddr::new(*ip, *port)).collect()
 }
 
 /// The backend of a port before that of every port.

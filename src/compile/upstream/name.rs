@@ -36,9 +36,10 @@ impl Resolver<'_> {
                 _ => Place::NoService,
             };
         }
+        let exists = |second: &str| *second == **namespace || self.cluster.has_namespace(second);
         match *labels {
-            [name, namespace] if self.cluster.has_namespace(namespace) => service(name, namespace),
-            [_, namespace, ..] if self.cluster.has_namespace(namespace) => Place::NoService,
+            [name, namespace] if exists(namespace) => service(name, namespace),
+            [_, namespace, ..] if exists(namespace) => Place::NoService,
             _ => Place::Outside,
         }
     }

@@ -143,3 +143,94 @@ fn what_is_not_a_spec_at_all_is_one_problem() {
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].field, "spec");
 }
+
+#[test]
+fn a_field_that_is_not_implemented_is_a_problem_unless_it_asks_for_nothing() {
+    let off = json!({
+        "prefix": "/a/", "service": "a", "shadow": false, "bypassAuth": false, "labels": {}, "cors": null,
+        "loadBalancer": {"policy": "round_robin"}, "priority": "default", "enableIpv4": true,
+    });
+    let (spec, problems) = read::<MappingSpec>(off, Spelling::Camel);
+    assert_eq!((spec.shadow, problems), (None, vec![]));
+    let on = json!({
+        "prefix": "/a/", "service": "a", "shadow": true, "labels": {"d": "not looked at"},
+        "loadBalancer": {"policy": "ring_hash", "sourceIp": true}, "docs": 5, "statsName": "a",
+    });
+    let found = problems_of(on, Spelling::Camel);
+    let expected = [
+        ("spec.docs", ProblemKind::NoEffect),
+        ("spec.labels", ProblemKind::NotImplemented),
+        ("spec.loadBalancer.policy", ProblemKind::NotImplemented),
+        ("spec.loadBalancer.sourceIp", ProblemKind::NotImplemented),
+        ("spec.shadow", ProblemKind::NotImplemented),
+        ("spec.statsName", ProblemKind::NoEffect),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(field, kind)| (field.to_owned(), kind))
+    );
+}
+
+fn problems_of(spec: serde_json::Value, spelling: Spelling) -> Vec<(String, ProblemKind)> {
+    let found = problems(spec, spelling).into_iter();
+    found.map(|(field, kind, _)| (field, kind)).collect()
+}
+
+#[test]
+fn a_host_of_emissary_without_a_certificate_authority_has_no_problem() {
+    let spec = json!({
+        "hostname": "a.example.com", "acmeProvider": {"authority": "none"}, "tlsSecret": {"name": "a"},
+        "tls": {"min_tls_version": "v1.2", "alpn_protocols": "h2,http/1.1"}, "ambassador_id": ["default"],
+    });
+    let (host, problems) = read::<HostSpec>(spec, Spelling::Snake);
+    assert_eq!(problems, []);
+    assert_eq!(host.ambassador_id, Some(vec!["default".to_owned()]));
+    let (_, problems) =
+        read::<HostSpec>(json!({"tls": {"min_tls_version": "v1.3"}}), Spelling::Snake);
+    assert_eq!(problems[0].field, "spec.tls.min_tls_version");
+    assert_eq!(problems[0].kind, ProblemKind::NotImplemented);
+}
+
+#[test]
+fn rules_about_several_fields_hold_without_an_api_server_and_not_for_emissary() {
+    let both = json!({"prefix": "/a/", "service": "a", "prefixExact": true, "prefixRegex": true});
+    assert_eq!(problems_of(both.clone(), Spelling::Snake), []);
+    let found = problems(both, Spelling::Camel);
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found[0].2,
+        "prefixExact and prefixRegex cannot both be true"
+    );
+    let unreadable = json!({
+        "port": 80, "protocol": "HTPP", "securityModel": "XFP", "hostBinding": {"selector": {}},
+    });
+    let (_, problems) = read::<ListenerSpec>(unreadable, Spelling::Camel);
+    assert_eq!(
+        problems.len(),
+        1,
+        "a rule must not count a field that was taken out: {problems:?}"
+    );
+    assert_eq!(problems[0].next, "Write `HTTP`");
+}
+
+#[test]
+fn what_a_conversion_left_behind_is_passed_over() {
+    let spec = json!({"prefix": "/a/", "service": "a", "v2ExplicitTLS": {"tls": "x"}});
+    assert_eq!(problems_of(spec.clone(), Spelling::Snake), []);
+    let found = problems_of(spec, Spelling::Camel);
+    assert_eq!(
+        found,
+        [("spec.v2ExplicitTLS".to_owned(), ProblemKind::UnknownField)]
+    );
+}
+
+#[test]
+fn what_is_too_long_or_too_many_is_refused_and_problems_are_bounded() {
+    let many: serde_json::Map<_, _> = (0..500).map(|n| (format!("x-{n}"), json!("y"))).collect();
+    let spec = json!({"prefix": "/".repeat(1025), "service": "a", "headers": many});
+    let expected =
+        ["spec.headers", "spec.prefix"].map(|f| (f.to_owned(), ProblemKind::InvalidValue));
+    assert_eq!(problems_of(spec, Spelling::Camel), expected);
+    let unknown: serde_json::Map<_, _> = (0..5000).map(|n| (format!("f{n}"), json!(1))).collect();
+    assert_eq!(problems(unknown.into(), Spelling::Camel).len(), 64);
+}

@@ -240,12 +240,17 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
+/// A variant with a doc comment is on its own; those without are together.
 fn words(schema: &Value) -> Vec<(String, String)> {
-    let meaning = text(schema, "description");
-    let word = |value: &Value| Some((value.as_str()?.to_owned(), meaning.clone()));
+    let word = |value: &Value, meaning: String| Some((value.as_str()?.to_owned(), meaning));
     match (schema.get("const"), schema.get("enum")) {
-        (Some(only), _) => word(only).into_iter().collect(),
-        (_, Some(Value::Array(allowed))) => allowed.iter().filter_map(word).collect(),
+        (Some(only), _) => word(only, text(schema, "description"))
+            .into_iter()
+            .collect(),
+        (_, Some(Value::Array(allowed))) => allowed
+            .iter()
+            .filter_map(|value| word(value, String::new()))
+            .collect(),
         _ => Vec::new(),
     }
 }

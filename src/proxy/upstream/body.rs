@@ -101,6 +101,7 @@ impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ended = self.lease.is_none();
         f.debug_struct("ResponseBody")
+            .field("incoming", &self.incoming)
             .field("ended", &ended)
             .finish()
     }

@@ -41,6 +41,9 @@ pub enum UpstreamError {
     /// What came is not HTTP, or not allowed in it.
     #[error("not a valid response")]
     Protocol(#[source] hyper::Error),
+    /// Where the response ends can be read in more than one way: somebody behind us might read it in the other.
+    #[error("end of the response is ambiguous: {0}")]
+    Framing(&'static str),
     /// A 101 that nobody asked for.
     #[error("switched protocols without being asked")]
     UnexpectedUpgrade,
@@ -75,6 +78,7 @@ impl UpstreamError {
             | Self::NotTaken(_)
             | Self::HeadBroken(_)
             | Self::Protocol(_)
+            | Self::Framing(_)
             | Self::UnexpectedUpgrade => true,
             Self::Body(_) => false,
         }
@@ -95,6 +99,7 @@ impl UpstreamError {
             | Self::Reset(_)
             | Self::HeadBroken(_)
             | Self::Protocol(_)
+            | Self::Framing(_)
             | Self::UnexpectedUpgrade
             | Self::Body(_) => false,
         }
@@ -114,6 +119,7 @@ impl UpstreamError {
             | Self::NotTaken(_)
             | Self::HeadBroken(_)
             | Self::Protocol(_)
+            | Self::Framing(_)
             | Self::UnexpectedUpgrade
             | Self::Body(_) => false,
         }
@@ -138,7 +144,7 @@ impl UpstreamError {
             Self::Reset(_) => "upstream_reset",
             Self::NotTaken(_) => "upstream_not_taken",
             Self::HeadBroken(_) => "upstream_head_broken",
-            Self::Protocol(_) | Self::UnexpectedUpgrade => "upstream_protocol",
+            Self::Protocol(_) | Self::Framing(_) | Self::UnexpectedUpgrade => "upstream_protocol",
             Self::Body(_) => "upstream_body",
         }
     }
@@ -157,6 +163,7 @@ impl UpstreamError {
             | Self::NotTaken(_)
             | Self::HeadBroken(_)
             | Self::Protocol(_)
+            | Self::Framing(_)
             | Self::UnexpectedUpgrade
             | Self::Body(_) => None,
         }

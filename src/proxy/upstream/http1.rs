@@ -6,7 +6,7 @@ use std::{
     rc::{Rc, Weak},
 };
 
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -49,6 +49,8 @@ pub(super) async fn send<B: RequestBody>(
     mut request: Request<B>,
     replay: bool,
 ) -> Result<Response<ResponseBody>, UpstreamError> {
+    // Whatever the client speaks; and hyper panics on some others.
+    *request.version_mut() = Version::HTTP_11;
     if let Some(connection) = order.pool.take_idle(order.aim) {
         let copied = replay.then(|| Copied::of(&request));
         let unanswered = match connection.exchange(request).await {
@@ -77,6 +79,7 @@ impl<B: RequestBody> Connection<B> {
             // One buffer for head and body: a mesh decides what a connection is by its first bytes.
             .writev(false)
             .max_buf_size(MAX_BUFFER)
+            .max_header_size(MAX_BUFFER)
             .max_headers(MAX_FIELDS)
             .handshake(TokioIo::new(stream))
             .await
@@ -116,6 +119,7 @@ impl<B: RequestBody> Connection<B> {
                 return Err(Unanswered { error, unsent });
             }
         };
+        check_framing(response.headers())?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if !upgrade {
                 return Err(UpstreamError::UnexpectedUpgrade.into());
@@ -125,6 +129,28 @@ impl<B: RequestBody> Connection<B> {
         }
         Ok(response.map(|incoming| ResponseBody::new(incoming, lease)))
     }
+}
+
+/// Refuses what hyper lets through of ambiguous lengths (RFC 9112, section 6.3, where a proxy is asked to be strict).
+fn check_framing(headers: &HeaderMap) -> Result<(), UpstreamError> {
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let encoding = encodings.next();
+    let length = lengths.next();
+    if encoding.is_some() && length.is_some() {
+        return Err(UpstreamError::Framing("both length and transfer encoding"));
+    }
+    if encodings.next().is_some() || lengths.next().is_some() {
+        return Err(UpstreamError::Framing("said twice"));
+    }
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(UpstreamError::Framing("unknown transfer encoding"));
+    }
+    let digits = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    if length.is_some_and(|length| !digits(length)) {
+        return Err(UpstreamError::Framing("length is no number"));
+    }
+    Ok(())
 }
 
 impl<B> Connection<B> {

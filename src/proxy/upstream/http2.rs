@@ -100,6 +100,8 @@ impl<B: RequestBody> Connection<B> {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
+            // Until the upstream has said how many it takes: it refuses what is more.
+            .initial_max_send_streams(1)
             .max_header_list_size(MAX_HEAD)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
@@ -111,7 +113,13 @@ impl<B: RequestBody> Connection<B> {
         let driving = async move {
             let driven = poll_fn(|cx| {
                 let polled = Pin::new(&mut connection).poll(cx);
-                told.set(connection.current_max_send_streams().min(MAX_STREAMS));
+                // One is what we began with, and no reason to open a second connection.
+                let streams = connection.current_max_send_streams();
+                told.set(if streams > 1 {
+                    streams.min(MAX_STREAMS)
+                } else {
+                    MAX_STREAMS
+                });
                 polled
             });
             if let Err(error) = driven.await {

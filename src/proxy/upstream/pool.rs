@@ -150,8 +150,9 @@ impl<B> Drop for Pool<B> {
 impl<B> Order<'_, B> {
     /// Opens a connection, and counts it if that fails.
     pub(super) async fn dial(&self) -> Result<Dialled, UpstreamError> {
-        let dialler = &self.pool.dialler;
-        let dialled = dialler
+        let dialled = self
+            .pool
+            .dialler
             .dial(self.shared, self.upstream, self.policy, self.aim)
             .await;
         if let Some(failure) = dialled.as_ref().err().and_then(UpstreamError::failure) {

@@ -17,7 +17,8 @@ use crate::{
     telemetry::metrics::{registry, render},
 };
 
-use backend::{Backend, Reply, Tcp};
+use backend::Tcp;
+pub(super) use backend::{Backend, Reply};
 
 pub(super) type TestBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
@@ -115,7 +116,7 @@ pub(super) async fn text(response: Response<ResponseBody>) -> Result<String, Ups
 
 /// Lets everything run that can.
 pub(super) async fn settle() {
-    for _ in 0..50 {
+    for _ in 0..200 {
         tokio::task::yield_now().await;
     }
 }

@@ -232,3 +232,40 @@ fn a_grant_with_an_unreadable_name_grants_nothing() {
         ObjectKey::new(grant.key.group, grant.key.kind, "x", "a")
     );
 }
+
+#[test]
+fn positions_and_origin_are_passed_on() {
+    let at = crate::resource::Position { line: 3, column: 5 };
+    let positions = BTreeMap::from([("spec.prefix".to_owned(), at)]);
+    let origin = Origin::File {
+        path: "a.yaml".into(),
+        at,
+    };
+    let mapping = document("postern.dev/v1alpha1", "Mapping", json!({}));
+    let Decoded::Object(mapping) = object(&mapping, origin.clone(), "apps", positions.clone())
+    else {
+        panic!("an object");
+    };
+    assert_eq!(
+        (mapping.origin(), mapping.positions()),
+        (&origin, &positions)
+    );
+    assert_eq!(mapping.key().to_string(), "Mapping apps/a");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(128))]
+
+    #[test]
+    fn any_document_is_read_without_a_panic(row in 0..super::KINDS.len(), at in 0..9usize, odd in 0..6usize) {
+        let (group, _, kind, _) = super::KINDS[row];
+        let version = super::VERSIONS.iter().find(|(of, _)| *of == group).unwrap().1[0];
+        let api = if group.name().is_empty() { version.to_owned() } else { format!("{}/{version}", group.name()) };
+        let odd = [json!(null), json!([1, "x", null]), json!({"x": [{}]}), json!("x"), json!(-1.5), json!([{"port": 0, "name": 5}])][odd].clone();
+        let path = ["spec", "data", "stringData", "ports", "endpoints", "type", "labels", "from", "clusterIPs"][at];
+        for rest in [json!({path: odd}), json!({"spec": {path: odd}}), json!({"metadata": {"name": "a", path: odd}})] {
+            let found = decode(&document(&api, kind, rest));
+            proptest::prop_assert!(matches!(found, Decoded::Object(_)), "{found:?}");
+        }
+    }
+}

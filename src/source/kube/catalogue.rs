@@ -57,8 +57,12 @@ struct Known {
 // === impl Catalogue ===
 
 impl Catalogue {
-    /// Takes an answer in. One that failed changes nothing.
-    pub(super) fn take(&mut self, answer: Answer) -> Vec<Step> {
+    /// Takes an answer in. One that failed changes nothing. A kind is gone only when its own watches have heard so as well.
+    pub(super) fn take(
+        &mut self,
+        answer: Answer,
+        is_unknown: impl Fn(&Resource) -> bool,
+    ) -> Vec<Step> {
         let resources = match answer.result {
             Ok(resources) => resources,
             Err(failure) => {
@@ -71,8 +75,12 @@ impl Catalogue {
         let mut steps = Vec::new();
         for (_, gone) in known.extract_if(.., |plural, known| {
             let is_there = resources.iter().any(|found| found.plural == *plural);
-            known.missed = if is_there { 0 } else { known.missed + 1 };
-            known.missed >= CONFIRMED
+            known.missed = if is_there {
+                0
+            } else {
+                known.missed.saturating_add(1)
+            };
+            known.missed >= CONFIRMED && is_unknown(&known.resource)
         }) {
             steps.push(Step::Drop(gone.resource));
         }

@@ -6,42 +6,35 @@
 //! 4. A body has come.
 //! 5. A task has ended by itself: only a bug does that, and the source ends with it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::{
-    sync::{Notify, Semaphore, mpsc, watch as channel},
-    task::{AbortHandle, JoinError, JoinSet},
+    sync::{Notify, mpsc, watch as channel},
+    task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
-use tracing::{Instrument, debug, debug_span, info, warn};
+use tracing::{Instrument, debug, debug_span, info};
 
 use super::{
     Kube, KubeError,
+    bodies::Bodies,
     catalogue::{self, Answer, Catalogue, Step},
-    found::{self, Found},
+    found::Found,
     known::Known,
-    request::{self, Failure, Form},
+    request::Failure,
     resource::{self, Resource},
-    secrets::{Fetch, Outcome, Output, Secrets},
+    running::{self, Running, Watches},
     watch::{Heard, Message, Watch},
 };
 use crate::{
-    resource::{AnyObject, Kind, ObjectKey},
+    resource::{Kind, ObjectKey},
     source::Change,
     telemetry::health::Part,
 };
 
 /// Messages of watches that wait for the hub; each holds what was ready at once.
 const INBOX: usize = 64;
-/// Bodies of Secrets that are fetched at the same time.
-const FETCHES: usize = 16;
-/// Names in a sentence, before the rest is only counted.
-const NAMES: usize = 5;
 
 /// What is known and what runs.
 pub(super) struct Hub {
@@ -50,30 +43,14 @@ pub(super) struct Hub {
     namespaces: Vec<Arc<str>>,
     tasks: JoinSet<()>,
     inbox: mpsc::Sender<Message>,
-    watches: BTreeMap<u64, Running>,
+    watches: Watches,
     last_watch: u64,
     catalogue: Catalogue,
     nudge: Arc<Notify>,
     known: Known,
-    secrets: Secrets,
-    fetches: JoinSet<(Fetch, Result<Option<AnyObject>, Failure>)>,
-    permits: Arc<Semaphore>,
-    /// Secrets whose bodies could not be fetched, and why.
-    unread: HashMap<ObjectKey, String>,
+    bodies: Bodies,
     synced: bool,
     is_degraded: bool,
-}
-
-/// A watch that runs.
-struct Running {
-    resource: Resource,
-    name: Arc<str>,
-    task: AbortHandle,
-    /// Whether its list was there once, or can never be and is not waited for.
-    listed: bool,
-    /// In a row.
-    failures: u64,
-    failure: Option<String>,
 }
 
 // === impl Hub ===
@@ -88,21 +65,19 @@ impl Hub {
         if !namespaces.is_empty() {
             namespaces.insert(kube.own_namespace.as_str().into());
         }
+        let bodies = Bodies::new(kube.client.clone());
         Self {
             kube,
             namespaces: namespaces.into_iter().collect(),
             tasks: JoinSet::new(),
             // Replaced when it runs: until then there is nobody to hear.
             inbox: mpsc::channel(1).0,
-            watches: BTreeMap::new(),
+            watches: Watches::new(),
             last_watch: 0,
             catalogue: Catalogue::default(),
             nudge: Arc::default(),
             known: Known::default(),
-            secrets: Secrets::default(),
-            fetches: JoinSet::new(),
-            permits: Arc::new(Semaphore::new(FETCHES)),
-            unread: HashMap::new(),
+            bodies,
             synced: false,
             is_degraded: false,
         }
@@ -124,7 +99,7 @@ impl Hub {
         wanted.mark_changed();
         loop {
             let mut batch = Vec::new();
-            let retry = self.secrets.next_retry();
+            let retry = self.bodies.next_retry();
             tokio::select! {
                 () = changes.closed() => return Ok(()),
                 _ = messages.recv_many(&mut heard, INBOX) => {
@@ -138,20 +113,17 @@ impl Hub {
                 }
                 result = wanted.changed(), if is_wanting => {
                     is_wanting = result.is_ok();
-                    let wanted = wanted.borrow_and_update().clone();
-                    self.want(&wanted, &mut batch);
+                    batch.extend(self.bodies.want(&wanted.borrow_and_update()));
                 }
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
-                    let output = self.secrets.retry(Instant::now());
-                    self.carry_out(output, &mut batch);
+                    batch.extend(self.bodies.retry());
                 }
-                Some(fetched) = self.fetches.join_next() => {
-                    let (fetch, result) = fetched.map_err(KubeError::Lost)?;
-                    self.fetched(&fetch, result, &mut batch);
+                Some(fetched) = self.bodies.next() => {
+                    batch.extend(self.bodies.fetched(fetched.map_err(KubeError::Lost)?));
                 }
                 Some(ended) = self.tasks.join_next() => check(ended)?,
             }
-            batch.extend(self.secrets.versions());
+            batch.extend(self.bodies.versions());
             self.sync(&mut batch);
             self.say();
             if !batch.is_empty() && changes.send(batch).await.is_err() {
@@ -190,9 +162,7 @@ impl Hub {
                 running.alive();
                 running.listed = true;
                 if running.resource.kind == Kind::Secret {
-                    let output = self.secrets.list(&name, found, Instant::now());
-                    self.carry_out(output, batch);
-                    self.secrets.reached(&name, version);
+                    batch.extend(self.bodies.list(&name, found, version));
                 } else {
                     batch.extend(self.known.list(&name, found));
                     batch.push(Change::Version(name.clone(), version));
@@ -201,9 +171,7 @@ impl Hub {
             Heard::Changed { events, version } => {
                 running.alive();
                 if running.resource.kind == Kind::Secret {
-                    let output = self.secrets.change(&name, events, Instant::now());
-                    self.carry_out(output, batch);
-                    self.secrets.reached(&name, version);
+                    batch.extend(self.bodies.change(&name, events, version));
                 } else {
                     batch.extend(self.known.change(&name, events));
                     batch.push(Change::Version(name.clone(), version));
@@ -214,16 +182,11 @@ impl Hub {
     }
 
     fn failed(&mut self, watch: u64, failure: &Failure, batch: &mut Vec<Change>) {
+        let is_news = running::is_news(&self.watches, failure);
         let Some(running) = self.watches.get_mut(&watch) else {
             return;
         };
-        running.failures += 1;
-        if running.failures == 1 {
-            warn!(watch = %running.name, error = %failure, "Cannot watch, trying again; what is known stays in use");
-        } else {
-            debug!(watch = %running.name, error = %failure, failures = running.failures, "Cannot watch");
-        }
-        running.failure = Some(failure.to_string());
+        running.failed(failure, is_news);
         match failure {
             Failure::NotFound if resource::is_installed(running.resource.group) => {
                 self.nudge.notify_one();
@@ -252,8 +215,7 @@ impl Hub {
             Kind::Secret => {
                 running.listed = true;
                 let name = running.name.clone();
-                let output = self.secrets.denied(&name, Instant::now());
-                self.carry_out(output, batch);
+                batch.extend(self.bodies.denied(&name));
             }
             _ => {}
         }
@@ -263,7 +225,15 @@ impl Hub {
 
     fn learn(&mut self, round: Vec<Answer>, batch: &mut Vec<Change>) {
         for answer in round {
-            for step in self.catalogue.take(answer) {
+            // Who asks for a kind that is gone is told so, whatever the catalogue of the moment says.
+            let is_unknown = |resource: &Resource| {
+                let mut of_kind = self
+                    .watches
+                    .values()
+                    .filter(|running| running.is_of(resource));
+                of_kind.all(|running| running.is_unknown)
+            };
+            for step in self.catalogue.take(answer, is_unknown) {
                 match step {
                     Step::Watch(resource) => {
                         self.end(&resource);
@@ -293,7 +263,7 @@ impl Hub {
             self.last_watch += 1;
             let name = resource.watch_name(namespace.as_deref());
             if resource.kind == Kind::Secret {
-                self.secrets.watch(&name, namespace.clone());
+                self.bodies.watch(&name, namespace.clone());
             }
             let watch = Watch {
                 id: self.last_watch,
@@ -303,97 +273,23 @@ impl Hub {
                 hub: self.inbox.clone(),
             };
             let span = debug_span!("watch", name = %name);
-            let running = Running {
-                resource,
-                name,
-                task: self.tasks.spawn(watch.run().instrument(span)),
-                listed: false,
-                failures: 0,
-                failure: None,
-            };
+            let task = self.tasks.spawn(watch.run().instrument(span));
+            let running = Running::new(resource, name, task);
             self.watches.insert(self.last_watch, running);
         }
     }
 
     /// Ends the watches of a kind, and tells which they were.
     fn end(&mut self, resource: &Resource) -> Vec<Arc<str>> {
-        let is_of_kind = |running: &Running| {
-            (running.resource.group, running.resource.kind) == (resource.group, resource.kind)
-        };
         let ended = self
             .watches
-            .extract_if(.., |_, running| is_of_kind(running));
+            .extract_if(.., |_, running| running.is_of(resource));
         ended
             .map(|(_, running)| {
                 running.task.abort();
                 running.name
             })
             .collect()
-    }
-
-    // --- 3. Other Secrets are wanted. 4. A body has come.
-
-    fn want(&mut self, wanted: &Arc<BTreeSet<ObjectKey>>, batch: &mut Vec<Change>) {
-        self.unread.retain(|key, _| wanted.contains(key));
-        let output = self.secrets.want(wanted, Instant::now());
-        self.carry_out(output, batch);
-    }
-
-    fn carry_out(&mut self, output: Output, batch: &mut Vec<Change>) {
-        batch.extend(output.changes);
-        let Some(resource) = resource::built_in().find(|r| r.kind == Kind::Secret) else {
-            return;
-        };
-        for fetch in output.fetches {
-            let client = self.kube.client.clone();
-            let permits = self.permits.clone();
-            let work = async move {
-                let _permit = permits.acquire().await;
-                let result = body(&client, &resource, &fetch.key).await;
-                (fetch, result)
-            };
-            self.fetches.spawn(work.in_current_span());
-        }
-    }
-
-    fn fetched(
-        &mut self,
-        fetch: &Fetch,
-        result: Result<Option<AnyObject>, Failure>,
-        batch: &mut Vec<Change>,
-    ) {
-        let key = &fetch.key;
-        let outcome = match result {
-            Ok(Some(object)) => {
-                self.unread.remove(key);
-                Outcome::Body(object)
-            }
-            Ok(None) => {
-                self.complain(key, "it cannot be decoded".to_owned());
-                Outcome::Nothing
-            }
-            Err(Failure::NotFound) => Outcome::Nothing,
-            Err(failure) => {
-                self.complain(key, failure.to_string());
-                match failure {
-                    Failure::Forbidden(_) => Outcome::Forbidden,
-                    _ => Outcome::Failed,
-                }
-            }
-        };
-        let output = self.secrets.fetched(fetch, outcome, Instant::now());
-        self.carry_out(output, batch);
-    }
-
-    /// Says once why a Secret cannot be read, never what is in it.
-    fn complain(&mut self, key: &ObjectKey, why: String) {
-        if !self.secrets.is_wanted(key) {
-            return;
-        }
-        if !self.unread.contains_key(key) {
-            warn!(secret = %key, error = %why, "Cannot read a Secret, trying again");
-        }
-        self.unread.insert(key.clone(), why);
     }
 
     // --- What everybody is told.
@@ -411,10 +307,18 @@ impl Hub {
     fn say(&mut self) {
         let health = &self.kube.health;
         if !self.synced {
-            health.waiting(Part::Resources, self.waiting());
+            let missing = self.catalogue.missing();
+            let why = missing.unwrap_or_else(|| running::waiting(&self.watches));
+            health.waiting(Part::Resources, why);
             return;
         }
-        match self.problems() {
+        let problems = [
+            self.catalogue.missing(),
+            running::problem(&self.watches),
+            self.bodies.problem(),
+        ];
+        let problems: Vec<_> = problems.into_iter().flatten().collect();
+        match (!problems.is_empty()).then(|| problems.join("; ")) {
             Some(problems) => {
                 // Again and again, because whoever takes in that everything is listed believes all to be well.
                 health.degraded(Part::Resources, problems);
@@ -424,48 +328,6 @@ impl Hub {
             None => {}
         }
     }
-
-    fn waiting(&self) -> String {
-        if let Some(missing) = self.catalogue.missing() {
-            return missing;
-        }
-        let unlisted = || self.watches.values().filter(|running| !running.listed);
-        let names = sentence(unlisted().map(|running| running.name.to_string()));
-        let why = unlisted().find_map(|running| running.failure.as_ref());
-        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        format!("waiting for the first list of {names}{why}")
-    }
-
-    fn problems(&self) -> Option<String> {
-        let failing = || {
-            self.watches
-                .values()
-                .filter(|running| running.failure.is_some())
-        };
-        let mut problems: Vec<_> = self.catalogue.missing().into_iter().collect();
-        if let Some(first) = failing().next() {
-            let names = sentence(failing().map(|running| running.name.to_string()));
-            let why = first.failure.as_deref().unwrap_or_default();
-            problems.push(format!("cannot watch {names}: {why}"));
-        }
-        if let Some((_, why)) = self.unread.iter().min() {
-            let keys = sentence(self.unread.keys().map(ToString::to_string));
-            problems.push(format!("cannot read {keys}: {why}"));
-        }
-        (!problems.is_empty()).then(|| problems.join("; "))
-    }
-}
-
-// === impl Running ===
-
-impl Running {
-    fn alive(&mut self) {
-        if self.failures > 0 {
-            info!(watch = %self.name, failures = self.failures, "Watching again");
-        }
-        self.failures = 0;
-        self.failure = None;
-    }
 }
 
 /// 5. A task has ended: only one that was told to may.
@@ -473,28 +335,5 @@ fn check(ended: Result<(), JoinError>) -> Result<(), KubeError> {
     match ended {
         Err(error) if error.is_panic() => Err(KubeError::Lost(error)),
         _ => Ok(()),
-    }
-}
-
-/// The Secret's body; none if it cannot be decoded.
-async fn body(
-    client: &kube::Client,
-    resource: &Resource,
-    key: &ObjectKey,
-) -> Result<Option<AnyObject>, Failure> {
-    // The name is of an object that was listed, and so can be in a path as it is.
-    let uri = format!("{}/{}", resource.path(Some(&key.namespace)), key.name);
-    let manifest = request::get(client, &uri, Form::Whole).await?;
-    Ok(found::secret(resource, manifest))
-}
-
-/// The first few names in their order, and how many there are besides.
-fn sentence(names: impl Iterator<Item = String>) -> String {
-    let mut names: Vec<_> = names.collect();
-    names.sort_unstable();
-    let shown: Vec<_> = names.iter().take(NAMES).map(String::as_str).collect();
-    match names.len().saturating_sub(NAMES) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

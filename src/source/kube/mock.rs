@@ -22,6 +22,8 @@ pub(super) enum Reply {
     Silent(Vec<String>),
     /// A watch in which nothing happens, and that ends when it should.
     Quiet,
+    /// As many bytes.
+    Large(usize),
     /// Not even a head.
     Hang,
 }
@@ -93,6 +95,7 @@ fn response(reply: Reply) -> Response {
                 .filter_map(|()| async { None::<Result<Bytes, Infallible>> });
             (200, Body::from_stream(end))
         }
+        Reply::Large(bytes) => (200, Body::from(vec![b' '; bytes])),
         Reply::Hang => (200, Body::empty()),
     };
     Response::builder().status(code).body(body).unwrap()

@@ -211,6 +211,9 @@ async fn a_kind_whose_crd_is_deleted_becomes_empty() {
         "/apis/postern.dev/v1alpha1",
         Reply::Status(404, "no such group"),
     );
+    source.pause(Duration::from_mins(3)).await;
+    assert_eq!(source.set.mappings.len(), 1, "its watch still gets answers");
+    cluster.set(&path(Kind::Mapping), Reply::Status(404, "no such kind"));
     source.until(|source| source.set.mappings.is_empty()).await;
     sleep(Duration::from_millis(1)).await;
     assert!(

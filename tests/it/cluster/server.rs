@@ -5,6 +5,7 @@
 
 use std::{
     env, fs,
+    io::Write as _,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -136,7 +137,10 @@ impl Server {
             self.port,
             authority.display().to_string(),
         );
-        fs::write(&path, text).unwrap();
+        // Another test may be reading it: it is there as a whole or not at all.
+        let mut whole = tempfile::NamedTempFile::new_in(&self.folder).unwrap();
+        whole.write_all(text.as_bytes()).unwrap();
+        whole.persist(&path).unwrap();
         path
     }
 

@@ -170,36 +170,26 @@ fn apply(server: &Server, manifest: &str) {
     run(server, &["apply", "-f", "-"], manifest);
 }
 
-/// Applies the CRDs of a group, with a schema that takes anything.
+/// Applies the CRDs of a group: Postern's own as they are shipped, those of others with a schema that takes anything.
 fn crds(server: &Server, group: Group) {
-    let items: Vec<_> = KINDS.iter().filter(|row| row.0 == group).map(crd).collect();
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-    apply(server, &list.to_string());
-    let group = format!(".{}", group.name());
-    for row in KINDS
-        .iter()
-        .filter(|row| group.ends_with(row.0.name()) && row.0 != Group::Core)
-    {
-        let name = format!("crd/{}{group}", row.3);
-        run(
-            server,
-            &[
-                "wait",
-                "--for=condition=Established",
-                &name,
-                "--timeout=30s",
-            ],
-            "",
-        );
+    let rows = || KINDS.iter().filter(move |row| row.0 == group);
+    if group == Group::Postern {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+        run(server, &["apply", "-f", folder.to_str().unwrap()], "");
+    } else {
+        let items: Vec<_> = rows().map(foreign_crd).collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        apply(server, &list.to_string());
     }
+    let names: Vec<_> = rows()
+        .map(|row| format!("crd/{}.{}", row.3, group.name()))
+        .collect();
+    let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=30s"];
+    arguments.extend(names.iter().map(String::as_str));
+    run(server, &arguments, "");
 }
 
-fn crd(&(group, _, kind, plural): &(Group, Kind, &str, &str)) -> serde_json::Value {
-    let version = if group == Group::Postern {
-        "v1alpha1"
-    } else {
-        "v3alpha1"
-    };
+fn foreign_crd(&(group, _, kind, plural): &(Group, Kind, &str, &str)) -> serde_json::Value {
     let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -209,7 +199,7 @@ fn crd(&(group, _, kind, plural): &(Group, Kind, &str, &str)) -> serde_json::Val
             "group": group.name(),
             "scope": "Namespaced",
             "names": {"kind": kind, "plural": plural},
-            "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+            "versions": [{"name": "v3alpha1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
         },
     })
 }
@@ -507,6 +497,16 @@ async fn kinds_come_and_go_while_it_runs() {
     run(&server, &["delete", "crd", "mappings.getambassador.io"], "");
     watching
         .until("a kind that was deleted", |w| w.set.mappings.is_empty())
+        .await;
+    crds(&server, Group::Emissary);
+    apply(
+        &server,
+        &mapping(Group::Emissary, "default", "late", "/again"),
+    );
+    watching
+        .until("a kind that is there again", |w| {
+            prefix(&w.set, &late).as_deref() == Some("/again")
+        })
         .await;
 }
 

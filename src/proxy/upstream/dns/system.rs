@@ -29,7 +29,7 @@ impl System {
             .resolver
             .get_or_try_init(|| async { TokioResolver::builder_tokio().and_then(build) })
             .await
-            .map_err(failed)?;
+            .map_err(|error| failed(&error))?;
         let answers = resolver.lookup_ip(name).await.map_err(missing)?;
         let records = answers.as_lookup().answers();
         let ttl = records.iter().map(|record| record.ttl).min().unwrap_or(0);
@@ -63,7 +63,7 @@ pub(super) fn build(
     builder.build()
 }
 
-fn failed(error: NetError) -> Missing {
+fn failed(error: &NetError) -> Missing {
     Missing::Failed(error.to_string().into())
 }
 
@@ -72,6 +72,6 @@ fn missing(error: NetError) -> Missing {
         NetError::Dns(DnsError::NoRecordsFound(none)) => {
             Missing::NotThere(none.negative_ttl.map(|ttl| Duration::from_secs(ttl.into())))
         }
-        error => failed(error),
+        error => failed(&error),
     }
 }

@@ -22,34 +22,59 @@ fn failed(group: Group) -> Answer {
     }
 }
 
+/// As if the watches of a kind had heard that it is gone.
+fn take(catalogue: &mut Catalogue, answer: Answer) -> Vec<Step> {
+    catalogue.take(answer, |_| true)
+}
+
 #[test]
 fn a_kind_that_was_not_there_is_watched_once() {
     let mut catalogue = Catalogue::default();
-    assert_eq!(catalogue.take(answer(Group::Emissary, Vec::new())), []);
+    assert_eq!(
+        take(&mut catalogue, answer(Group::Emissary, Vec::new())),
+        []
+    );
     let kinds = all(Group::Emissary);
-    let steps = catalogue.take(answer(Group::Emissary, kinds.clone()));
+    let steps = take(&mut catalogue, answer(Group::Emissary, kinds.clone()));
     assert_eq!(steps.len(), kinds.len());
-    assert_eq!(catalogue.take(answer(Group::Emissary, kinds)), []);
+    assert_eq!(take(&mut catalogue, answer(Group::Emissary, kinds)), []);
 }
 
 #[test]
 fn a_kind_is_gone_when_that_is_confirmed_and_never_because_a_request_failed() {
     let mut catalogue = Catalogue::default();
     let kinds = all(Group::Gateway);
-    catalogue.take(answer(Group::Gateway, kinds.clone()));
+    take(&mut catalogue, answer(Group::Gateway, kinds.clone()));
     for _ in 0..10 {
-        assert_eq!(catalogue.take(failed(Group::Gateway)), []);
+        assert_eq!(take(&mut catalogue, failed(Group::Gateway)), []);
     }
-    assert_eq!(catalogue.take(answer(Group::Gateway, Vec::new())), []);
+    assert_eq!(take(&mut catalogue, answer(Group::Gateway, Vec::new())), []);
     // A server that has just started has not read all CRDs yet.
-    assert_eq!(catalogue.take(answer(Group::Gateway, kinds.clone())), []);
-    assert_eq!(catalogue.take(answer(Group::Gateway, Vec::new())), []);
-    assert_eq!(catalogue.take(failed(Group::Gateway)), []);
-    let steps = catalogue.take(answer(Group::Gateway, Vec::new()));
+    assert_eq!(
+        take(&mut catalogue, answer(Group::Gateway, kinds.clone())),
+        []
+    );
+    assert_eq!(take(&mut catalogue, answer(Group::Gateway, Vec::new())), []);
+    assert_eq!(take(&mut catalogue, failed(Group::Gateway)), []);
+    let steps = take(&mut catalogue, answer(Group::Gateway, Vec::new()));
     assert_eq!(steps, [Step::Drop(kinds[0])]);
     assert_eq!(
-        catalogue.take(answer(Group::Gateway, kinds.clone())),
+        take(&mut catalogue, answer(Group::Gateway, kinds.clone())),
         [Step::Watch(kinds[0])]
+    );
+}
+
+#[test]
+fn a_kind_whose_watches_still_get_answers_is_not_gone() {
+    let mut catalogue = Catalogue::default();
+    take(&mut catalogue, answer(Group::Gateway, all(Group::Gateway)));
+    for _ in 0..10 {
+        let steps = catalogue.take(answer(Group::Gateway, Vec::new()), |_| false);
+        assert_eq!(steps, []);
+    }
+    assert_eq!(
+        take(&mut catalogue, answer(Group::Gateway, Vec::new())).len(),
+        1
     );
 }
 
@@ -62,9 +87,9 @@ fn another_version_of_a_kind_is_watched_anew() {
             &[(version, vec![("referencegrants".to_owned(), true)])],
         )
     };
-    catalogue.take(answer(Group::Gateway, list("v1beta1")));
+    take(&mut catalogue, answer(Group::Gateway, list("v1beta1")));
     let newer = list("v1");
-    let steps = catalogue.take(answer(Group::Gateway, newer.clone()));
+    let steps = take(&mut catalogue, answer(Group::Gateway, newer.clone()));
     assert_eq!(steps, [Step::Watch(newer[0])]);
 }
 
@@ -74,17 +99,17 @@ fn what_is_missing_is_said_with_the_next_step() {
     for group in [Group::Postern, Group::Emissary, Group::Gateway] {
         assert!(catalogue.missing().unwrap().contains("is not known"));
         assert_eq!(catalogue.period(), SOON);
-        catalogue.take(failed(group));
+        take(&mut catalogue, failed(group));
         assert!(catalogue.missing().unwrap().contains("no sign of life"));
-        catalogue.take(answer(group, Vec::new()));
+        take(&mut catalogue, answer(group, Vec::new()));
     }
     let missing = catalogue.missing().unwrap();
     assert!(missing.contains("mappings.postern.dev"), "{missing}");
     assert!(missing.contains("kubectl apply -f crds/"), "{missing}");
-    catalogue.take(answer(Group::Postern, all(Group::Postern)));
+    take(&mut catalogue, answer(Group::Postern, all(Group::Postern)));
     assert_eq!(catalogue.missing(), None);
     assert_eq!(catalogue.period(), LATER);
-    catalogue.take(failed(Group::Postern));
+    take(&mut catalogue, failed(Group::Postern));
     assert_eq!(catalogue.missing(), None, "what is known stays known");
     assert_eq!(catalogue.period(), SOON);
 }

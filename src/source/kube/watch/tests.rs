@@ -216,6 +216,17 @@ async fn a_server_that_ends_every_watch_at_once_is_not_stormed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_that_is_too_large_is_asked_for_in_smaller_ones() {
+    let script = Script::new([
+        Reply::Large(65 << 20),
+        Reply::Json(list(5, &[object("a", 1)])),
+    ]);
+    heard(&script, ["listed 5: +a"]).await;
+    let requests = script.requests();
+    assert!(requests[1].ends_with("?limit=250"), "{requests:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_secrets_only_the_metadata_is_read() {
     let mut secret = object("tls", 3);
     secret["data"] = json!({"key": "c2VjcmV0"});

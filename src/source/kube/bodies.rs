@@ -1,0 +1,183 @@
+//! The bodies of Secrets: what [`Secrets`] decides is carried out here, and what goes wrong is said.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
+use tracing::{Instrument, warn};
+
+use super::{
+    found::{self, Event, Found},
+    request::{self, Failure, Form},
+    resource::{self, Resource},
+    running::sentence,
+    secrets::{Fetch, Outcome, Output, Secrets},
+};
+use crate::{
+    resource::{AnyObject, Kind, ObjectKey},
+    source::Change,
+};
+
+/// Bodies that are fetched at the same time.
+const FETCHES: usize = 16;
+
+/// The Secrets, and the requests for them that are on their way.
+pub(super) struct Bodies {
+    client: kube::Client,
+    secrets: Secrets,
+    fetches: JoinSet<Fetched>,
+    permits: Arc<Semaphore>,
+    /// Secrets whose bodies could not be fetched, and why.
+    unread: HashMap<ObjectKey, String>,
+}
+
+/// The end of a request. None: there is a Secret, and it cannot be decoded.
+pub(super) type Fetched = (Fetch, Result<Option<AnyObject>, Failure>);
+
+// === impl Bodies ===
+
+impl Bodies {
+    pub(super) fn new(client: kube::Client) -> Self {
+        Self {
+            client,
+            secrets: Secrets::default(),
+            fetches: JoinSet::new(),
+            permits: Arc::new(Semaphore::new(FETCHES)),
+            unread: HashMap::new(),
+        }
+    }
+
+    pub(super) fn watch(&mut self, watch: &Arc<str>, namespace: Option<Arc<str>>) {
+        self.secrets.watch(watch, namespace);
+    }
+
+    pub(super) fn list(
+        &mut self,
+        watch: &Arc<str>,
+        found: Vec<Found>,
+        version: Arc<str>,
+    ) -> Vec<Change> {
+        let output = self.secrets.list(watch, found, Instant::now());
+        self.secrets.reached(watch, version);
+        self.carry_out(output)
+    }
+
+    pub(super) fn change(
+        &mut self,
+        watch: &Arc<str>,
+        events: Vec<Event>,
+        version: Arc<str>,
+    ) -> Vec<Change> {
+        let output = self.secrets.change(watch, events, Instant::now());
+        self.secrets.reached(watch, version);
+        self.carry_out(output)
+    }
+
+    pub(super) fn denied(&mut self, watch: &Arc<str>) -> Vec<Change> {
+        let output = self.secrets.denied(watch, Instant::now());
+        self.carry_out(output)
+    }
+
+    pub(super) fn want(&mut self, wanted: &Arc<BTreeSet<ObjectKey>>) -> Vec<Change> {
+        self.unread.retain(|key, _| wanted.contains(key));
+        let output = self.secrets.want(wanted, Instant::now());
+        self.carry_out(output)
+    }
+
+    pub(super) fn versions(&mut self) -> Vec<Change> {
+        self.secrets.versions()
+    }
+
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        self.secrets.next_retry()
+    }
+
+    pub(super) fn retry(&mut self) -> Vec<Change> {
+        let output = self.secrets.retry(Instant::now());
+        self.carry_out(output)
+    }
+
+    /// The next request that ends; none while none is on its way.
+    pub(super) async fn next(&mut self) -> Option<Result<Fetched, JoinError>> {
+        self.fetches.join_next().await
+    }
+
+    /// Takes what [`Self::next`] gave.
+    pub(super) fn fetched(&mut self, (fetch, result): Fetched) -> Vec<Change> {
+        let key = &fetch.key;
+        let outcome = match result {
+            Ok(Some(object)) => {
+                self.unread.remove(key);
+                Outcome::Body(object)
+            }
+            Ok(None) => {
+                self.complain(key, "it cannot be decoded".to_owned());
+                Outcome::Nothing
+            }
+            Err(Failure::NotFound) => {
+                self.unread.remove(key);
+                Outcome::Nothing
+            }
+            Err(failure) => {
+                self.complain(key, failure.to_string());
+                match failure {
+                    Failure::Forbidden(_) => Outcome::Forbidden,
+                    _ => Outcome::Failed,
+                }
+            }
+        };
+        let output = self.secrets.fetched(&fetch, outcome, Instant::now());
+        self.carry_out(output)
+    }
+
+    /// What is wrong, if anything is.
+    pub(super) fn problem(&self) -> Option<String> {
+        let (_, why) = self.unread.iter().min()?;
+        let keys = sentence(self.unread.keys().map(ToString::to_string));
+        Some(format!("cannot read {keys}: {why}"))
+    }
+
+    fn carry_out(&mut self, output: Output) -> Vec<Change> {
+        let kind = resource::built_in().find(|resource| resource.kind == Kind::Secret);
+        for (fetch, resource) in output.fetches.into_iter().zip(kind.into_iter().cycle()) {
+            let client = self.client.clone();
+            let permits = self.permits.clone();
+            let work = async move {
+                let _permit = permits.acquire().await;
+                let result = body(&client, &resource, &fetch.key).await;
+                (fetch, result)
+            };
+            self.fetches.spawn(work.in_current_span());
+        }
+        output.changes
+    }
+
+    /// Says once why a Secret cannot be read, never what is in it.
+    fn complain(&mut self, key: &ObjectKey, why: String) {
+        if !self.secrets.is_wanted(key) {
+            return;
+        }
+        if !self.unread.contains_key(key) {
+            warn!(secret = %key, error = %why, "Cannot read a Secret, trying again");
+        }
+        self.unread.insert(key.clone(), why);
+    }
+}
+
+/// The Secret's body; none if it cannot be decoded.
+async fn body(
+    client: &kube::Client,
+    resource: &Resource,
+    key: &ObjectKey,
+) -> Result<Option<AnyObject>, Failure> {
+    // The name is of an object that was listed, and so can be in a path as it is.
+    let uri = format!("{}/{}", resource.path(Some(&key.namespace)), key.name);
+    let manifest = request::get(client, &uri, Form::Whole).await?;
+    Ok(found::secret(resource, manifest))
+}

@@ -1,0 +1,158 @@
+//! What resources compile to: `tests/golden/<feature>/<sentence>.in.yaml` gives `.graph.yaml` and `.report.yaml`.
+//!
+//! `UPDATE_GOLDEN=1` writes what is expected anew. Two lines at the top of an input may change the environment, because it is
+//! not among the resources: `# echo` has the echo server stand in for every Service, `# folder` reads a folder without one.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use postern::{
+    admin,
+    compile::{Environment, Options, compile},
+    source::dir,
+};
+use serde_json::Value;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+const INPUT: &str = ".in.yaml";
+
+#[test]
+fn resources_compile_to_what_is_expected() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut failures = Vec::new();
+    let mut outputs = BTreeSet::new();
+    let files = files();
+    let inputs: Vec<_> = files
+        .iter()
+        .filter(|path| path.to_str().unwrap().ends_with(INPUT))
+        .collect();
+    assert!(!inputs.is_empty(), "there must be cases in {FOLDER}");
+    for input in inputs {
+        let (graph, report) = compiled(input);
+        for (kind, actual) in [("graph", graph), ("report", report)] {
+            let output = output(input, kind);
+            let expected = fs::read_to_string(&output).unwrap_or_default();
+            if update && expected != actual {
+                fs::write(&output, &actual).unwrap();
+            } else if expected != actual {
+                let difference = difference(&expected, &actual);
+                failures.push(format!("{}\n{difference}", output.display()));
+            }
+            outputs.insert(output);
+        }
+    }
+    for path in files {
+        let is_input = path.to_str().unwrap().ends_with(INPUT);
+        if !is_input && !outputs.contains(&path) {
+            failures.push(format!("{}: no input gives this", path.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+fn compiled(input: &Path) -> (String, String) {
+    let text = fs::read_to_string(input).unwrap();
+    let resources = dir::load(&[input.to_owned()], "default").unwrap();
+    let (graph, report) = compile(&resources, &options(&text));
+    let (graph, mut report) = admin::dump(&graph, &report);
+    relative(&mut report);
+    (yaml(&graph), yaml(&report))
+}
+
+fn options(text: &str) -> Options {
+    let says = |line: &str| text.lines().take(2).any(|found| found == line);
+    let environment = if says("# echo") {
+        Environment::Folder {
+            backends: Vec::new(),
+            echo: Some(([127, 0, 0, 1], 9).into()),
+        }
+    } else if says("# folder") {
+        Environment::Folder {
+            backends: Vec::new(),
+            echo: None,
+        }
+    } else {
+        Environment::Cluster {
+            domain: "cluster.local".into(),
+            own_addresses: vec![[10, 1, 0, 1].into()],
+        }
+    };
+    Options {
+        namespace: "postern".into(),
+        installation: "default".into(),
+        environment,
+    }
+}
+
+/// Paths as they are in every clone.
+fn relative(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = text.replace(&format!("{FOLDER}/"), ""),
+        Value::Array(values) => values.iter_mut().for_each(relative),
+        Value::Object(fields) => fields.values_mut().for_each(relative),
+        _ => {}
+    }
+}
+
+fn yaml(value: &Value) -> String {
+    let mut slim = value.clone();
+    prune(&mut slim);
+    serde_saphyr::to_string(&slim).unwrap()
+}
+
+/// What is empty is not shown: a reader looks for what a case is about.
+fn prune(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(prune),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(prune);
+            fields.retain(|_, value| match value {
+                Value::Null => false,
+                Value::Array(values) => !values.is_empty(),
+                Value::Object(fields) => !fields.is_empty(),
+                Value::String(text) => !text.is_empty(),
+                _ => true,
+            });
+        }
+        _ => {}
+    }
+}
+
+fn output(input: &Path, kind: &str) -> PathBuf {
+    let name = input.to_str().unwrap().strip_suffix(INPUT).unwrap();
+    format!("{name}.{kind}.yaml").into()
+}
+
+fn difference(expected: &str, actual: &str) -> String {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (expected, actual) = (lines(expected), lines(actual));
+    let start = expected
+        .iter()
+        .zip(&actual)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let show = |mark: &str, lines: &[String]| -> String {
+        let shown = lines.iter().skip(start).take(12);
+        shown.map(|line| format!("{mark} {line}\n")).collect()
+    };
+    format!(
+        "line {}:\n{}{}",
+        start + 1,
+        show("-", &expected),
+        show("+", &actual)
+    )
+}
+
+fn files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for folder in fs::read_dir(FOLDER).unwrap() {
+        for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+            files.push(file.unwrap().path());
+        }
+    }
+    files.sort();
+    files
+}
