@@ -17,21 +17,24 @@
 mod harness;
 
 mod changes;
+mod cluster;
 mod connection;
 mod drain;
 mod hostile;
 mod load;
 mod tls;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
+use self::cluster::Extent;
+
 /// Proves what must hold under changes, drain and attack.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Only the proofs whose name contains this: changes, drain, hostile
+    /// Only the proofs whose name contains this: changes, drain, hostile, cluster
     #[arg(long, default_value = "")]
     only: String,
     /// Changes of the configuration in each of the two rounds
@@ -43,6 +46,18 @@ struct Arguments {
     /// Connections that say nothing
     #[arg(long, default_value_t = 5000)]
     idle: usize,
+    /// Routes in the API server
+    #[arg(long, default_value_t = 1000)]
+    routes: usize,
+    /// Routes that are added to them, one after the other
+    #[arg(long, default_value_t = 500)]
+    added: usize,
+    /// Seconds that the API server is away
+    #[arg(long, default_value_t = 60)]
+    outage: u64,
+    /// This is the process in a network namespace that the proof with an API server runs in
+    #[arg(long, hide = true)]
+    in_namespace: bool,
     /// Given by `cargo bench`, and not by `cargo test --all-targets`
     #[arg(long, hide = true)]
     bench: bool,
@@ -54,13 +69,17 @@ type Proof = (
     fn(&Arguments, &tokio::runtime::Handle) -> Result<String>,
 );
 
-const PROOFS: [Proof; 3] = [
+const PROOFS: [Proof; 4] = [
     ("changes", |arguments, runtime| {
         changes::prove(arguments.changes, runtime)
     }),
     ("drain", |_, runtime| drain::prove(runtime)),
     ("hostile", |arguments, runtime| {
         hostile::prove(arguments.body, arguments.idle, runtime)
+    }),
+    ("cluster", |_, _| {
+        let same: Vec<_> = std::env::args().skip(1).collect();
+        cluster::prove(&same)
     }),
 ];
 
@@ -90,6 +109,15 @@ fn prove(arguments: &Arguments) -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
+    if arguments.in_namespace {
+        let extent = Extent {
+            routes: arguments.routes,
+            changes: arguments.added,
+            outage: Duration::from_secs(arguments.outage),
+        };
+        println!("{}", cluster::prove_inside(extent, runtime.handle())?);
+        return Ok(());
+    }
     let mut broken = Vec::new();
     for (name, proof) in PROOFS {
         if !name.contains(&arguments.only) {
