@@ -63,7 +63,7 @@ pub(super) fn prove(arguments: &[String]) -> Result<String> {
         .context("making a network namespace by unshare")?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !output.status.success() {
-        bail!("{text}");
+        bail!("the process in the namespace has said why {text}");
     }
     Ok(text)
 }

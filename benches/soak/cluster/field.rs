@@ -143,6 +143,8 @@ impl Field {
                 match connection.sender.send(place, &path).await {
                     Outcome::Answered { status: 200, .. } => break,
                     Outcome::Answered { status: 404, .. } => {}
+                    // The API server took so long that a connection without a request was given up.
+                    Outcome::Unsent => *connection = Connection::open(place, CLEARTEXT).await?,
                     other => bail!("{path} came to {other:?} while it became live"),
                 }
                 ensure!(
