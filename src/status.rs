@@ -40,6 +40,9 @@ use heartbeat::Heartbeat;
 use name::Names;
 use writer::Writer;
 
+/// As the schema of `status.installations` has it.
+const MAX_INSTALLATION_NAME: usize = 63;
+
 /// A compiled state, as far as it matters here.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -60,7 +63,7 @@ pub struct Options {
     pub replica: String,
     /// The pod's uid, if it is known; otherwise the pod is looked up.
     pub pod_uid: Option<String>,
-    /// The namespaces whose objects are watched; empty for all.
+    /// The namespaces whose objects are watched, beside the own one; empty for all.
     pub namespaces: Vec<String>,
     /// The version of this build.
     pub build: String,
@@ -111,6 +114,9 @@ pub enum StatusError {
     /// Replicas could not be told apart.
     #[error("the name of this replica is not known")]
     NoReplica,
+    /// The schema of the status allows no other name.
+    #[error("the name of an installation must have 1 to 63 characters")]
+    InstallationName,
     /// Two replicas could lead at the same time.
     #[error("the renew deadline is not shorter than the lease")]
     DeadlineTooLong,
@@ -155,12 +161,24 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
+    /// The namespaces whose objects are watched; empty for all.
+    fn watched(&self) -> Vec<String> {
+        let mut watched = self.namespaces.clone();
+        if !watched.is_empty() && !watched.contains(&self.namespace) {
+            watched.push(self.namespace.clone());
+        }
+        watched
+    }
+
     fn check(&self) -> Result<(), StatusError> {
         if self.namespace.is_empty() {
             return Err(StatusError::NoNamespace);
         }
         if self.replica.is_empty() {
             return Err(StatusError::NoReplica);
+        }
+        if !(1..=MAX_INSTALLATION_NAME).contains(&self.installation.chars().count()) {
+            return Err(StatusError::InstallationName);
         }
         if self.timing.renew_deadline >= self.timing.lease {
             return Err(StatusError::DeadlineTooLong);
@@ -189,6 +207,7 @@ impl Status {
             names: names.clone(),
             timing: options.timing,
             term,
+            complained: false,
         };
         let heartbeat = Heartbeat {
             client: client.clone(),
@@ -223,5 +242,44 @@ async fn at(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Change = fn(&mut Options);
+
+    #[test]
+    fn options_that_cannot_work_are_refused_before_anything_is_written() {
+        let options = |change: Change| {
+            let mut options = Options {
+                installation: "default".to_owned(),
+                namespace: "postern".to_owned(),
+                replica: "pod-1".to_owned(),
+                pod_uid: None,
+                namespaces: Vec::new(),
+                build: "test".to_owned(),
+                digest: Box::new(String::new),
+                health: Health::new(),
+                metrics: StatusMetrics::default(),
+                timing: Timing::default(),
+            };
+            change(&mut options);
+            options.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(options(|_| ()), Ok(()));
+        let bad: [(Change, &str); 5] = [
+            (|o| o.namespace.clear(), "namespace"),
+            (|o| o.replica.clear(), "replica"),
+            (|o| o.installation.clear(), "1 to 63"),
+            (|o| o.installation = "x".repeat(64), "1 to 63"),
+            (|o| o.timing.renew_deadline = o.timing.lease, "deadline"),
+        ];
+        for (change, words) in bad {
+            let error = options(change).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

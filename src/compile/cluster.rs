@@ -169,20 +169,22 @@ fn namespaces(resources: &ResourceSet, options: &Options) -> BTreeSet<Arc<str>> 
         .map(|key| Arc::clone(&key.name))
         .collect();
     namespaces.insert(Arc::clone(&options.namespace));
+    let mut add = |keys: &mut dyn Iterator<Item = &ObjectKey>| {
+        let mut last: Option<Arc<str>> = None;
+        for ObjectKey { namespace, .. } in keys {
+            // They come in the order of their namespaces.
+            if last.as_ref() != Some(namespace) {
+                namespaces.insert(Arc::clone(namespace));
+                last = Some(Arc::clone(namespace));
+            }
+        }
+    };
+    add(&mut resources.services.keys());
+    add(&mut resources.endpoint_slices.keys());
     if let Environment::Folder { backends, .. } = &options.environment {
-        namespaces.extend(
-            backends
-                .iter()
-                .map(|backend| Arc::clone(&backend.namespace)),
-        );
-        let services = resources.services.keys();
-        let slices = resources.endpoint_slices.keys();
-        let mut keys: Vec<_> = services
-            .chain(slices)
-            .chain(resources.mappings.keys())
-            .collect();
-        keys.dedup_by(|a, b| a.namespace == b.namespace);
-        namespaces.extend(keys.into_iter().map(|key| Arc::clone(&key.namespace)));
+        add(&mut resources.mappings.keys());
+        let of_backends = backends.iter().map(|backend| &backend.namespace);
+        namespaces.extend(of_backends.cloned());
     }
     namespaces
 }

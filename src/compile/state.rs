@@ -121,7 +121,12 @@ impl State {
     ) -> (Arc<Graph>, Arc<Report>) {
         let changed = self.seen.update(resources);
         let edits = self.mapping_edits(resources);
-        let dirty = self.lower_globals(resources, options, changed, !edits.is_empty());
+        // A Mapping that is new or gone may make a namespace appear or go.
+        let is_known = |key: &ObjectKey| self.mappings.contains_key(key);
+        let renamed = edits
+            .iter()
+            .any(|(key, object)| object.is_none() || !is_known(key));
+        let dirty = self.lower_globals(resources, options, changed, renamed);
         let mut touched = self.update_mappings(edits, options, dirty);
         let (noted, routes_changed) =
             self.routing
@@ -153,6 +158,13 @@ impl State {
         let mut edits = Vec::new();
         let mut before = self.objects.iter().peekable();
         for (key, object) in &resources.mappings {
+            // Nearly all: names are compared only where an object is not the one that was there.
+            if before
+                .next_if(|(_, old)| Arc::ptr_eq(old, object))
+                .is_some()
+            {
+                continue;
+            }
             while let Some((gone, _)) = before.next_if(|(old, _)| *old < key) {
                 edits.push((gone.clone(), None));
             }
@@ -177,10 +189,10 @@ impl State {
         resources: &ResourceSet,
         options: &Options,
         changed: Changed,
-        edited: bool,
+        renamed: bool,
     ) -> Dirty {
         let settings = changed.settings && self.lower_settings(resources, options);
-        let cluster = changed.cluster || edited && self.cluster.is_stale(resources, options);
+        let cluster = changed.cluster || renamed && self.cluster.is_stale(resources, options);
         if cluster {
             self.cluster = Cluster::new(resources, options);
         }

@@ -25,7 +25,7 @@ use super::{
     forward::Upstreams,
     guard::{Guard, Watch},
     limits,
-    peer::{Peer, PeerParts},
+    peer::{Peer, PeerParts, Transport},
     prefixed::Prefixed,
     site::Site,
     tls,
@@ -55,11 +55,11 @@ where
         match tls::handshake(io, listener, &site.certificates).await {
             Ok(encrypted) => {
                 drop(graph);
-                let sni = Some(encrypted.sni);
+                let transport = Transport::Tls { sni: encrypted.sni };
                 if encrypted.is_http2 {
-                    http2(site, parts, sni, encrypted.stream, pass, streams).await;
+                    http2(site, parts, transport, encrypted.stream, pass, streams).await;
                 } else {
-                    http1(site, parts, sni, encrypted.stream, pass).await;
+                    http1(site, parts, transport, encrypted.stream, pass).await;
                 }
             }
             Err(error) => {
@@ -72,8 +72,8 @@ where
     }
     drop(graph);
     match begins_with(&mut io, HTTP2_PREFACE).await {
-        Some(true) => http2(site, parts, None, io, pass, streams).await,
-        Some(false) => http1(site, parts, None, io, pass).await,
+        Some(true) => http2(site, parts, Transport::Cleartext, io, pass, streams).await,
+        Some(false) => http1(site, parts, Transport::Cleartext, io, pass).await,
         None => {}
     }
 }
@@ -92,7 +92,7 @@ where
 async fn http1<U, IO>(
     site: Rc<Site<U>>,
     parts: PeerParts,
-    tls: Option<Option<Box<str>>>,
+    transport: Transport,
     io: IO,
     mut pass: Pass,
 ) where
@@ -100,7 +100,7 @@ async fn http1<U, IO>(
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let watch = Arc::new(Watch::default());
-    let peer = Peer::new(parts, tls, Some(watch.clone()));
+    let peer = Peer::new(parts, transport, Some(watch.clone()));
     let io = TokioIo::new(Guard::new(io, watch.clone()));
     let service = {
         let peer = peer.clone();
@@ -139,7 +139,8 @@ fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
-        .pipeline_flush(true)
+        // Held back, the last response is lost when the client has sent more and the connection closes.
+        .pipeline_flush(false)
         .writev(false)
         .max_buf_size(limits::HTTP1_BUFFER)
         .max_header_size(limits::HEAD_BYTES)
@@ -217,8 +218,12 @@ impl Http1Clock {
         if now - peer.started >= limits::CONNECTION_AGE {
             peer.close();
         }
-        if peer.is_busy() {
-            return self.is_blocked(now, watch).then_some(Verdict::Cut);
+        // What has been handed over may still wait for the client, after its request has ended.
+        if self.is_blocked(now, watch) {
+            return Some(Verdict::Cut);
+        }
+        if peer.is_busy() || self.blocked.is_some() {
+            return None;
         }
         if let Some((_, since)) = self.head {
             let late = since + limits::HEAD;
@@ -254,7 +259,7 @@ impl Http1Clock {
 async fn http2<U, IO>(
     site: Rc<Site<U>>,
     parts: PeerParts,
-    tls: Option<Option<Box<str>>>,
+    transport: Transport,
     io: IO,
     mut pass: Pass,
     streams: u32,
@@ -262,7 +267,7 @@ async fn http2<U, IO>(
     U: Upstreams,
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let peer = Peer::new(parts, tls, None);
+    let peer = Peer::new(parts, transport, None);
     let service = {
         let peer = peer.clone();
         service_fn(move |request| exchange::serve(site.clone(), peer.clone(), request))

@@ -153,8 +153,8 @@ impl<U: Upstreams> Exchange<'_, U> {
         forwarding::rebuild(&mut parts.headers, self.peer, self.trusted, id);
         let request = graph::Request {
             connection: graph::Connection {
-                tls: self.peer.tls,
-                sni: self.peer.sni.as_deref(),
+                tls: self.peer.transport.is_tls(),
+                sni: self.peer.transport.sni(),
                 trusted: self.trusted,
             },
             authority: &authority,
@@ -303,7 +303,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         if let Some((protocol, _)) = &change {
             upgrade::write(&mut parts.headers, protocol.clone());
         }
-        let body = self.request_body(body, limit, record);
+        let body = request_body(body, limit, record);
         let alarm = self.peer.alarm.clone().unwrap_or_default();
         let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
         let request = onward_request(parts, onward.target, body);
@@ -374,15 +374,6 @@ impl<U: Upstreams> Exchange<'_, U> {
         for_response
     }
 
-    fn request_body(&self, body: Incoming, limit: Option<u64>, record: &mut Record) -> RequestBody {
-        if hyper::body::Body::is_end_stream(&body) {
-            return RequestBody::default();
-        }
-        let upload = Upload::new(limit, Instant::now());
-        record.upload = Some(upload.clone());
-        RequestBody::new(body, upload)
-    }
-
     /// The upstream has changed the protocol: so does the client's connection, if it asked for that.
     fn switch(
         &self,
@@ -414,6 +405,15 @@ enum Step<'g> {
     RedirectToHttps,
     Redirect(&'g Redirect),
     Forward(&'g Forward, &'g Arc<str>),
+}
+
+fn request_body(body: Incoming, limit: Option<u64>, record: &mut Record) -> RequestBody {
+    if hyper::body::Body::is_end_stream(&body) {
+        return RequestBody::default();
+    }
+    let upload = Upload::new(limit, Instant::now());
+    record.upload = Some(upload.clone());
+    RequestBody::new(body, upload)
 }
 
 fn rewrite_host(forward: &Forward, asked: HeaderValue, headers: &mut HeaderMap) {

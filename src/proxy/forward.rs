@@ -107,6 +107,10 @@ pub(super) struct Admitted(());
 
 /// The auth phase: between routing, which decides what a request must show, and every edit of it. Routes that ask for what
 /// cannot be checked are compiled to [`Fail`](crate::graph::Action::Fail), so a route that forwards asks for nothing.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every caller must be ready to be refused"
+)]
 pub(super) fn admit(
     _forward: &Forward,
     _method: &Method,

@@ -85,7 +85,11 @@ pub(super) fn rebuild(
         };
     }
     if !(trusted && headers.contains_key(FORWARDED_PROTO)) {
-        let proto = if peer.tls { "https" } else { "http" };
+        let proto = if peer.transport.is_tls() {
+            "https"
+        } else {
+            "http"
+        };
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
     }
     headers.insert(REQUEST_ID, request_id);

@@ -21,13 +21,13 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 pub(super) const HEAD: Duration = Duration::from_secs(10);
 
 /// Without a request.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_mins(1);
 
 /// Without the client taking a byte of what is ready for it.
-pub(super) const WRITE_STALL: Duration = Duration::from_secs(60);
+pub(super) const WRITE_STALL: Duration = Duration::from_mins(1);
 
 /// Without a byte of any body on an HTTP/2 connection that has streams.
-pub(super) const STREAM_STALL: Duration = Duration::from_secs(600);
+pub(super) const STREAM_STALL: Duration = Duration::from_mins(10);
 
 /// How often a connection looks at its own clock: timeouts of connections are late by as much. One timer for each connection
 /// costs nothing between two looks, a timer for each request does.
@@ -37,7 +37,7 @@ pub(super) const TICK: Duration = Duration::from_secs(5);
 pub(super) const REQUESTS_PER_CONNECTION: u64 = 100_000;
 
 /// Age of one connection, for the same reason.
-pub(super) const CONNECTION_AGE: Duration = Duration::from_secs(3_600);
+pub(super) const CONNECTION_AGE: Duration = Duration::from_hours(1);
 
 /// The head of a request, in bytes as they are on the wire; 431 above.
 pub(super) const HEAD_BYTES: usize = 32 * 1024;
@@ -73,7 +73,7 @@ pub(super) const PING: Duration = Duration::from_secs(30);
 pub(super) const ACCESS_LOG_LINES: usize = 8_192;
 
 /// Without a byte in either direction of a tunnel, where the route says nothing.
-pub(super) const TUNNEL_IDLE: Duration = Duration::from_secs(3_600);
+pub(super) const TUNNEL_IDLE: Duration = Duration::from_hours(1);
 
 /// When a worker drains, an idle HTTP/1 connection stays open for as long: its client may have sent a request already.
 pub(super) const DRAIN_IDLE: Duration = Duration::from_millis(500);

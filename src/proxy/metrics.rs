@@ -239,7 +239,7 @@ fn encode_durations(
         MetricType::Histogram,
     )?;
     for (listener, counters) in listeners {
-        let bounds = BUCKETS.into_iter().chain([f64::MAX]).enumerate();
+        let bounds = BUCKETS.into_iter().chain([f64::INFINITY]).enumerate();
         let buckets: Vec<(f64, u64)> = bounds
             .map(|(bucket, bound)| {
                 let count = |counters: &Arc<Counters>| counters.durations[bucket].get();

@@ -14,9 +14,7 @@ pub(super) struct Peer {
     pub(super) listener: Arc<str>,
     pub(super) client: SocketAddr,
     pub(super) local: SocketAddr,
-    pub(super) tls: bool,
-    /// As the client named it in the handshake: lower case, without a trailing dot.
-    pub(super) sni: Option<Box<str>>,
+    pub(super) transport: Transport,
     /// What the bytes of an HTTP/1 connection were seen to be.
     pub(super) watch: Option<Arc<Watch>>,
     /// The timer of an HTTP/1 connection, whose requests follow each other; each HTTP/2 stream has its own.
@@ -38,6 +36,29 @@ struct Activity {
     closing: Cell<bool>,
 }
 
+/// What is under the HTTP of a connection.
+#[derive(Debug)]
+pub(super) enum Transport {
+    Cleartext,
+    Tls {
+        /// As the client named it in the handshake: lower case, without a trailing dot.
+        sni: Option<Box<str>>,
+    },
+}
+
+impl Transport {
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls { .. })
+    }
+
+    pub(super) fn sni(&self) -> Option<&str> {
+        match self {
+            Self::Cleartext => None,
+            Self::Tls { sni } => sni.as_deref(),
+        }
+    }
+}
+
 /// What a [`Peer`] is made of.
 #[derive(Debug)]
 pub(super) struct PeerParts {
@@ -53,7 +74,7 @@ pub(super) struct PeerParts {
 impl Peer {
     pub(super) fn new(
         parts: PeerParts,
-        tls: Option<Option<Box<str>>>,
+        transport: Transport,
         watch: Option<Arc<Watch>>,
     ) -> Rc<Self> {
         let now = Instant::now();
@@ -63,8 +84,7 @@ impl Peer {
             listener: parts.listener,
             client: parts.client,
             local: parts.local,
-            tls: tls.is_some(),
-            sni: tls.flatten(),
+            transport,
             watch,
             alarm,
             counters: parts.counters,

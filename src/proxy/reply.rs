@@ -198,7 +198,7 @@ mod tests {
             ..asked(false)
         };
         let response = error(ProxyError::NoRoute, &asked);
-        assert_eq!(response.headers()["content-length"], "55");
+        assert_eq!(response.headers()["content-length"], "54");
         assert_eq!(text(response), "");
     }
 

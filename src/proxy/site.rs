@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    ops::Deref,
     rc::Rc,
     sync::Arc,
 };
@@ -21,8 +22,7 @@ use crate::graph::Graph;
 /// One for each worker, on its thread.
 pub(super) struct Site<U> {
     pub(super) upstreams: U,
-    /// A worker counts its own references: no request touches the count that all workers share.
-    graph: RefCell<Rc<Arc<Graph>>>,
+    snapshot: RefCell<Rc<Snapshot>>,
     pub(super) certificates: Certificates,
     pub(super) hostname: Arc<str>,
     pub(super) log: Option<Logger>,
@@ -33,6 +33,18 @@ pub(super) struct Site<U> {
     pub(super) gate: Rc<Gate>,
     metrics: Metrics,
     counters: RefCell<HashMap<Arc<str>, Arc<Counters>>>,
+}
+
+/// A reference to the graph that a worker counts for itself: no request touches the count that all workers share.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot(Arc<Graph>);
+
+impl Deref for Snapshot {
+    type Target = Arc<Graph>;
+
+    fn deref(&self) -> &Arc<Graph> {
+        &self.0
+    }
 }
 
 /// What all workers have of the same.
@@ -54,7 +66,7 @@ impl<U: Upstreams> Site<U> {
     pub(super) fn new(upstreams: U, common: Common) -> Self {
         Self {
             upstreams,
-            graph: RefCell::default(),
+            snapshot: RefCell::default(),
             certificates: common.certificates,
             hostname: common.hostname,
             log: common.log,
@@ -74,15 +86,15 @@ impl<U: Upstreams> Site<U> {
     }
 
     /// The snapshot in use.
-    pub(super) fn graph(&self) -> Rc<Arc<Graph>> {
-        self.graph.borrow().clone()
+    pub(super) fn graph(&self) -> Rc<Snapshot> {
+        self.snapshot.borrow().clone()
     }
 
     /// Takes a new snapshot into use. What runs keeps the one that it began with.
     pub(super) fn swap(&self, graph: Arc<Graph>) {
         self.upstreams.sweep(&graph);
         self.certificates.sweep(&graph);
-        self.graph.replace(Rc::new(graph));
+        self.snapshot.replace(Rc::new(Snapshot(graph)));
         // Ended tunnels leave their result behind until somebody takes it.
         self.reap();
     }

@@ -57,7 +57,7 @@ pub(super) fn forward(name: &str) -> Forward {
             protocol: UpstreamProtocol::Http1,
             tls: None,
             connect_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             max_age: None,
         }),
         rewrite: Rewrite::Keep,
@@ -94,8 +94,7 @@ pub(super) fn route(prefix: &str, action: Action) -> Route {
 /// A Host with routes for every hostname.
 pub(super) fn host(pattern: &str, tls: HostTls, routes: Vec<Route>) -> VirtualHost {
     let table = RouteTable::new(routes.into_iter().map(Arc::new).collect());
-    let mut tables = HostTable::default();
-    tables.insert(&HostPattern::ANY, Arc::new(table));
+    let tables = HostTable::from_iter([(HostPattern::ANY, Arc::new(table))]);
     VirtualHost {
         id: HostId(pattern.into()),
         pattern: pattern.parse().unwrap(),
@@ -112,9 +111,10 @@ pub(super) fn host(pattern: &str, tls: HostTls, routes: Vec<Route>) -> VirtualHo
 
 /// One Listener with these Hosts.
 pub(super) fn graph(mut listener: Listener, hosts: Vec<VirtualHost>) -> Graph {
-    for host in hosts {
-        listener.hosts.insert(&host.pattern.clone(), Arc::new(host));
-    }
+    let hosts = hosts
+        .into_iter()
+        .map(|host| (host.pattern.clone(), Arc::new(host)));
+    listener.hosts = hosts.collect();
     Graph {
         listeners: vec![Arc::new(listener)],
         ..Graph::default()

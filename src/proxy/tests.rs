@@ -1,3 +1,23 @@
 //! Tests over connections in memory: one file for each feature.
 
+mod bodies;
+mod headers;
+mod http2;
+mod refusals;
 mod requests;
+mod sockets;
+mod time;
+
+use super::testing::{Script, forward, route, serving, site};
+use crate::{
+    graph::{Action, Forward},
+    proxy::site::Site,
+};
+
+/// A worker with one route for everything, changed by `change`.
+fn serving_with(script: &Script, change: impl FnOnce(&mut Forward)) -> std::rc::Rc<Site<Script>> {
+    let mut forward = forward("quote");
+    change(&mut forward);
+    let routes = vec![route("/", Action::Forward(forward.into()))];
+    site(serving(routes), script.clone())
+}

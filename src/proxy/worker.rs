@@ -20,7 +20,6 @@ use super::{
     peer::PeerParts,
     site::Site,
 };
-use crate::graph::Graph;
 
 /// What every worker is told.
 #[derive(Clone, Debug)]
@@ -116,7 +115,7 @@ impl<U: Upstreams> Worker<U> {
 
     /// Opens the sockets that the snapshot asks for, and closes the others.
     fn listen(&mut self) {
-        let graph: Arc<Graph> = Arc::clone(&self.site.graph());
+        let graph = self.site.graph();
         let bindings = self.orders.bindings.clone();
         self.sockets.retain(|port, stop| {
             let wanted = graph.listener(*port).is_some();

@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_transition_time_changes_with_the_status_only() {
         let first = ObjectStatus::default().with(entry("a", 1, Truth::True, ""), "1");
-        let same = first.clone().with(entry("a", 2, Truth::True, ""), "2");
+        let same = first.with(entry("a", 2, Truth::True, ""), "2");
         assert_eq!(same.conditions[0].last_transition_time, "1");
         assert_eq!(same.conditions[0].observed_generation, 2);
         let other = same.with(entry("a", 3, Truth::False, ""), "3");

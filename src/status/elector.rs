@@ -1,6 +1,6 @@
 //! Drives the [`Election`]: watches the leader Lease, writes it when it is time, and gives it back at the end.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::{
@@ -42,11 +42,13 @@ pub(super) struct Elector {
     pub(super) names: Names,
     pub(super) timing: Timing,
     pub(super) term: watch::Sender<Term>,
+    /// Whether it was said that the Lease cannot be written: once is enough.
+    pub(super) complained: bool,
 }
 
 impl Elector {
     /// Runs until it is told to stop; then the Lease is given back, so that another takes it at once.
-    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut election = Election::new(self.names.replica(), self.timing, Instant::now());
         let mut events = Box::pin(self.watch());
         loop {
@@ -77,26 +79,28 @@ impl Elector {
         watcher(self.leases.clone(), config).default_backoff()
     }
 
-    async fn attempt(&self, election: &mut Election) {
+    async fn attempt(&mut self, election: &mut Election) {
         let began = Instant::now();
         let Some(attempt) = election.attempt(began) else {
             return;
         };
-        match timeout(self.timing.request, self.write(&attempt)).await {
-            Ok(Ok(lease)) => election.won(record(&lease), began, jitter(self.timing.renew / 10)),
-            Ok(Err(error)) => {
-                let conflict = matches!(&error, kube::Error::Api(status) if status.code == 409);
-                if !conflict {
-                    warn!(%error, "The leader Lease cannot be written");
-                }
-                election.failed(Instant::now(), jitter(self.timing.retry));
-                if conflict {
-                    self.look(election).await;
-                }
+        let failure = match timeout(self.timing.request, self.write(&attempt)).await {
+            Ok(Ok(lease)) => {
+                self.complained = false;
+                election.won(record(&lease), began, jitter(self.timing.renew / 10));
+                return;
             }
-            Err(_elapsed) => {
-                warn!("The API server did not answer in time about the leader Lease");
-                election.failed(Instant::now(), jitter(self.timing.retry));
+            Ok(Err(error)) => Some(error),
+            Err(_elapsed) => None,
+        };
+        election.failed(Instant::now(), jitter(self.timing.retry));
+        match failure {
+            Some(kube::Error::Api(status)) if status.code == 409 => self.look(election).await,
+            failure => {
+                let why = failure.map_or("no answer in time".to_owned(), |error| error.to_string());
+                if !mem::replace(&mut self.complained, true) {
+                    warn!(why, "The leader Lease cannot be written: it is tried again");
+                }
             }
         }
     }
@@ -220,6 +224,11 @@ fn record(lease: &Lease) -> Record {
         transitions: spec.lease_transitions.unwrap_or_default(),
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
     }
+}
+
+/// Whether this replica leads at this moment.
+pub(super) fn leads(terms: &watch::Receiver<Term>) -> bool {
+    terms.borrow().is_some_and(|until| Instant::now() < until)
 }
 
 /// Any time up to `most`.

@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -15,8 +14,6 @@ use tokio::time::Instant;
 
 use super::{
     Snapshot, Timing,
-    condition::{Installation, PROGRAMMED},
-    elector::jitter,
     emissary::EmissaryStatus,
     fleet::Fleet,
     objects::{Found, Outcome, Wanted, has_status},
@@ -27,9 +24,9 @@ use crate::{
     report::ObjectReport,
     resource::{Group, ObjectKey, Origin},
 };
+use tracked::{Tracked, back_off, certificate_changes, waits};
 
-/// The longest pause before a failed write is tried again.
-const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+mod tracked;
 
 /// The bookkeeping of one term of leadership.
 #[derive(Debug)]
@@ -44,29 +41,6 @@ pub(super) struct Ledger {
     /// How many objects do not say what they should, as far as known.
     unsettled: usize,
     dark: bool,
-}
-
-/// One object.
-#[derive(Debug)]
-struct Tracked {
-    /// None when it is not ours any more, and its entry should go.
-    report: Option<Arc<ObjectReport>>,
-    uid: Arc<str>,
-    /// The version of its watch at which the generation was first seen here: at least that at which it was made.
-    mark: Arc<str>,
-    /// Whether all ready replicas had reached this generation once. Versions do not go back, and a new replica is not ready
-    /// before it has come as far, so this stays.
-    reached: bool,
-    /// What the status is known to say.
-    says: Option<u64>,
-    /// What the API server refused.
-    refused: Option<u64>,
-    in_flight: bool,
-    /// Since when it does not say what it should.
-    unsettled_since: Option<Instant>,
-    written: Option<Instant>,
-    failures: u32,
-    due: Option<Instant>,
 }
 
 /// A write to carry out.
@@ -339,73 +313,6 @@ impl Ledger {
             self.due.remove(&(at, key.clone()));
         }
     }
-}
-
-// === impl Tracked ===
-
-impl Tracked {
-    fn new(uid: &Arc<str>) -> Self {
-        Self {
-            report: None,
-            uid: uid.clone(),
-            mark: "".into(),
-            reached: false,
-            says: None,
-            refused: None,
-            in_flight: false,
-            unsettled_since: None,
-            written: None,
-            failures: 0,
-            due: None,
-        }
-    }
-
-    fn found(&mut self, found: &Found) {
-        if *found.uid != *self.uid {
-            return;
-        }
-        self.says = found.consistent.then(|| found.says.digest(&found.uid));
-        let generation = self.report.as_ref().map(|report| report.generation);
-        if generation != Some(found.generation) {
-            return;
-        }
-        // A watch shows every version of an object, but what a list is at may be later than all of them: a replica whose watch
-        // is quiet would seem to be behind.
-        if version::has_reached(&self.mark, &found.version) {
-            self.mark = found.version.as_str().into();
-        }
-        // So did the leader before.
-        self.reached |= found.says.programmed_at() == generation;
-    }
-
-    /// Not to write before: an object is not written all the time, and what only waits for replicas is given time to settle.
-    fn earliest(&self, unsettled_since: Instant, waits: bool, timing: &Timing) -> Option<Instant> {
-        let spaced = self.written.map(|at| at + timing.object_write_interval);
-        let settled = waits.then(|| unsettled_since + timing.settle);
-        spaced.max(settled)
-    }
-}
-
-/// Whether the entry will be another one as soon as the replicas have come so far.
-fn waits(entry: &Installation) -> bool {
-    entry.condition(PROGRAMMED).is_some_and(|condition| {
-        [verdict::PENDING, verdict::NO_READY_REPLICA].contains(&condition.reason.as_str())
-    })
-}
-
-fn certificate_changes(report: &ObjectReport, now: Now) -> Option<Instant> {
-    let at = verdict::changes_at(report, now.wall)?;
-    let seconds = at.as_second().saturating_sub(now.wall.as_second()) + 1;
-    // A clock that was set wrong is looked at again within a day.
-    let wait = Duration::from_secs(u64::try_from(seconds).ok()?.min(24 * 3600));
-    Some(now.instant + wait)
-}
-
-/// Doubles from a quarter of a second, and differs from object to object.
-fn back_off(failures: u32) -> Duration {
-    let doubled = Duration::from_millis(250) * 2_u32.pow(failures.clamp(1, 8) - 1);
-    let most = doubled.min(MAX_BACK_OFF);
-    most / 2 + jitter(most / 2)
 }
 
 #[cfg(test)]

@@ -15,10 +15,12 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
     condition::{Installation, ObjectStatus, PROGRAMMED, Truth},
+    elector::{self, Term},
     emissary::EmissaryStatus,
     verdict::rfc3339,
 };
@@ -79,6 +81,7 @@ pub(super) enum Outcome {
 #[derive(Clone)]
 pub(super) struct Objects {
     client: Client,
+    terms: watch::Receiver<Term>,
     installation: Arc<str>,
     manager: String,
 }
@@ -178,9 +181,15 @@ impl Outcome {
 // === impl Objects ===
 
 impl Objects {
-    pub(super) fn new(client: Client, installation: Arc<str>, manager: String) -> Self {
+    pub(super) fn new(
+        client: Client,
+        terms: watch::Receiver<Term>,
+        installation: Arc<str>,
+        manager: String,
+    ) -> Self {
         Self {
             client,
+            terms,
             installation,
             manager,
         }
@@ -270,6 +279,10 @@ impl Objects {
         let Some(change) = wanted.change(status, &self.installation, &now) else {
             return Ok(Outcome::Unchanged);
         };
+        // A process that was stopped between reading and writing may have been succeeded.
+        if !elector::leads(&self.terms) {
+            return Ok(Outcome::Unavailable("not leading any more".to_owned()));
+        }
         let patch = Patch::Merge(json!({
             "metadata": { "resourceVersion": object.metadata.resource_version },
             "status": change,
@@ -317,3 +330,6 @@ impl std::fmt::Debug for Objects {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

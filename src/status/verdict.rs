@@ -1,5 +1,7 @@
 //! From the report about an object to what its status should say. Pure: the time is passed in.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 
 use super::condition::{
@@ -15,6 +17,11 @@ const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 
 /// As many as a person reads; the rest is for the CLI.
 const MAX_SERVES: usize = 16;
+
+/// As the schema has it.
+const MAX_SERVES_BYTES: usize = 2048;
+
+const WRITES: &str = "writing to a string must succeed";
 
 /// Before a certificate ends its Host says so. Shorter than the 30 days at which what renews certificates begins to.
 const EXPIRES_SOON_SECONDS: i64 = 14 * 24 * 3600;
@@ -75,7 +82,12 @@ pub(super) fn entry(
                 message: finding.message,
             })
             .collect(),
-        serves: report.serves.iter().take(MAX_SERVES).cloned().collect(),
+        serves: report
+            .serves
+            .iter()
+            .take(MAX_SERVES)
+            .map(|place| cut(place, MAX_SERVES_BYTES))
+            .collect(),
         certificate_expiry: report
             .certificate_not_after
             .and_then(|end| Timestamp::from_second(end).ok())
@@ -248,7 +260,7 @@ pub(super) fn told(diagnostics: &[&Diagnostic], limit: usize) -> String {
             }
             let left = diagnostics.len() - index - usize::from(index == 0);
             if left > 0 {
-                text += &format!(" And {left} more.");
+                write!(text, " And {left} more.").expect(WRITES);
             }
             break;
         }
@@ -274,7 +286,7 @@ fn sentence(diagnostic: &Diagnostic) -> String {
         format!("{code} at {field}: {message}.")
     };
     if !next.is_empty() {
-        text += &format!(" {next}.");
+        write!(text, " {next}.").expect(WRITES);
     }
     text
 }

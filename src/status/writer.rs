@@ -22,7 +22,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{
     Options, Snapshot, at,
-    elector::{Term, WATCH_SECONDS, jitter},
+    elector::{Term, WATCH_SECONDS, jitter, leads},
     fleet::Fleet,
     ledger::{Job, Ledger, Now},
     name::Names,
@@ -166,7 +166,7 @@ async fn deposed(mut terms: watch::Receiver<Term>) {
         };
         tokio::select! {
             () = at(Some(until)) => {
-                if terms.borrow().is_none_or(|until| Instant::now() >= until) {
+                if !leads(&terms) {
                     return;
                 }
             }
@@ -191,6 +191,7 @@ impl<'w> Leading<'w> {
             leases: Api::namespaced(writer.client.clone(), &options.namespace),
             objects: Objects::new(
                 writer.client.clone(),
+                writer.terms.clone(),
                 installation.clone(),
                 writer.names.field_manager(),
             ),
@@ -222,7 +223,7 @@ impl<'w> Leading<'w> {
     }
 
     fn start_list(&mut self) {
-        let (objects, namespaces) = (self.objects.clone(), self.options.namespaces.clone());
+        let (objects, namespaces) = (self.objects.clone(), self.options.watched());
         let began = Instant::now();
         self.next_list = Some(began + self.options.timing.resync);
         self.lists.spawn(async move {

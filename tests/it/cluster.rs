@@ -6,4 +6,5 @@
 mod api;
 mod crds;
 mod server;
+mod status;
 mod watch;

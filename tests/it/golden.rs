@@ -12,6 +12,7 @@ use std::{
 use postern::{
     admin,
     compile::{Environment, Options, compile},
+    report::code::CODES,
     source::dir,
 };
 use serde_json::Value;
@@ -51,6 +52,20 @@ fn resources_compile_to_what_is_expected() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn every_code_has_a_case() {
+    let reports: Vec<_> = files()
+        .into_iter()
+        .filter(|path| path.to_str().unwrap().ends_with(".report.yaml"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    for code in CODES {
+        let shown = code.code.to_string();
+        let has_case = reports.iter().any(|report| report.contains(&shown));
+        assert!(has_case, "{shown} must be in a report of {FOLDER}");
+    }
 }
 
 fn compiled(input: &Path) -> (String, String) {

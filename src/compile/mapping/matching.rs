@@ -76,9 +76,7 @@ pub(super) fn lower(
     findings: &mut Findings,
 ) -> Option<Match> {
     let mut reader = Reader {
-        readable: !FIELDS
-            .iter()
-            .any(|field| findings.is_unreadable(&format!("spec.{field}"))),
+        readable: !FIELDS.iter().any(|field| findings.is_unreadable(field)),
         ..Reader::default()
     };
     let path = path::lower(spec, policy, findings);
@@ -107,16 +105,16 @@ pub(super) fn lower(
 
 /// The fields without which a match is another one.
 const FIELDS: &[&str] = &[
-    "hostname",
-    "host",
-    "hostRegex",
-    "method",
-    "methodRegex",
-    "headers",
-    "regexHeaders",
-    "queryParameters",
-    "regexQueryParameters",
-    "precedence",
+    "spec.hostname",
+    "spec.host",
+    "spec.hostRegex",
+    "spec.method",
+    "spec.methodRegex",
+    "spec.headers",
+    "spec.regexHeaders",
+    "spec.queryParameters",
+    "spec.regexQueryParameters",
+    "spec.precedence",
 ];
 
 impl PathKey {

@@ -55,7 +55,7 @@ impl Resolver<'_> {
         };
         let inside = name.strip_suffix(domain)?.strip_suffix('.')?;
         // Whatever is in the cluster domain and no Service (`10-0-0-1.apps.pod`) has more or fewer labels than one.
-        Some(inside.strip_suffix(".svc").unwrap_or("."))
+        Some(inside.strip_suffix(".svc").unwrap_or_default())
     }
 }
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
-use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{Builder, SendRequest},
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     task::{AbortHandle, spawn_local},
@@ -101,34 +104,44 @@ impl<B: RequestBody> Connection<B> {
         }))
     }
 
-    /// Sends the request and waits for the head of the response.
-    async fn exchange(
+    /// Sends the request at once, and waits for the head of the response. The future does not hold the request.
+    fn exchange(
         self: Rc<Self>,
         request: Request<B>,
-    ) -> Result<Response<ResponseBody>, Unanswered<B>> {
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Unanswered<B>>> {
         let upgrade = request.headers().contains_key(header::UPGRADE);
         self.heard.forget();
         let heard = self.heard.clone();
         let sent = self.sender.borrow_mut().try_send_request(request);
         let lease = Lease::new(self);
-        let response = match sent.await {
-            Ok(response) => response,
-            Err(mut failed) => {
-                let unsent = failed.take_message();
-                let error = UpstreamError::before_head(failed.into_error(), heard.get());
-                return Err(Unanswered { error, unsent });
+        async move {
+            match sent.await {
+                Ok(response) => Ok(leased(response, lease, upgrade)?),
+                Err(mut failed) => {
+                    let unsent = failed.take_message();
+                    let error = UpstreamError::before_head(failed.into_error(), heard.get());
+                    Err(Unanswered { error, unsent })
+                }
             }
-        };
-        check_framing(response.headers())?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            if !upgrade {
-                return Err(UpstreamError::UnexpectedUpgrade.into());
-            }
-            lease.detach();
-            return Ok(response.map(ResponseBody::unleased));
         }
-        Ok(response.map(|incoming| ResponseBody::new(incoming, lease)))
     }
+}
+
+/// The response with what it holds of its connection; `upgrade` says whether one was asked for.
+fn leased(
+    response: Response<Incoming>,
+    lease: Lease,
+    upgrade: bool,
+) -> Result<Response<ResponseBody>, UpstreamError> {
+    check_framing(response.headers())?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        if !upgrade {
+            return Err(UpstreamError::UnexpectedUpgrade);
+        }
+        lease.detach();
+        return Ok(response.map(ResponseBody::unleased));
+    }
+    Ok(response.map(|incoming| ResponseBody::new(incoming, lease)))
 }
 
 /// Refuses what hyper lets through of ambiguous lengths (RFC 9112, section 6.3, where a proxy is asked to be strict).

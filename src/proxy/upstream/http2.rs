@@ -74,10 +74,9 @@ pub(super) async fn send<B: RequestBody>(
         Ok(response) => return Ok(response),
         Err(unanswered) => unanswered,
     };
-    let request = unanswered.again(copied, |error| match error {
-        UpstreamError::NotTaken(_) => true,
-        UpstreamError::Reset(_) => replay && !opened,
-        _ => false,
+    let request = unanswered.again(copied, |error| {
+        matches!(error, UpstreamError::NotTaken(_))
+            || (replay && !opened && matches!(error, UpstreamError::Reset(_)))
     })?;
     order.pool.worker.counters.replays.increase();
     let (connection, _) = order.http2().await?;

@@ -2,9 +2,12 @@ use super::*;
 use crate::{
     report::{Code, Diagnostic, Report},
     resource::Kind,
-    status::{name::Names, objects::Found, replica::Replica},
+    status::{condition::Installation, name::Names, objects::Found, replica::Replica},
 };
 use kube::runtime::watcher::Event;
+
+use super::tracked::MAX_BACK_OFF;
+use std::time::Duration;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 

@@ -53,16 +53,15 @@ struct Server {
     patches: Mutex<BTreeMap<String, u32>>,
 }
 
-fn mapping(name: &str, generation: i64, status: Value) -> Value {
+fn mapping(name: &str) -> Value {
     json!({
         "apiVersion": "postern.dev/v1alpha1",
         "kind": "Mapping",
         "metadata": {
             "name": name, "namespace": "apps", "uid": format!("uid-{name}"),
-            "generation": generation, "resourceVersion": "5",
+            "generation": 1, "resourceVersion": "5",
         },
         "spec": {},
-        "status": status,
     })
 }
 
@@ -76,9 +75,7 @@ impl Server {
         let names_of_me = Names::new("default", "me");
         let mut lease = replica.lease(&names_of_me, None, &Timing::default(), Timestamp::now());
         lease.metadata.resource_version = Some("1".to_owned());
-        let mappings = names
-            .iter()
-            .map(|name| (name.clone(), mapping(name, 1, json!({}))));
+        let mappings = names.iter().map(|name| (name.clone(), mapping(name)));
         Arc::new(Self {
             scenario,
             mappings: Mutex::new(mappings.collect()),
@@ -110,15 +107,15 @@ impl Server {
         }
         let method = request.method().clone();
         let body = request.into_body().collect().await.unwrap().to_bytes();
-        let patch: Value = serde_json::from_slice(&body).unwrap_or_default();
-        self.answer_about_objects(&method, &path, &patch).await
+        let sent: Value = serde_json::from_slice(&body).unwrap_or_default();
+        self.answer_about_objects(&method, &path, &sent).await
     }
 
     async fn answer_about_objects(
         &self,
         method: &Method,
         path: &str,
-        patch: &Value,
+        sent: &Value,
     ) -> Response<Full<Bytes>> {
         let listed = path.ends_with("/mappings");
         let other_kind = !path.contains("postern.dev") || !path.contains("/mappings");
@@ -139,7 +136,7 @@ impl Server {
         if *method == Method::GET {
             return reply(200, &self.mappings.lock()[name]);
         }
-        self.patch(name, patch)
+        self.patch(name, sent)
     }
 
     fn list(&self) -> Response<Full<Bytes>> {

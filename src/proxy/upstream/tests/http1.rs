@@ -81,6 +81,23 @@ async fn every_framing_of_a_response_is_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn the_answer_to_head_has_a_length_and_no_body() {
+    local(async {
+        let head_only = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n";
+        let backend = Backend::always(Reply::Keep(head_only.to_owned())).await;
+        let bench = Bench::new();
+        for _ in 0..2 {
+            let head = request(Method::HEAD, "/", TestBody::default());
+            let response = bench.send(&backend.upstream(), head).await.unwrap();
+            assert_eq!(response.headers()["content-length"], "9");
+            assert_eq!(text(response).await.unwrap(), "200 ");
+        }
+        assert_eq!(backend.accepted.get(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn trailers_come_through() {
     let bytes = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
                  2\r\nab\r\n0\r\nx-sum: 7\r\n\r\n";
