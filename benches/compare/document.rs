@@ -244,7 +244,7 @@ and X-Request-Id are added, connections to the upstream are kept, no access log 
 settings that their documentation gives for speed: see `benches/compare/peer/`. Everything is on loopback, so the kernel's
 share is that of loopback, the same for all.
 
-Instructions are those of user mode alone, counted by callgrind in the running gateway while wrk loads it. They hardly depend
+Instructions are those of the worker in user mode, counted by callgrind in the running gateway while wrk loads it. They hardly depend
 on the machine, and so make the better gate. Memory is the resident size of the largest process. Compile times are criterion's
 medians: `fresh` is a compile from nothing, a change is one by the compiler that made the last snapshot.
 
