@@ -117,7 +117,7 @@ impl Linked {
         let fitting = self.mismatches(group);
         let weights: Vec<_> = fitting.iter().map(|member| member.lowered.weight).collect();
         let shares = shares(&weights);
-        let alone = fitting.len() == 1;
+        let nobody = !shares.iter().any(|share| matches!(share, Share::Of(_)));
         let mut members = Vec::with_capacity(group.len());
         let mut labels = BTreeMap::new();
         for member in group {
@@ -132,7 +132,7 @@ impl Linked {
                 Some(Share::Refused { sum }) => {
                     refuse_weight(lowered, *sum, &mut note.findings);
                     // Where nobody else answers, the refusal does.
-                    (u32::from(alone), Some(Code::InvalidWeight.number()))
+                    (u32::from(nobody), Some(Code::InvalidWeight.number()))
                 }
                 None => (0, Some(Code::GroupMismatch.number())),
             };

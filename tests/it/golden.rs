@@ -151,10 +151,11 @@ fn difference(expected: &str, actual: &str) -> String {
         .count();
     let show = |mark: &str, lines: &[String]| -> String {
         let shown = lines.iter().skip(start).take(12);
-        shown.map(|line| format!("{mark} {line}\n")).collect()
+        let shown: Vec<_> = shown.map(|line| format!("{mark} {line}")).collect();
+        shown.join("\n")
     };
     format!(
-        "line {}:\n{}{}",
+        "line {}:\n{}\n{}",
         start + 1,
         show("-", &expected),
         show("+", &actual)

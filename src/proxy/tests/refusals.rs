@@ -49,7 +49,6 @@ const REFUSED: &[(&str, u16)] = &[
         426,
     ),
     ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501),
-    ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
 ];
 
 /// hyper refuses these itself: the status is what it says, and nothing gets through.
@@ -161,6 +160,7 @@ async fn disguised_paths_are_refused() {
         "/a/..;/b",
         "/%ff",
         "/%zz",
+        "*",
     ] {
         let script = Script::default();
         let site = serving_with(&script, |_| ());

@@ -1,0 +1,211 @@
+//! The way of a request to its upstream, and of the response back to the client.
+
+use std::net::SocketAddr;
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{HOST, TE},
+    request::Parts,
+    uri::PathAndQuery,
+};
+use hyper::{
+    body::{Body, Incoming},
+    upgrade::OnUpgrade,
+};
+use tokio::time::Instant;
+
+use super::{Answer, Exchange};
+use crate::{
+    graph::{CanonicalPath, Forward, HostRewrite, UpstreamProtocol},
+    proxy::{
+        body::{Kind, RequestBody, Streaming, Upload},
+        edits::{self, Rendered, Values},
+        error::{Malformed, ProxyError, Reason},
+        forward::{Patience, Upstreams, admit, call},
+        forwarding,
+        record::Record,
+        reply,
+        survey::Survey,
+        upgrade,
+    },
+};
+
+/// What is left of the request line when a request is sent on.
+pub(super) struct Onward {
+    pub(super) target: PathAndQuery,
+    pub(super) authority: HeaderValue,
+}
+
+impl<U: Upstreams> Exchange<'_, U> {
+    /// Path and query for the upstream; those that came, when nothing is different.
+    pub(super) fn target(
+        &self,
+        forward: &Forward,
+        path: &CanonicalPath<'_>,
+        uri: &Uri,
+    ) -> Result<PathAndQuery, ProxyError> {
+        let rewritten = forward.rewrite.apply(path.as_str(), self.graph.requests)?;
+        match uri.path_and_query() {
+            Some(same) if *rewritten == *uri.path() => Ok(same.clone()),
+            _ => {
+                let query = uri.query();
+                let mut text = String::with_capacity(
+                    rewritten.len() + query.map_or(0, |query| query.len() + 1),
+                );
+                text.push_str(&rewritten);
+                if let Some(query) = query {
+                    text.push('?');
+                    text.push_str(query);
+                }
+                PathAndQuery::try_from(text).map_err(|_| Malformed::Target.into())
+            }
+        }
+    }
+
+    pub(super) async fn forward(
+        &self,
+        forward: &Forward,
+        onward: Onward,
+        mut parts: Parts,
+        body: Incoming,
+        survey: &Survey,
+        record: &mut Record,
+    ) -> Answer<U> {
+        let admitted = admit(forward, &parts.method, &parts.headers)?;
+        let limit = forward.max_request_body;
+        if survey.content_length > limit.or(Some(u64::MAX)) {
+            return Err(ProxyError::BodyTooLarge);
+        }
+        let change = self.change(forward, &mut parts, &body, survey);
+        let values = self.edit(forward, &mut parts, survey, record.client);
+        rewrite_host(forward, onward.authority, &mut parts.headers);
+        if let Some((protocol, _)) = &change {
+            upgrade::write(&mut parts.headers, protocol.clone());
+        }
+        let body = request_body(body, limit, record);
+        let alarm = self.peer.alarm.clone().unwrap_or_default();
+        let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
+        let request = onward_request(parts, onward.target, body);
+        let dial = &self.graph.dial;
+        let upstreams = &self.site.upstreams;
+        let response = call(admitted, upstreams, forward, dial, request, &patience).await?;
+        record.reason = Reason::Upstream;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(forward, change, response, values, record);
+        }
+        Ok(edited(forward, values, response).map(|body| {
+            Kind::Upstream(Streaming {
+                body,
+                idle: patience.idle,
+                deadline: patience.end(),
+                waiting_since: None,
+                alarm: patience.alarm,
+                upload: patience.upload,
+            })
+        }))
+    }
+
+    /// The protocol to change to, with the client's side of the change.
+    fn change(
+        &self,
+        forward: &Forward,
+        parts: &mut Parts,
+        body: &Incoming,
+        survey: &Survey,
+    ) -> Option<(HeaderValue, OnUpgrade)> {
+        if !parts.headers.contains_key(http::header::UPGRADE) {
+            return None;
+        }
+        // What follows on the connection is not told apart (see `Framing`): either it changes now, or it ends.
+        self.peer.close();
+        let no_body = body.is_end_stream();
+        if !survey.upgrade || !self.peer.is_http1() || !no_body {
+            return None;
+        }
+        let protocol = upgrade::wanted(&parts.headers, forward)?;
+        let client = parts.extensions.remove::<OnUpgrade>()?;
+        Some((protocol, client))
+    }
+
+    /// Cleans and edits the headers for the upstream; returns the values for those of the response.
+    fn edit(
+        &self,
+        forward: &Forward,
+        parts: &mut Parts,
+        survey: &Survey,
+        client: SocketAddr,
+    ) -> Rendered {
+        survey.clean(&mut parts.headers);
+        let values = Values {
+            headers: &parts.headers,
+            remote: client,
+            local: self.peer.local,
+            version: parts.version,
+            hostname: &self.site.hostname,
+        };
+        let for_request = edits::render(&forward.request_headers, values);
+        let for_response = edits::render(&forward.response_headers, values);
+        edits::apply(&forward.request_headers, for_request, &mut parts.headers);
+        if survey.trailers && forward.upstream.protocol == UpstreamProtocol::Http2 {
+            let trailers = HeaderValue::from_static("trailers");
+            parts.headers.insert(TE, trailers);
+        }
+        for_response
+    }
+
+    /// The upstream has changed the protocol: so does the client's connection, if it asked for that.
+    fn switch(
+        &self,
+        forward: &Forward,
+        change: Option<(HeaderValue, OnUpgrade)>,
+        response: Response<U::Body>,
+        values: Rendered,
+        record: &mut Record,
+    ) -> Answer<U> {
+        let (protocol, client) = change.ok_or(ProxyError::UpstreamProtocol)?;
+        if !upgrade::agreed(response.headers(), &protocol) {
+            return Err(ProxyError::UpstreamProtocol);
+        }
+        record.reason = Reason::Upgraded;
+        let mut head = Response::new(Kind::Empty);
+        *head.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        head.headers_mut().clone_from(response.headers());
+        let upstream = U::upgrade(response);
+        let tunnel = upgrade::tunnel(client, upstream, forward.idle_timeout, self.peer.clone());
+        self.site.tunnels.borrow_mut().spawn_local(tunnel);
+        let mut head = edited(forward, values, head);
+        upgrade::write(head.headers_mut(), protocol);
+        Ok(head)
+    }
+}
+
+fn request_body(body: Incoming, limit: Option<u64>, record: &mut Record) -> RequestBody {
+    if body.is_end_stream() {
+        return RequestBody::default();
+    }
+    let upload = Upload::new(limit, Instant::now());
+    record.upload = Some(upload.clone());
+    RequestBody::new(body, upload)
+}
+
+fn rewrite_host(forward: &Forward, asked: HeaderValue, headers: &mut HeaderMap) {
+    if let HostRewrite::Literal(host) = &forward.host {
+        forwarding::tell_host(headers, asked);
+        headers.insert(HOST, host.clone());
+    }
+}
+
+fn onward_request(parts: Parts, target: PathAndQuery, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = Uri::from(target);
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = parts.headers;
+    request
+}
+
+fn edited<B>(forward: &Forward, values: Rendered, mut response: Response<B>) -> Response<B> {
+    reply::clean(response.headers_mut());
+    edits::apply(&forward.response_headers, values, response.headers_mut());
+    response
+}
