@@ -57,6 +57,9 @@ pub enum Environment {
         domain: Arc<str>,
         /// Addresses of the own pod: never dialled.
         own_addresses: Vec<IpAddr>,
+        /// Where the echo server listens, if it stands in for every Service that may be referred to: on a machine that
+        /// cannot reach ClusterIPs.
+        echo: Option<SocketAddr>,
     },
     /// A folder of manifests: design.md, section 9.
     Folder {

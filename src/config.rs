@@ -110,16 +110,18 @@ pub struct Serve {
     )]
     pub hold_off: Duration,
 
-    /// Start an echo server on this machine, and let it stand in for every Service
+    /// Start an echo server on this machine, and let it stand in for every Service: of a folder, or of a cluster whose
+    /// addresses cannot be reached from here
     #[arg(long, env = "POSTERN_ECHO", help_heading = "Backends")]
     pub echo: bool,
 
-    /// Send what goes to this Service (on this port) to an address instead. May be given more than once
+    /// Send what goes to this Service (on this port) to an address instead; with a folder only. May be given more than once
     #[arg(
         long = "backend",
         env = "POSTERN_BACKENDS",
         value_name = "NAMESPACE/NAME[:PORT]=HOST:PORT",
         value_delimiter = ',',
+        requires = "dir",
         help_heading = "Backends"
     )]
     pub backends: Vec<Backend>,

@@ -50,17 +50,16 @@ pub(super) struct Site {
 impl Site {
     /// Finds out where the resources are, and starts what the compiler must know the address of.
     pub(super) async fn find(serve: &Serve, registry: &mut Registry) -> Result<Self> {
-        let (place, default_namespace) = match &serve.dir {
-            Some(path) => (Place::Folder { path: path.clone() }, None),
-            None => {
-                let (client, namespace) = connect(serve.kubeconfig.as_deref()).await?;
-                let place = Place::Cluster {
-                    client,
-                    watches: WatchMetrics::register(registry),
-                    status: StatusMetrics::register(registry),
-                };
-                (place, namespace)
-            }
+        let (place, default_namespace) = if let Some(path) = &serve.dir {
+            (Place::Folder { path: path.clone() }, None)
+        } else {
+            let (client, namespace) = connect(serve.kubeconfig.as_deref()).await?;
+            let place = Place::Cluster {
+                client,
+                watches: WatchMetrics::register(registry),
+                status: StatusMetrics::register(registry),
+            };
+            (place, namespace)
         };
         let namespace = serve
             .namespace
@@ -87,6 +86,7 @@ impl Site {
             Place::Cluster { .. } => Environment::Cluster {
                 domain: serve.cluster_domain.as_str().into(),
                 own_addresses: serve.pod.pod_ips.clone(),
+                echo: self.echo,
             },
         };
         Options {

@@ -135,8 +135,9 @@ impl Resolver<'_> {
                 refused(&address.to_string(), why, findings);
                 return None;
             }
-            if let Some(owner) = self.cluster.owner(address) {
-                if !self.may_refer(from, owner) {
+            let mut owners = self.cluster.owners(address).peekable();
+            if owners.peek().is_some() {
+                if let Some(owner) = owners.find(|owner| !self.may_refer(from, owner)) {
                     not_granted(from, owner, findings);
                     return None;
                 }
@@ -224,9 +225,12 @@ impl Resolver<'_> {
             not_granted(from, name, findings);
             return None;
         }
-        if let Environment::Folder { backends, echo } = &self.options.environment {
-            return self.folder_service(name, port, (backends, *echo), findings);
-        }
+        let echo = match &self.options.environment {
+            Environment::Folder { backends, echo } => {
+                return self.folder_service(name, port, (backends, *echo), findings);
+            }
+            Environment::Cluster { echo, .. } => *echo,
+        };
         let Some(service) = self.cluster.service(name) else {
             self.service_not_found(name, findings);
             return None;
@@ -235,6 +239,19 @@ impl Resolver<'_> {
             return self.external_name(from, name, external, port, findings);
         }
         let found = find_port(name, service, port, findings)?;
+        if let Some(address) = echo {
+            let stands_for = format!("{name}:{}", found.port);
+            return Some(Dial {
+                target: Target::Echo {
+                    address,
+                    name: stands_for.as_str().into(),
+                },
+                name: stands_for,
+                host: host_name(name),
+                http2: is_http2(found),
+                balanced_behind: false,
+            });
+        }
         let (addresses, balanced_behind) = match &service.cluster_ip {
             ClusterIp::Addresses(addresses) => {
                 let primary = addresses.first().map(|ip| SocketAddr::new(*ip, found.port));
@@ -308,6 +325,8 @@ impl Resolver<'_> {
             })
             .flatten()
             .filter(|socket| self.refusal(socket.ip()).is_none())
+            // No endpoint has the address of a Service; a slice that says so would lead around the grant for it.
+            .filter(|socket| !self.cluster.is_cluster_ip(socket.ip()))
             .collect();
         addresses.sort_unstable();
         addresses.dedup();

@@ -21,7 +21,6 @@ mod dns;
 mod error;
 mod http1;
 mod http2;
-mod policy;
 mod pool;
 mod request;
 mod shared;

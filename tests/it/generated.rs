@@ -2,11 +2,16 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use postern::cli::docs;
+use postern::{
+    cli::docs,
+    crd::{manifest, reference},
+};
 
 /// Folder, and the files in it that are generated.
 fn generated() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
-    vec![("docs/reference", docs::pages())]
+    let mut pages = docs::pages();
+    pages.extend(reference::pages());
+    vec![("docs/reference", pages), ("crds", manifest::manifests())]
 }
 
 #[test]

@@ -93,6 +93,7 @@ fn options(text: &str) -> Options {
         Environment::Cluster {
             domain: "cluster.local".into(),
             own_addresses: vec![[10, 1, 0, 1].into()],
+            echo: None,
         }
     };
     Options {

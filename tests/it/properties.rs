@@ -21,6 +21,7 @@ fn options() -> Options {
         environment: Environment::Cluster {
             domain: "cluster.local".into(),
             own_addresses: Vec::new(),
+            echo: None,
         },
     }
 }

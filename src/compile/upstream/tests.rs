@@ -25,6 +25,7 @@ fn in_cluster() -> Options {
         environment: Environment::Cluster {
             domain: "cluster.local".into(),
             own_addresses: vec![[10, 1, 0, 1].into()],
+            echo: None,
         },
         ..fixture::options()
     }
