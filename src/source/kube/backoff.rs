@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 const FIRST: Duration = Duration::from_millis(100);
-/// Every watch of every replica tries this often while the API server is away.
-const LONGEST: Duration = Duration::from_secs(10);
+/// Every watch of every replica tries this often while the API server is away: what has changed meanwhile waits for no longer.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// Doubles with every failure. Half of each wait is left to chance, so that many who lost the same server do not come back
 /// at the same moment.
