@@ -28,13 +28,29 @@ check: ## The inner loop: format, lints and unit tests
 test: ## The whole test suite; builds and installs what it needs
 	@tools/setup.sh test
 	@tests/cluster/build.sh >/dev/null
-	$(CARGO) test --all-targets --no-fail-fast
+	$(CARGO) test --no-fail-fast
 
 .PHONY: cluster
 cluster: ## Only the tests against a real API server
 	@tools/setup.sh test
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) test --test it cluster::
+
+.PHONY: fuzz-smoke
+fuzz-smoke: ## Run each fuzz target for 10 seconds; SECONDS_EACH=600 for longer
+	@tests/fuzz/smoke.sh $(or $(SECONDS_EACH),10)
+
+.PHONY: bench
+bench: ## Compare with nginx and HAProxy: CPU, memory, compile time; SECONDS=8 RUNS=5 unless told otherwise
+	@tools/setup.sh bench
+	$(CARGO) bench --bench compile
+	$(CARGO) bench --bench compare -- --seconds $(or $(SECONDS),8) --runs $(or $(RUNS),5) --write $(ARGS)
+
+.PHONY: soak
+soak: ## Long proofs: changes under load, drain, hostile input, a real API server
+	@tools/setup.sh test
+	@tests/cluster/build.sh >/dev/null
+	$(CARGO) bench --bench soak -- $(ARGS)
 
 .PHONY: gen
 gen: ## Write everything that is generated: crds/, docs/reference/
@@ -47,6 +63,7 @@ golden: ## Write the golden files anew; look at the difference before you commit
 .PHONY: lint
 lint: ## What CI says about style: fmt, clippy and docs, warnings denied
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items --lib
 

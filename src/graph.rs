@@ -9,6 +9,7 @@
 
 pub mod authority;
 pub mod decide;
+pub mod dial;
 pub mod explain;
 pub mod filters;
 pub mod host;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 pub use authority::{Authority, AuthorityError};
 pub use decide::{Connection, Decision, Entry, Handshake, HostChoice, Request, decide};
+pub use dial::{AddressSource, DialPolicy};
 pub use explain::{Step, Trace};
 pub use filters::{HeaderEdit, HeaderEdits};
 pub use host::HostPattern;
@@ -64,13 +66,4 @@ impl Default for RequestPolicy {
             allow_escaped_slashes: false,
         }
     }
-}
-
-/// Which addresses may be dialled.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DialPolicy {
-    /// In a cluster loopback, link-local and the own pod's addresses are refused.
-    pub in_cluster: bool,
-    /// ClusterIPs, endpoint addresses of the cluster and those of the own pod: an external name must not lead to them.
-    pub cluster_addresses: Arc<std::collections::BTreeSet<std::net::IpAddr>>,
 }

@@ -26,8 +26,10 @@ pub(super) struct Cluster {
     slices: HashMap<ServiceName, Vec<Arc<Object<EndpointSlice>>>>,
     namespaces: BTreeSet<Arc<str>>,
     grants: Vec<GrantRow>,
-    /// Whose address it is; of several the first by name.
-    owners: BTreeMap<IpAddr, ServiceName>,
+    /// Whose address it is: the Service that has it as its ClusterIP, or all that have it as an endpoint.
+    owners: BTreeMap<IpAddr, BTreeSet<ServiceName>>,
+    cluster_ips: BTreeSet<IpAddr>,
+    /// What no name outside may lead to: the addresses above, and those of the own pod.
     addresses: Arc<BTreeSet<IpAddr>>,
 }
 
@@ -71,27 +73,25 @@ impl Cluster {
         cluster
     }
 
+    /// Who can write an EndpointSlice can put any address into it, so one address may have several owners; a ClusterIP has
+    /// one, whatever slices say.
     fn index_addresses(&mut self, options: &Options) {
-        let mut owners: BTreeMap<IpAddr, ServiceName> = BTreeMap::new();
-        let mut own = |address: IpAddr, name: &ServiceName| {
-            owners
-                .entry(address.to_canonical())
-                .and_modify(|owner| {
-                    if name < owner {
-                        *owner = name.clone();
-                    }
-                })
-                .or_insert_with(|| name.clone());
-        };
+        let mut owners: BTreeMap<IpAddr, BTreeSet<ServiceName>> = BTreeMap::new();
         for (name, slices) in &self.slices {
             for address in slices.iter().flat_map(|slice| &slice.spec.ready) {
-                own(*address, name);
+                let of_address = owners.entry(address.to_canonical()).or_default();
+                of_address.insert(name.clone());
             }
         }
         for (name, service) in &self.services {
             if let ClusterIp::Addresses(addresses) = &service.spec.cluster_ip {
                 for address in addresses {
-                    own(*address, name);
+                    let address = address.to_canonical();
+                    let of_address = owners.entry(address).or_default();
+                    if self.cluster_ips.insert(address) {
+                        of_address.clear();
+                    }
+                    of_address.insert(name.clone());
                 }
             }
         }
@@ -101,12 +101,6 @@ impl Cluster {
         }
         self.addresses = Arc::new(addresses);
         self.owners = owners;
-    }
-
-    /// Whether Mappings alone have made a namespace appear or go.
-    pub(super) fn is_stale(&self, resources: &ResourceSet, options: &Options) -> bool {
-        let in_folder = matches!(options.environment, Environment::Folder { .. });
-        in_folder && self.namespaces != namespaces(resources, options)
     }
 
     pub(super) fn service(&self, name: &ServiceName) -> Option<&Service> {
@@ -123,9 +117,20 @@ impl Cluster {
         self.namespaces.contains(name)
     }
 
-    /// The Service that an address belongs to.
-    pub(super) fn owner(&self, address: IpAddr) -> Option<&ServiceName> {
-        self.owners.get(&address.to_canonical())
+    /// Whether Mappings alone have made a namespace appear or go.
+    pub(super) fn is_stale(&self, resources: &ResourceSet, options: &Options) -> bool {
+        let in_folder = matches!(options.environment, Environment::Folder { .. });
+        in_folder && self.namespaces != namespaces(resources, options)
+    }
+
+    /// The Services that an address belongs to, in the order of their names.
+    pub(super) fn owners(&self, address: IpAddr) -> impl Iterator<Item = &ServiceName> {
+        let owners = self.owners.get(&address.to_canonical());
+        owners.into_iter().flatten()
+    }
+
+    pub(super) fn is_cluster_ip(&self, address: IpAddr) -> bool {
+        self.cluster_ips.contains(&address.to_canonical())
     }
 
     /// Names of Services in a namespace, for suggestions.

@@ -135,8 +135,9 @@ impl Resolver<'_> {
                 refused(&address.to_string(), why, findings);
                 return None;
             }
-            if let Some(owner) = self.cluster.owner(address) {
-                if !self.may_refer(from, owner) {
+            let mut owners = self.cluster.owners(address).peekable();
+            if owners.peek().is_some() {
+                if let Some(owner) = owners.find(|owner| !self.may_refer(from, owner)) {
                     not_granted(from, owner, findings);
                     return None;
                 }
@@ -324,6 +325,8 @@ impl Resolver<'_> {
             })
             .flatten()
             .filter(|socket| self.refusal(socket.ip()).is_none())
+            // No endpoint has the address of a Service; a slice that says so would lead around the grant for it.
+            .filter(|socket| !self.cluster.is_cluster_ip(socket.ip()))
             .collect();
         addresses.sort_unstable();
         addresses.dedup();
@@ -415,6 +418,8 @@ fn upstream(plan: &ForwardPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstrea
         UpstreamProtocol::Http1
     };
     let is_http2 = protocol == UpstreamProtocol::Http2;
+    // The echo server has no certificates: what TLS would have been spoken with is judged, and cleartext spoken.
+    let tls = tls.filter(|_| !matches!(dial.target, Target::Echo { .. }));
     Upstream {
         id: UpstreamId(
             upstream_id(&dial.name, is_http2, tls.as_ref(), plan.timeouts.connect).into(),

@@ -8,7 +8,7 @@
 //!          v                                              │
 //!       [Head] ── length ──> [Fixed n] ── n bytes ────────┤
 //!          │ └─── chunked ─> [Chunk size] ─> [data] ─ 0 ─> [trailers]
-//!          └ upgrade, refused, not understood ─> [Opaque]
+//!          └ upgrade, refused ─> [Opaque]     a chunk or trailer that is none ─> [Broken]
 //! ```
 
 use smallvec::SmallVec;
@@ -49,6 +49,8 @@ enum State {
     Trailers,
     /// Nothing that follows can be told apart.
     Opaque,
+    /// The body does not go on as it must: nothing of it may be read any more.
+    Broken,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,10 +73,12 @@ impl Framing {
         }
     }
 
-    /// Looks at the next bytes; `seen` hears of each head that ends in them.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Event)) {
+    /// Looks at the next bytes; `seen` hears of each head that ends in them. Returns how many of them may be read: fewer than
+    /// there are when a body breaks.
+    pub(super) fn feed(&mut self, all: &[u8], mut seen: impl FnMut(Event)) -> usize {
+        let mut bytes = all;
         while !bytes.is_empty() {
-            bytes = match self.state {
+            let rest = match self.state {
                 State::Head => self.head(bytes, &mut seen),
                 State::Fixed(left) => self.data(bytes, left, State::Fixed, State::Head),
                 State::ChunkData(left) => {
@@ -83,9 +87,20 @@ impl Framing {
                 State::ChunkEnd(expected) => self.chunk_end(bytes, expected),
                 State::ChunkSize => self.chunk_size(bytes),
                 State::Trailers => self.trailers(bytes),
-                State::Opaque => return,
+                State::Opaque => return all.len(),
+                State::Broken => bytes,
             };
+            if self.state == State::Broken {
+                return all.len() - bytes.len();
+            }
+            bytes = rest;
         }
+        all.len()
+    }
+
+    /// Whether a body has broken.
+    pub(super) fn is_broken(&self) -> bool {
+        self.state == State::Broken
     }
 
     /// Whether a head has begun and not ended.
@@ -98,7 +113,7 @@ impl Framing {
             self.keep(bytes);
             return &[];
         };
-        if !(piece.ends_with(b"\r\n") || piece.len() == 1 && self.last == b'\r') {
+        if !self.ends_with_crlf(piece) {
             self.head.refuse(Malformed::BareLineFeed);
         }
         let blank = self.length + piece.len() <= 2;
@@ -147,7 +162,7 @@ impl Framing {
         self.state = match (bytes[0] == expected, expected) {
             (true, b'\r') => State::ChunkEnd(b'\n'),
             (true, _) => State::ChunkSize,
-            (false, _) => State::Opaque,
+            (false, _) => State::Broken,
         };
         &bytes[1..]
     }
@@ -156,16 +171,17 @@ impl Framing {
         let Some((piece, rest)) = split_line(bytes) else {
             self.keep(bytes);
             if self.length > CHUNK_LINE {
-                self.state = State::Opaque;
+                self.state = State::Broken;
             }
             return &[];
         };
+        let is_whole = self.ends_with_crlf(piece);
         self.keep(piece);
         self.state = match chunk_size(&self.line) {
-            Some(_) if self.length > CHUNK_LINE => State::Opaque,
+            Some(_) if !is_whole || self.length > CHUNK_LINE => State::Broken,
             Some(0) => State::Trailers,
             Some(size) => State::ChunkData(size),
-            None => State::Opaque,
+            None => State::Broken,
         };
         self.start_line();
         rest
@@ -176,11 +192,18 @@ impl Framing {
             self.keep(bytes);
             return &[];
         };
-        if self.length + piece.len() <= 2 {
+        if !self.ends_with_crlf(piece) {
+            self.state = State::Broken;
+        } else if self.length + piece.len() <= 2 {
             self.state = State::Head;
         }
         self.start_line();
         rest
+    }
+
+    /// Whether the line that `piece` is the end of ends as it must.
+    fn ends_with_crlf(&self, piece: &[u8]) -> bool {
+        piece.ends_with(b"\r\n") || piece.len() == 1 && self.last == b'\r'
     }
 
     fn keep(&mut self, bytes: &[u8]) {

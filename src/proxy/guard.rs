@@ -87,6 +87,11 @@ impl<IO> Guard<IO> {
     }
 }
 
+fn broken() -> io::Error {
+    let why = "the chunks of the request body are malformed";
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
 impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -94,10 +99,18 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.framing.is_broken() {
+            return Poll::Ready(Err(broken()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
         let new = buffer.filled().get(before..).unwrap_or_default();
-        this.framing.feed(new, |event| this.watch.saw(event));
+        let sound = this.framing.feed(new, |event| this.watch.saw(event));
+        // What is after a break is never seen by hyper, which would read some of it.
+        buffer.set_filled(before + sound);
+        if sound == 0 && this.framing.is_broken() {
+            return Poll::Ready(Err(broken()));
+        }
         this.watch
             .within_head
             .store(this.framing.is_within_head(), Relaxed);

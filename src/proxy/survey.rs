@@ -178,6 +178,9 @@ pub(super) fn check_line(parts: &Parts) -> Result<(), ProxyError> {
     if parts.method == Method::CONNECT {
         return Err(ProxyError::Method);
     }
+    if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
+        return Err(Malformed::Target.into());
+    }
     let target = parts.uri.path_and_query();
     if target.is_some_and(|target| target.as_str().len() > limits::URI_BYTES) {
         return Err(ProxyError::UriTooLong);

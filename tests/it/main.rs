@@ -10,5 +10,6 @@ mod gateway;
 mod generated;
 mod golden;
 mod good_and_bad;
+mod hostile;
 mod process;
 mod properties;

@@ -101,6 +101,40 @@ fn long_lines_are_followed_to_their_end() {
 }
 
 #[test]
+fn of_a_body_that_breaks_nothing_more_is_read() {
+    const HEAD: &str = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let zeros = "0".repeat(1_000);
+    for (body, sound) in [
+        ("2\r\nhi\r\n0\r\n\r\n", None),
+        ("2 ;a=b\r\nhi\r\n000\r\nx: y\r\n\r\n", None),
+        ("2\nhi\r\n0\r\n\r\n", Some("")),
+        ("+2\r\nhi\r\n0\r\n\r\n", Some("")),
+        ("2\r\nhi\n0\r\n\r\n", Some("2\r\nhi")),
+        ("2\r\nhi!\r\n0\r\n\r\n", Some("2\r\nhi")),
+        ("0\r\nx: y\n\r\n", Some("0\r\n")),
+        ("0\r\nx: y\r\n\n", Some("0\r\nx: y\r\n")),
+        (&*zeros, Some("")),
+    ] {
+        let bytes = [HEAD, body].concat();
+        let mut framing = Framing::new();
+        let read = framing.feed(bytes.as_bytes(), |_| ());
+        assert_eq!(framing.is_broken(), sound.is_some(), "{body:?}");
+        assert_eq!(&bytes[HEAD.len()..read], sound.unwrap_or(body));
+        let after = framing.feed(b"GET / HTTP/1.1\r\n\r\n", |_| ());
+        assert_eq!(after == 0, sound.is_some(), "after {body:?}");
+        let mut framing = Framing::new();
+        for byte in bytes.bytes() {
+            framing.feed(&[byte], |_| ());
+        }
+        assert_eq!(
+            framing.is_broken(),
+            sound.is_some(),
+            "{body:?} byte by byte"
+        );
+    }
+}
+
+#[test]
 fn a_head_has_begun_with_its_first_byte() {
     let mut framing = Framing::new();
     assert!(!framing.is_within_head());

@@ -17,12 +17,11 @@ use tokio::{
 
 use super::{
     error::UpstreamError,
-    policy::{Origin, permits},
     shared::Shared,
     stream::Transport,
     tls::{self, TlsError},
 };
-use crate::graph::{DialPolicy, Target, Upstream, UpstreamTls};
+use crate::graph::{AddressSource, DialPolicy, Target, Upstream, UpstreamTls};
 
 /// Addresses that are tried for one connection.
 const MAX_ATTEMPTS: usize = 3;
@@ -129,7 +128,9 @@ async fn candidates(
     turn: usize,
 ) -> Result<Candidates, UpstreamError> {
     match target {
-        Target::Addresses(addresses) => permitted(in_turn(addresses, turn), policy, Origin::Graph),
+        Target::Addresses(addresses) => {
+            permitted(in_turn(addresses, turn), policy, AddressSource::Graph)
+        }
         Target::Dns { name, port } => {
             let addresses = match name.parse::<IpAddr>() {
                 Ok(literal) => Arc::new([literal]),
@@ -143,7 +144,7 @@ async fn candidates(
                 .iter()
                 .map(|address| SocketAddr::new(*address, *port))
                 .collect();
-            permitted(in_turn(&addresses, turn), policy, Origin::Dns)
+            permitted(in_turn(&addresses, turn), policy, AddressSource::Dns)
         }
         // Our own server, which no resource can name.
         Target::Echo { address, .. } => Ok(SmallVec::from_slice(&[*address])),
@@ -170,12 +171,12 @@ fn in_turn(addresses: &[SocketAddr], turn: usize) -> impl Iterator<Item = Socket
 fn permitted(
     addresses: impl Iterator<Item = SocketAddr>,
     policy: &DialPolicy,
-    origin: Origin,
+    source: AddressSource,
 ) -> Result<Candidates, UpstreamError> {
     let mut refused = None;
     let permitted: Candidates = addresses
         .filter(|address| {
-            let permitted = permits(policy, address.ip(), origin);
+            let permitted = policy.permits(address.ip(), source);
             if !permitted {
                 refused.get_or_insert(address.ip());
             }

@@ -35,7 +35,7 @@ fn few_addresses_are_tried_and_only_those_that_may_be() {
         ..DialPolicy::default()
     };
     let permitted = |texts: &[&str]| {
-        permitted(addresses(texts).into_iter(), &policy, Origin::Graph)
+        permitted(addresses(texts).into_iter(), &policy, AddressSource::Graph)
             .map(|addresses| addresses.len())
     };
     let many = [

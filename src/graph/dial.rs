@@ -1,25 +1,38 @@
 //! What may be dialled: the last look at an address, whatever name led to it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
-use crate::graph::DialPolicy;
+/// Which addresses may be dialled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialPolicy {
+    /// In a cluster loopback, link-local and the own pod's addresses are refused.
+    pub in_cluster: bool,
+    /// ClusterIPs, endpoint addresses of the cluster and those of the own pod: an external name must not lead to them.
+    pub cluster_addresses: Arc<BTreeSet<IpAddr>>,
+}
 
 /// How an address was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub enum AddressSource {
     /// It stands in the graph.
     Graph,
     /// A name outside led to it.
     Dns,
 }
 
-/// Whether `address` may be dialled.
-pub(super) fn permits(policy: &DialPolicy, address: IpAddr, origin: Origin) -> bool {
-    let address = unwrapped(address);
-    if origin == Origin::Dns && policy.cluster_addresses.contains(&address) {
-        return false;
+impl DialPolicy {
+    /// Whether `address` may be dialled.
+    pub fn permits(&self, address: IpAddr, source: AddressSource) -> bool {
+        let address = unwrapped(address);
+        if source == AddressSource::Dns && self.cluster_addresses.contains(&address) {
+            return false;
+        }
+        !self.in_cluster || !is_local(address)
     }
-    !policy.in_cluster || !is_local(address)
 }
 
 /// The IPv4 address that an IPv6 address stands for: mapped (`::ffff:0:0/96`), compatible (`::/96`, of old), translated
@@ -70,8 +83,6 @@ fn is_local_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, sync::Arc};
-
     use super::*;
 
     const CLUSTER_IP: &str = "10.96.0.10";
@@ -144,10 +155,10 @@ mod tests {
         for (texts, permitted) in [(&local[..], false), (&others[..], true)] {
             for text in texts {
                 let address = text.parse().unwrap();
-                let answer = permits(&policy(true), address, Origin::Graph);
+                let answer = policy(true).permits(address, AddressSource::Graph);
                 assert_eq!(answer, permitted, "{text}");
                 assert!(
-                    permits(&policy(false), address, Origin::Graph),
+                    policy(false).permits(address, AddressSource::Graph),
                     "{text} on a laptop"
                 );
             }
@@ -168,11 +179,11 @@ mod tests {
             let address = text.parse().unwrap();
             for in_cluster in [true, false] {
                 let policy = policy(in_cluster);
-                assert!(!permits(&policy, address, Origin::Dns), "{text}");
-                assert!(permits(&policy, address, Origin::Graph), "{text}");
+                assert!(!policy.permits(address, AddressSource::Dns), "{text}");
+                assert!(policy.permits(address, AddressSource::Graph), "{text}");
             }
         }
         let outside = "203.0.113.9".parse().unwrap();
-        assert!(permits(&policy(true), outside, Origin::Dns));
+        assert!(policy(true).permits(outside, AddressSource::Dns));
     }
 }

@@ -1,0 +1,121 @@
+//! Hostile clients against the real binary: raw bytes over loopback, while a bystander's requests must go on as if nothing were.
+//!
+//! The names of groups (`SEC-I1`) are those of the requirements in `docs/security.md`.
+
+mod bystander;
+mod dial;
+mod floods;
+mod frames;
+mod heads;
+mod http2;
+mod recorder;
+mod shapes;
+mod slow;
+
+use std::{
+    io::{ErrorKind, Read},
+    net::TcpStream,
+    time::Duration,
+};
+
+use super::{client::tcp, gateway::Gateway};
+use bystander::Bystander;
+use recorder::Recorder;
+
+/// Everything goes to the recorder, but what the bystander asks for; nobody may come to `/smuggled/` without being the tenant
+/// that the header names.
+const RESOURCES: &str = r#"
+apiVersion: postern.dev/v1alpha1
+kind: Mapping
+metadata: {name: everything}
+spec: {hostname: "*", prefix: /, service: recorder}
+---
+apiVersion: postern.dev/v1alpha1
+kind: Mapping
+metadata: {name: tenant}
+spec: {hostname: "*", prefix: /tenant/, rewrite: /smuggled/, headers: {x-tenant: admin}, service: recorder}
+---
+apiVersion: postern.dev/v1alpha1
+kind: Mapping
+metadata: {name: upgrade}
+spec: {hostname: "*", prefix: /upgrade/, rewrite: /, allowUpgrade: [websocket], service: recorder}
+---
+apiVersion: postern.dev/v1alpha1
+kind: Mapping
+metadata: {name: bystander}
+spec: {hostname: bystander.com, prefix: /, service: echo}
+---
+"#;
+
+/// What the process may grow by under any attack here. Generous: debug builds and parallel tests; `make soak` measures.
+const MAX_GROWTH: f64 = 96.0 * 1024.0 * 1024.0;
+
+/// A gateway, and the upstream behind it that keeps what it was sent.
+struct Site {
+    gateway: Gateway,
+    recorder: Recorder,
+}
+
+impl Site {
+    fn start() -> Self {
+        let recorder = Recorder::start();
+        let backend = format!("default/recorder={}", recorder.address());
+        let gateway = Gateway::with_flags(RESOURCES, &["--echo", "--backend", &backend]);
+        Self { gateway, recorder }
+    }
+
+    fn connect(&self) -> TcpStream {
+        tcp(self.gateway.address(8080)).unwrap()
+    }
+
+    fn resident(&self) -> f64 {
+        self.gateway.metrics()["postern_resident_memory_bytes"]
+    }
+
+    /// Runs an attack with a bystander beside it, and looks afterwards whether the gateway is as it was.
+    fn withstands(&self, name: &str, attack: impl FnOnce(&Self)) {
+        let before = self.resident();
+        let bystander = Bystander::start(self.gateway.address(8080));
+        attack(self);
+        let answered = bystander.finish();
+        assert!(
+            answered.is_ok(),
+            "{name}: {answered:?}\n{}",
+            self.gateway.logged()
+        );
+        let growth = self.resident() - before;
+        assert!(
+            growth < MAX_GROWTH,
+            "{name}: the process grew by {} MiB",
+            growth / 1024.0 / 1024.0
+        );
+        let answer = self.gateway.get("http://bystander.com/after");
+        assert_eq!(answer.status, 200, "{name}: {answer:?}");
+    }
+}
+
+/// What came until the other side closed.
+#[derive(Debug)]
+struct Received {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+/// Reads until the other side closes, or says nothing for `patience`.
+fn receive(stream: &mut TcpStream, patience: Duration) -> Received {
+    stream.set_read_timeout(Some(patience)).unwrap();
+    let mut bytes = Vec::new();
+    let mut piece = [0; 16 * 1024];
+    let closed = loop {
+        match stream.read(&mut piece) {
+            Ok(0) => break true,
+            Ok(length) => bytes.extend_from_slice(&piece[..length]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                break false;
+            }
+            Err(_) => break true,
+        }
+    };
+    Received { bytes, closed }
+}
