@@ -8,7 +8,7 @@ use std::{
 
 use super::{Environment, Options};
 use crate::{
-    graph::DialPolicy,
+    graph::{DialPolicy, dial::stands_for},
     resource::{ClusterIp, EndpointSlice, Group, Kind, Object, ObjectKey, ResourceSet, Service},
 };
 
@@ -79,14 +79,14 @@ impl Cluster {
         let mut owners: BTreeMap<IpAddr, BTreeSet<ServiceName>> = BTreeMap::new();
         for (name, slices) in &self.slices {
             for address in slices.iter().flat_map(|slice| &slice.spec.ready) {
-                let of_address = owners.entry(address.to_canonical()).or_default();
+                let of_address = owners.entry(stands_for(*address)).or_default();
                 of_address.insert(name.clone());
             }
         }
         for (name, service) in &self.services {
             if let ClusterIp::Addresses(addresses) = &service.spec.cluster_ip {
                 for address in addresses {
-                    let address = address.to_canonical();
+                    let address = stands_for(*address);
                     let of_address = owners.entry(address).or_default();
                     if self.cluster_ips.insert(address) {
                         of_address.clear();
@@ -97,7 +97,7 @@ impl Cluster {
         }
         let mut addresses: BTreeSet<_> = owners.keys().copied().collect();
         if let Environment::Cluster { own_addresses, .. } = &options.environment {
-            addresses.extend(own_addresses.iter().map(IpAddr::to_canonical));
+            addresses.extend(own_addresses.iter().copied().map(stands_for));
         }
         self.addresses = Arc::new(addresses);
         self.owners = owners;
@@ -125,12 +125,12 @@ impl Cluster {
 
     /// The Services that an address belongs to, in the order of their names.
     pub(super) fn owners(&self, address: IpAddr) -> impl Iterator<Item = &ServiceName> {
-        let owners = self.owners.get(&address.to_canonical());
+        let owners = self.owners.get(&stands_for(address));
         owners.into_iter().flatten()
     }
 
     pub(super) fn is_cluster_ip(&self, address: IpAddr) -> bool {
-        self.cluster_ips.contains(&address.to_canonical())
+        self.cluster_ips.contains(&stands_for(address))
     }
 
     /// Names of Services in a namespace, for suggestions.

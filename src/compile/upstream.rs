@@ -19,7 +19,7 @@ use super::{
 use crate::{
     graph::{
         Forward, HostRewrite, Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls,
-        tls::Roots,
+        dial::stands_for, tls::Roots,
     },
     report::Code,
     resource::{ClusterIp, Kind, ObjectKey, Service, ServicePort},
@@ -161,7 +161,7 @@ impl Resolver<'_> {
         let Environment::Cluster { own_addresses, .. } = &self.options.environment else {
             return None;
         };
-        let address = address.to_canonical();
+        let address = stands_for(address);
         let link_local = match address {
             IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
             IpAddr::V6(address) => address.is_unicast_link_local(),
@@ -178,10 +178,7 @@ impl Resolver<'_> {
             Some("is an unspecified address")
         } else if address.is_multicast() {
             Some("is a multicast address")
-        } else if own_addresses
-            .iter()
-            .any(|own| own.to_canonical() == address)
-        {
+        } else if own_addresses.iter().any(|own| stands_for(*own) == address) {
             Some("is an address of Postern's own pod")
         } else {
             None

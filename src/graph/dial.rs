@@ -27,7 +27,7 @@ pub enum AddressSource {
 impl DialPolicy {
     /// Whether `address` may be dialled.
     pub fn permits(&self, address: IpAddr, source: AddressSource) -> bool {
-        let address = unwrapped(address);
+        let address = stands_for(address);
         if source == AddressSource::Dns && self.cluster_addresses.contains(&address) {
             return false;
         }
@@ -37,7 +37,7 @@ impl DialPolicy {
 
 /// The IPv4 address that an IPv6 address stands for: mapped (`::ffff:0:0/96`), compatible (`::/96`, of old), translated
 /// (`64:ff9b::/96`, RFC 6052) or tunnelled (`2002::/16`, RFC 3056). Other addresses are themselves.
-fn unwrapped(address: IpAddr) -> IpAddr {
+pub fn stands_for(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
     };
