@@ -6,7 +6,9 @@
 mod api;
 mod bad;
 mod crds;
+mod dial;
 mod installation;
+mod latency;
 mod platform;
 mod replicas;
 mod serve;
