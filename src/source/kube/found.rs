@@ -19,6 +19,8 @@ use crate::{
 pub(super) enum Found {
     Object {
         object: AnyObject,
+        /// Of all that anybody reads: equal digests are equal objects, whatever their resource versions.
+        digest: [u8; 32],
         carried: Vec<Carried>,
         /// What is wrong with its annotation.
         problems: Vec<String>,
@@ -62,7 +64,7 @@ impl Found {
             return Self::nameless();
         }
         match decode::object(&manifest, Origin::Cluster, "", BTreeMap::new()) {
-            Decoded::Object(object) => Self::object(object),
+            Decoded::Object(object) => Self::object(object, digest(manifest)),
             Decoded::Invalid(why) => Self::Unreadable { key, why },
             Decoded::UnknownKind(version, kind) => Self::Unreadable {
                 key,
@@ -71,14 +73,15 @@ impl Found {
         }
     }
 
-    fn object(object: AnyObject) -> Self {
+    fn object(object: AnyObject, digest: [u8; 32]) -> Self {
         let found = annotation::objects(&object);
         let carried = found.objects.into_iter().map(|(manifest, object)| Carried {
             object,
-            digest: Sha256::digest(manifest.to_string().as_bytes()).into(),
+            digest: sha256(&manifest),
         });
         Self::Object {
             object,
+            digest,
             carried: carried.collect(),
             problems: found.problems,
         }
@@ -101,6 +104,21 @@ pub(super) fn secret(resource: &Resource, mut manifest: Value) -> Option<AnyObje
         Decoded::Object(object) => Some(object),
         Decoded::Invalid(_) | Decoded::UnknownKind(..) => None,
     }
+}
+
+/// Of a manifest without what changes whenever somebody says what became of the object: Postern itself does.
+fn digest(mut manifest: Value) -> [u8; 32] {
+    if let Value::Object(fields) = &mut manifest {
+        fields.remove("status");
+        if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+            metadata.remove("resourceVersion");
+        }
+    }
+    sha256(&manifest)
+}
+
+fn sha256(manifest: &Value) -> [u8; 32] {
+    Sha256::digest(manifest.to_string().as_bytes()).into()
 }
 
 /// The resource version of an object or a list.

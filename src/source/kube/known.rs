@@ -29,8 +29,8 @@ pub(super) struct Known {
 /// An object of a watch.
 #[derive(Debug)]
 struct Entry {
-    /// Of the last state that could be decoded; empty if none could.
-    version: Arc<str>,
+    /// Of the state that was sent last; none if another one, that could not be decoded, came after it.
+    digest: Option<[u8; 32]>,
     sent: bool,
 }
 
@@ -107,16 +107,17 @@ impl Known {
         match found {
             Found::Object {
                 object,
+                digest,
                 carried,
                 problems,
             } => {
-                let (key, version) = (object.key().clone(), object.meta().resource_version.clone());
+                let key = object.key().clone();
                 let entry = self.entry(watch, &key);
-                if entry.sent && entry.version == version && !version.is_empty() {
+                if entry.digest == Some(digest) {
                     return;
                 }
                 *entry = Entry {
-                    version,
+                    digest: Some(digest),
                     sent: true,
                 };
                 if key.group == Group::Emissary {
@@ -133,7 +134,7 @@ impl Known {
                     .as_ref()
                     .map_or_else(|| watch.to_string(), ToString::to_string);
                 if let Some(key) = &key {
-                    let _entry = self.entry(watch, key);
+                    self.entry(watch, key).digest = None;
                 }
                 self.tell(
                     &about,
@@ -162,7 +163,7 @@ impl Known {
     fn entry(&mut self, watch: &Arc<str>, key: &ObjectKey) -> &mut Entry {
         let entries = self.watches.entry(watch.clone()).or_default();
         entries.entry(key.clone()).or_insert_with(|| Entry {
-            version: "".into(),
+            digest: None,
             sent: false,
         })
     }

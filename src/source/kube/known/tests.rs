@@ -135,8 +135,7 @@ fn what_an_annotation_holds_comes_and_goes_with_its_carrier() {
     let put = |found| vec![Event::Put(found)];
     let mut told = |events| shown(&known.change(&watch, events));
     assert_eq!(told(put(carrier("s", 1, &["/a"]))), ["+s", "+m /a"]);
-    // A Service changes often, for reasons of its own.
-    assert_eq!(told(put(carrier("s", 2, &["/a"]))), ["+s"]);
+    assert_eq!(told(put(carrier("s", 2, &["/a"]))), [""; 0]);
     assert_eq!(told(put(carrier("s", 3, &["/b"]))), ["+s", "+m /b"]);
     assert_eq!(
         told(put(carrier("s", 4, &["/b", "/twice"]))),
@@ -193,4 +192,39 @@ fn what_nobody_reads_is_dropped() {
     };
     let annotations: Vec<_> = object.meta().annotations.keys().collect();
     assert_eq!(annotations, ["kept"]);
+}
+
+#[test]
+fn a_new_status_is_no_change() {
+    let (mut known, watch, kind) = (Known::default(), watch("w"), postern());
+    let table: [(fn(&mut Value), &[&str]); 4] = [
+        (|_| (), &["+a /own-1"]),
+        (|m| m["status"] = json!({"conditions": []}), &[]),
+        (|m| m["metadata"]["managedFields"] = json!([{}]), &[]),
+        (
+            |m| m["metadata"]["labels"] = json!({"a": "b"}),
+            &["+a /own-1"],
+        ),
+    ];
+    for (version, (change, expected)) in table.into_iter().enumerate() {
+        let mut manifest = mapping_json("a", 1);
+        manifest["metadata"]["resourceVersion"] = version.to_string().into();
+        change(&mut manifest);
+        let events = vec![Event::Put(Found::new(&kind, manifest))];
+        assert_eq!(shown(&known.change(&watch, events)), expected, "{version}");
+    }
+}
+
+#[test]
+fn what_is_readable_again_is_told_even_if_it_is_as_before() {
+    let (mut known, watch, kind) = (Known::default(), watch("w"), postern());
+    let readable = || vec![Event::Put(mapping(&kind, "a", 1))];
+    let unreadable = Found::Unreadable {
+        key: kind.key(&mapping_json("a", 2)),
+        why: "why".to_owned(),
+    };
+    known.change(&watch, readable());
+    known.change(&watch, vec![Event::Put(unreadable)]);
+    let told = known.change(&watch, readable());
+    assert_eq!(shown(&told), ["+a /own-1", "!Mapping apps/a:0"]);
 }
