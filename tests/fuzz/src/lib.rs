@@ -61,6 +61,7 @@ pub fn environments() -> [Options; 2] {
         options(Environment::Cluster {
             domain: "cluster.local".into(),
             own_addresses: vec![[10, 0, 0, 9].into()],
+            echo: None,
         }),
         options(Environment::Folder {
             backends: vec![Backend {

@@ -375,6 +375,7 @@ fn compiled(manifests: &str) -> Arc<Graph> {
         environment: Environment::Cluster {
             domain: "cluster.local".into(),
             own_addresses: vec![OWN.parse().unwrap()],
+            echo: None,
         },
     };
     compile::compile(&set, &options).0

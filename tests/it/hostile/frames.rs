@@ -118,9 +118,12 @@ impl Told {
         };
         let mut rest = &*received.bytes;
         while let Some((header, after)) = rest.split_first_chunk::<9>() {
-            let [a, b, c, kind, _, s, t, u, v] = *header;
-            let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
-            let stream = u32::from_be_bytes([s, t, u, v]);
+            let [length @ .., kind, _, _, _, _, _] = *header;
+            let [.., s0, s1, s2, s3] = *header;
+            let length = length
+                .iter()
+                .fold(0, |length, byte| length << 8 | usize::from(*byte));
+            let stream = u32::from_be_bytes([s0, s1, s2, s3]);
             let Some((payload, next)) = after.split_at_checked(length) else {
                 break;
             };
