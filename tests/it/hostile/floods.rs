@@ -47,168 +47,32 @@ fn stream(number: u32) -> u32 {
     2 * number + 1
 }
 
+#[rustfmt::skip]
 fn floods() -> Vec<Flood> {
     let open = || frame(HEADERS, END_HEADERS, 1, &get("x.com", "/flood/"));
     let endless = || frame(HEADERS, END_STREAM, 1, &get("x.com", "/flood/"));
     vec![
-        Flood {
-            name: "continuation",
-            ends: true,
-            first: endless(),
-            count: 4_000,
-            each: |_| frame(CONTINUATION, NONE, 1, &field(b"x", &[b'y'; 16_000])),
-            ..QUIET
-        },
-        Flood {
-            name: "continuation, small",
-            ends: true,
-            first: endless(),
-            each: |_| frame(CONTINUATION, NONE, 1, &field(b"x", b"y")),
-            ..QUIET
-        },
-        Flood {
-            name: "continuation, empty",
-            ends: true,
-            first: endless(),
-            each: |_| frame(CONTINUATION, NONE, 1, b""),
-            ..QUIET
-        },
-        Flood {
-            name: "settings",
-            each: |_| frame(SETTINGS, NONE, 0, &[0, 3, 0, 0, 0, 100]),
-            ..QUIET
-        },
-        Flood {
-            name: "settings, read",
-            reads: true,
-            each: |_| frame(SETTINGS, NONE, 0, &[]),
-            ..QUIET
-        },
-        Flood {
-            name: "ping",
-            each: |_| frame(PING, NONE, 0, &[7; 8]),
-            ..QUIET
-        },
-        Flood {
-            name: "ping, read",
-            reads: true,
-            each: |_| frame(PING, NONE, 0, &[7; 8]),
-            ..QUIET
-        },
-        Flood {
-            name: "priority",
-            each: |number| frame(PRIORITY, NONE, stream(number % 1000), &[0, 0, 0, 0, 1]),
-            ..QUIET
-        },
-        Flood {
-            name: "window update",
-            each: |_| frame(WINDOW_UPDATE, NONE, 0, &[0, 0, 0, 1]),
-            ..QUIET
-        },
-        Flood {
-            name: "unknown frames",
-            each: |_| frame(0xEE, 0, 0, &[0; 64]),
-            ..QUIET
-        },
-        Flood {
-            name: "empty data",
-            ends: true,
-            first: open(),
-            each: |_| frame(DATA, NONE, 1, b""),
-            ..QUIET
-        },
-        Flood {
-            name: "padded empty data",
-            first: open(),
-            each: |_| frame(DATA, 8, 1, &[3, 0, 0, 0]),
-            ..QUIET
-        },
-        Flood {
-            name: "rapid reset",
-            ends: true,
-            reads: true,
-            count: 20_000,
-            each: reset,
-            ..QUIET
-        },
-        Flood {
-            name: "rapid reset, not read",
-            ends: true,
-            count: 20_000,
-            each: reset,
-            ..QUIET
-        },
-        Flood {
-            name: "made you reset",
-            ends: true,
-            reads: true,
-            count: 20_000,
-            each: made_to_reset,
-            ..QUIET
-        },
-        Flood {
-            name: "too many streams",
-            reads: true,
-            count: 2_000,
-            each: |number| {
-                frame(
-                    HEADERS,
-                    END_HEADERS,
-                    stream(number),
-                    &get("x.com", "/flood/"),
-                )
-            },
-            ..QUIET
-        },
-        Flood {
-            name: "bad requests",
-            reads: true,
-            count: 20_000,
-            each: |number| frame(HEADERS, WHOLE, stream(number), &block(&[(":path", "x")])),
-            ..QUIET
-        },
-        Flood {
-            name: "not found",
-            count: 20_000,
-            each: |number| frame(HEADERS, WHOLE, stream(number), &get("x.com", "/%2e%2e/")),
-            ..QUIET
-        },
-        Flood {
-            name: "cookie crumbs",
-            reads: true,
-            count: 200,
-            each: |number| crumbs(stream(number)),
-            ..QUIET
-        },
-        Flood {
-            name: "header bomb",
-            reads: true,
-            first: bomb(),
-            count: 100,
-            each: |number| {
-                frame(
-                    HEADERS,
-                    WHOLE,
-                    stream(number + 1),
-                    &[get("x.com", "/bomb/"), vec![0xBE; 12_000]].concat(),
-                )
-            },
-            ..QUIET
-        },
-        Flood {
-            name: "closed window",
-            first: closed_window(),
-            count: 90,
-            each: |number| {
-                frame(
-                    HEADERS,
-                    WHOLE,
-                    stream(number),
-                    &get("bystander.com", "/?size=10000000"),
-                )
-            },
-            ..QUIET
-        },
+        Flood { name: "continuation", ends: true, first: endless(), count: 4_000, each: |_| frame(CONTINUATION, NONE, 1, &field(b"x", &[b'y'; 16_000])), ..QUIET },
+        Flood { name: "continuation, small", ends: true, first: endless(), each: |_| frame(CONTINUATION, NONE, 1, &field(b"x", b"y")), ..QUIET },
+        Flood { name: "continuation, empty", ends: true, first: endless(), each: |_| frame(CONTINUATION, NONE, 1, b""), ..QUIET },
+        Flood { name: "settings", each: |_| frame(SETTINGS, NONE, 0, &[0, 3, 0, 0, 0, 100]), ..QUIET },
+        Flood { name: "settings, read", reads: true, each: |_| frame(SETTINGS, NONE, 0, &[]), ..QUIET },
+        Flood { name: "ping", each: |_| frame(PING, NONE, 0, &[7; 8]), ..QUIET },
+        Flood { name: "ping, read", reads: true, each: |_| frame(PING, NONE, 0, &[7; 8]), ..QUIET },
+        Flood { name: "priority", each: |number| frame(PRIORITY, NONE, stream(number % 1000), &[0, 0, 0, 0, 1]), ..QUIET },
+        Flood { name: "window update", each: |_| frame(WINDOW_UPDATE, NONE, 0, &[0, 0, 0, 1]), ..QUIET },
+        Flood { name: "unknown frames", each: |_| frame(0xEE, 0, 0, &[0; 64]), ..QUIET },
+        Flood { name: "empty data", ends: true, first: open(), each: |_| frame(DATA, NONE, 1, b""), ..QUIET },
+        Flood { name: "padded empty data", first: open(), each: |_| frame(DATA, 8, 1, &[3, 0, 0, 0]), ..QUIET },
+        Flood { name: "rapid reset", ends: true, reads: true, count: 20_000, each: reset, ..QUIET },
+        Flood { name: "rapid reset, not read", ends: true, count: 20_000, each: reset, ..QUIET },
+        Flood { name: "made you reset", ends: true, reads: true, count: 20_000, each: made_to_reset, ..QUIET },
+        Flood { name: "too many streams", reads: true, count: 2_000, each: |number| { frame(HEADERS, END_HEADERS, stream(number), &get("x.com", "/flood/")) }, ..QUIET },
+        Flood { name: "bad requests", reads: true, count: 20_000, each: |number| frame(HEADERS, WHOLE, stream(number), &block(&[(":path", "x")])), ..QUIET },
+        Flood { name: "not found", count: 20_000, each: |number| frame(HEADERS, WHOLE, stream(number), &get("x.com", "/%2e%2e/")), ..QUIET },
+        Flood { name: "cookie crumbs", reads: true, count: 200, each: |number| crumbs(stream(number)), ..QUIET },
+        Flood { name: "header bomb", reads: true, first: bomb(), count: 100, each: |number| { frame(HEADERS, WHOLE, stream(number + 1), &[get("x.com", "/bomb/"), vec![0xBE; 12_000]].concat()) }, ..QUIET },
+        Flood { name: "closed window", first: closed_window(), count: 90, each: |number| { frame(HEADERS, WHOLE, stream(number), &get("bystander.com", "/?size=10000000")) }, ..QUIET },
     ]
 }
 
