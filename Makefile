@@ -28,7 +28,7 @@ check: ## The inner loop: format, lints and unit tests
 test: ## The whole test suite; builds and installs what it needs
 	@tools/setup.sh test
 	@tests/cluster/build.sh >/dev/null
-	$(CARGO) test --all-targets --no-fail-fast
+	$(CARGO) test --no-fail-fast
 
 .PHONY: cluster
 cluster: ## Only the tests against a real API server
@@ -39,6 +39,18 @@ cluster: ## Only the tests against a real API server
 .PHONY: fuzz-smoke
 fuzz-smoke: ## Run each fuzz target for 10 seconds; SECONDS_EACH=600 for longer
 	@tests/fuzz/smoke.sh $(or $(SECONDS_EACH),10)
+
+.PHONY: bench
+bench: ## Compare with nginx and HAProxy: CPU, memory, compile time; SECONDS=8 RUNS=5 unless told otherwise
+	@tools/setup.sh bench
+	$(CARGO) bench --bench compile
+	$(CARGO) bench --bench compare -- --seconds $(or $(SECONDS),8) --runs $(or $(RUNS),5) --write $(ARGS)
+
+.PHONY: soak
+soak: ## Long proofs: changes under load, drain, hostile input, a real API server
+	@tools/setup.sh test
+	@tests/cluster/build.sh >/dev/null
+	$(CARGO) bench --bench soak -- $(ARGS)
 
 .PHONY: gen
 gen: ## Write everything that is generated: crds/, docs/reference/

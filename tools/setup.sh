@@ -18,6 +18,8 @@ needs_bench="$needs_run
 nginx|nginx-light|install nginx
 haproxy|haproxy|install HAProxy
 wrk|wrk|install wrk
+h2load|nghttp2-client|install nghttp2
+setpriv|util-linux|install util-linux
 valgrind|valgrind|install valgrind"
 needs_deny='cargo||install Rust with rustup: https://rustup.rs'
 

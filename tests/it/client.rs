@@ -59,7 +59,7 @@ impl Request {
     }
 
     pub(crate) fn method(mut self, method: &str) -> Self {
-        self.method = method.to_owned();
+        method.clone_into(&mut self.method);
         self
     }
 
@@ -97,28 +97,27 @@ impl Request {
         } else {
             Box::new(tcp(address)?)
         };
-        let mut head = format!("{} {path} HTTP/1.1\r\n", self.method);
+        let mut head = format!("{} {path} HTTP/1.1\r\n", self.method).into_bytes();
         let names = |name: &str| {
             self.headers
                 .iter()
                 .any(|(n, _)| n.eq_ignore_ascii_case(name))
         };
         if !names("host") {
-            head += &format!("host: {authority}\r\n");
+            write!(head, "host: {authority}\r\n").unwrap();
         }
         if !names("connection") {
-            head += "connection: close\r\n";
+            head.extend(b"connection: close\r\n");
         }
         if !self.body.is_empty() && !names("content-length") && !names("transfer-encoding") {
-            head += &format!("content-length: {}\r\n", self.body.len());
+            write!(head, "content-length: {}\r\n", self.body.len()).unwrap();
         }
         for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
-        head += "\r\n";
-        let mut bytes = head.into_bytes();
-        bytes.extend(&self.body);
-        stream.write_all(&bytes)?;
+        head.extend(b"\r\n");
+        head.extend(&self.body);
+        stream.write_all(&head)?;
         Answer::read(&mut *stream, &self.method)
     }
 }

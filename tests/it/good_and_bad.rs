@@ -54,7 +54,7 @@ pub(crate) fn good_mapping(number: usize) -> Value {
         "Mapping",
         "default",
         &format!("good-{number}"),
-        json!({ "hostname": "*", "prefix": format!("/good/{number}/"), "service": "s" }),
+        &json!({ "hostname": "*", "prefix": format!("/good/{number}/"), "service": "s" }),
     )
 }
 
@@ -89,21 +89,21 @@ pub(crate) fn surroundings() -> Vec<Value> {
             "Host",
             "default",
             "good",
-            json!({ "hostname": "good.com",
+            &json!({ "hostname": "good.com",
             "requestPolicy": { "insecure": { "action": "Route" } } }),
         ),
         object(
             "Listener",
             "default",
             "good",
-            json!({ "port": 8080, "protocol": "HTTP",
+            &json!({ "port": 8080, "protocol": "HTTP",
             "securityModel": "XFP", "hostBinding": { "namespace": { "from": "ALL" } } }),
         ),
-        object("GatewaySettings", "default", "good", json!({})),
+        object("GatewaySettings", "default", "good", &json!({})),
     ]
 }
 
-fn object(kind: &str, namespace: &str, name: &str, spec: Value) -> Value {
+fn object(kind: &str, namespace: &str, name: &str, spec: &Value) -> Value {
     json!({ "apiVersion": "postern.dev/v1alpha1", "kind": kind,
         "metadata": { "name": name, "namespace": namespace }, "spec": spec })
 }
@@ -124,7 +124,7 @@ impl Bad {
                 fields.insert(field.clone(), value.clone());
             }
         }
-        object(&self.kind, &self.namespace, &self.what, spec)
+        object(&self.kind, &self.namespace, &self.what, &spec)
     }
 
     fn file_text(&self) -> String {
