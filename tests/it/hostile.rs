@@ -3,7 +3,7 @@
 //! The names of groups (`SEC-I1`) are those of the requirements in `docs/security.md`.
 
 mod bystander;
-mod dial;
+pub(crate) mod dial;
 mod floods;
 mod frames;
 mod heads;
