@@ -66,8 +66,9 @@ pub fn serve(serve: &Serve) -> Result<()> {
         "Starting"
     );
     let served = runtime.block_on(run(serve));
-    // A compile or a look at a network file system may still be on its thread: nobody waits for that.
-    runtime.shutdown_background();
+    // The process ends with all its threads. To stop them one after the other would take time, and end what stands in for
+    // Services before those who still ask them.
+    std::mem::forget(runtime);
     served
 }
 

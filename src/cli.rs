@@ -18,6 +18,7 @@ use self::lint::Lint;
 use crate::{
     app,
     config::{Log, LogFormat, Serve},
+    crd::manifest::manifests,
     echo::Echo,
     telemetry::{
         logs::{self, Format},
@@ -45,6 +46,9 @@ enum Command {
 
     /// Check manifests, and say what is wrong with which line
     Lint(Lint),
+
+    /// Print the CustomResourceDefinitions, for `kubectl apply -f -`
+    Crds,
 
     /// Answer every request with what it was sent, as a backend to try routes with
     Echo {
@@ -88,6 +92,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             app::serve(&serve)?;
         }
         Command::Lint(lint) => return lint.run(),
+        Command::Crds => {
+            for (_, manifest) in manifests() {
+                write!(io::stdout(), "---\n{manifest}")?;
+            }
+        }
         Command::Echo { address, name, log } => {
             start_logging(&log)?;
             echo(address, &name)?;

@@ -418,6 +418,8 @@ fn upstream(plan: &ForwardPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstrea
         UpstreamProtocol::Http1
     };
     let is_http2 = protocol == UpstreamProtocol::Http2;
+    // The echo server has no certificates: what TLS would have been spoken with is judged, and cleartext spoken.
+    let tls = tls.filter(|_| !matches!(dial.target, Target::Echo { .. }));
     Upstream {
         id: UpstreamId(
             upstream_id(&dial.name, is_http2, tls.as_ref(), plan.timeouts.connect).into(),

@@ -1,25 +1,6 @@
-use std::{fs, path::Path};
-
 use serde_json::Value;
 
-use super::{definitions, manifests};
-
-#[test]
-fn the_committed_definitions_are_those_of_the_code() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    for (file, text) in manifests() {
-        let path = folder.join(file);
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(&path, &text).unwrap();
-        }
-        let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            committed == text,
-            "{file} is stale: run with UPDATE_GOLDEN=1"
-        );
-    }
-}
+use super::definitions;
 
 /// The schema of every value with its path.
 fn walk<'a>(schema: &'a Value, path: &str, see: &mut dyn FnMut(&str, &'a Value)) {
