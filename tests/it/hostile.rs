@@ -18,6 +18,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::{client::tcp, gateway::Gateway};
 use bystander::Bystander;
 use recorder::Recorder;
@@ -95,10 +97,29 @@ impl Site {
 }
 
 /// What came until the other side closed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Received {
     bytes: Vec<u8>,
     closed: bool,
+}
+
+/// What must happen has happened after this, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Reads until the other side closes, or until `done` and silence after it, or until patience ends.
+fn receive_until(stream: &mut TcpStream, done: impl Fn(&Received) -> bool) -> Received {
+    let deadline = Instant::now() + PATIENCE;
+    let mut received = Received::default();
+    loop {
+        let more = receive(stream, LOOK);
+        received.bytes.extend(more.bytes);
+        received.closed = more.closed;
+        if received.closed || done(&received) || Instant::now() >= deadline {
+            return received;
+        }
+    }
 }
 
 /// Reads until the other side closes, or says nothing for `patience`.

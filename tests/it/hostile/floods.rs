@@ -8,18 +8,16 @@ use std::{
 };
 
 use super::{
-    Site,
+    Received, Site,
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, NONE, PING, PRIORITY, RST_STREAM,
         SETTINGS, Told, WHOLE, WINDOW_UPDATE, block, field, frame, get, hello, indexed_field,
     },
-    receive,
+    receive_until,
 };
 
 /// A flood that the other side does not take any more stands still for as long before it is over.
 const STUCK: Duration = Duration::from_secs(1);
-/// How long an answer is waited for after a flood.
-const SILENCE: Duration = Duration::from_secs(1);
 
 struct Flood {
     name: &'static str,
@@ -140,14 +138,21 @@ fn run(site: &Site, flood: &Flood) -> bool {
     stream.set_write_timeout(Some(STUCK)).unwrap();
     let reader = flood.reads.then(|| {
         let mut stream = stream.try_clone().unwrap();
-        thread::spawn(move || receive(&mut stream, SILENCE))
+        let ends = flood.ends;
+        thread::spawn(move || wait(&mut stream, ends))
     });
     let broken = send(&mut stream, flood);
     let received = match reader {
         Some(reader) => reader.join().unwrap(),
-        None => receive(&mut stream, SILENCE),
+        None if broken => return true,
+        None => wait(&mut stream, flood.ends),
     };
     broken || Told::of(&received).is_ended()
+}
+
+/// Reads until the end of a connection that must end, else until it is silent.
+fn wait(stream: &mut TcpStream, ends: bool) -> Received {
+    receive_until(stream, |received| !ends || Told::of(received).is_ended())
 }
 
 /// Sends it in pieces; whether the other side broke it off.

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// How long an answer, and the end of a connection that must end, are waited for.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(15);
 
 /// Shapes with the same expectation.
 pub(super) struct Group {

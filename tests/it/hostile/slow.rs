@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Site, receive};
+use super::{Site, receive_until};
 use crate::client::{Answer, tcp};
 
 /// A client that the other side does not take anything of any more is over after this.
@@ -35,7 +35,7 @@ fn pour(mut stream: TcpStream, first: &[u8], piece: &[u8], total: usize) -> bool
             Err(_) => return true,
         }
     }
-    receive(&mut stream, STUCK).closed
+    receive_until(&mut stream, |_| false).closed
 }
 
 #[test]
