@@ -11,10 +11,11 @@ mod http2;
 mod recorder;
 mod shapes;
 mod slow;
+mod upstream;
 
 use std::{
     io::{ErrorKind, Read},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -55,15 +56,35 @@ const MAX_GROWTH: f64 = 96.0 * 1024.0 * 1024.0;
 /// A gateway, and the upstream behind it that keeps what it was sent.
 struct Site {
     gateway: Gateway,
-    recorder: Recorder,
+    recorder: Option<Recorder>,
+}
+
+fn gateway(upstream: SocketAddr, flags: &[&str]) -> Gateway {
+    let backend = format!("default/recorder={upstream}");
+    let flags = [&["--echo", "--backend", &backend], flags].concat();
+    Gateway::with_flags(RESOURCES, &flags)
 }
 
 impl Site {
     fn start() -> Self {
         let recorder = Recorder::start();
-        let backend = format!("default/recorder={}", recorder.address());
-        let gateway = Gateway::with_flags(RESOURCES, &["--echo", "--backend", &backend]);
-        Self { gateway, recorder }
+        Self {
+            gateway: gateway(recorder.address(), &[]),
+            recorder: Some(recorder),
+        }
+    }
+
+    /// In front of another upstream than the recorder.
+    fn before(upstream: SocketAddr, flags: &[&str]) -> Self {
+        Self {
+            gateway: gateway(upstream, flags),
+            recorder: None,
+        }
+    }
+
+    /// Whether the recorder has seen this text.
+    fn saw(&self, text: &str) -> bool {
+        self.recorder.as_ref().unwrap().saw(text)
     }
 
     fn connect(&self) -> TcpStream {

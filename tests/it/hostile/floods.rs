@@ -127,7 +127,7 @@ fn http2_floods_harm_nobody_else() {
     }
     assert!(wrong.is_empty(), "these must end the connection: {wrong:?}");
     assert!(
-        !site.recorder.saw("/bomb/"),
+        !site.saw("/bomb/"),
         "a head of megabytes reached the upstream"
     );
 }

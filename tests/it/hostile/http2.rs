@@ -250,7 +250,7 @@ fn http2_that_breaks_the_rules_never_reaches_an_upstream() {
             wrong.extend(send(site, some));
         }
         for Shape { id, expect, .. } in &shapes {
-            let reached = site.recorder.saw(&format!("/shape/{id}"));
+            let reached = site.saw(&format!("/shape/{id}"));
             if reached != (*expect == Expect::Passed) {
                 wrong.push(format!("{id}: reached the upstream: {reached}"));
             }

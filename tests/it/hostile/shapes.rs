@@ -161,10 +161,10 @@ fn status_lines(text: &str) -> usize {
 }
 
 fn reached(site: &Site, expect: Expect, id: &str) -> Option<&'static str> {
-    if site.recorder.saw(&format!("/smuggled/{id}")) {
+    if site.saw(&format!("/smuggled/{id}")) {
         return Some("a request was smuggled");
     }
-    match (expect.reaches(), site.recorder.saw(&format!("shape/{id}"))) {
+    match (expect.reaches(), site.saw(&format!("shape/{id}"))) {
         (Some(true), false) => Some("it did not reach the upstream"),
         (Some(false), true) => Some("it reached the upstream"),
         _ => None,
