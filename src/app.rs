@@ -34,9 +34,11 @@ use crate::{
     reconcile::{Ends, Published, Reconciler},
     resource::ObjectKey,
     source::Change,
+    status::StatusMetrics,
     telemetry::{
         health::Health,
         metrics::{self, ConfigMetrics, VERSION},
+        watches::WatchMetrics,
     },
 };
 
@@ -70,6 +72,18 @@ pub fn serve(serve: &Serve) -> Result<()> {
     // Services before those who still ask them.
     std::mem::forget(runtime);
     served
+}
+
+/// Every family of metrics with its help, in the text format.
+pub fn metric_families() -> String {
+    let mut registry = metrics::registry();
+    let config = ConfigMetrics::register(&mut registry);
+    // Some families are there only once something was compiled.
+    config.applied(metrics::Compiled::default(), Duration::ZERO, Duration::ZERO);
+    WatchMetrics::register(&mut registry);
+    StatusMetrics::register(&mut registry);
+    proxy::describe_metrics(&mut registry);
+    metrics::render(&registry)
 }
 
 async fn run(serve: &Serve) -> Result<()> {

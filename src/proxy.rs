@@ -185,6 +185,12 @@ impl Proxy {
     }
 }
 
+/// Registers the metrics of a proxy that never starts: for those who list them.
+pub fn describe_metrics(registry: &mut Registry) {
+    Metrics::register(registry);
+    upstream::describe_metrics(registry);
+}
+
 /// Runs a worker on a thread of its own, and tells how it ended, whatever happens.
 fn spawn(
     worker: usize,

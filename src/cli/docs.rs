@@ -4,11 +4,18 @@ use std::fmt::Write;
 
 use clap::CommandFactory;
 
-use crate::report::{Severity, code::CODES};
+use crate::{
+    app,
+    report::{Severity, code::CODES},
+};
 
 /// File names below `docs/reference/`, and what they hold.
 pub fn pages() -> Vec<(&'static str, String)> {
-    vec![("codes.md", codes()), ("cli.md", commands())]
+    vec![
+        ("codes.md", codes()),
+        ("cli.md", commands()),
+        ("metrics.md", families()),
+    ]
 }
 
 fn codes() -> String {
@@ -51,6 +58,30 @@ fn severity(severity: Severity) -> &'static str {
         Severity::Error => "error",
         Severity::Warning => "warning",
     }
+}
+
+fn families() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         `/metrics` on the health port (8877) tells these, in the text format of OpenMetrics. A counter's series end in `_total`.\n\n\
+         | family | type | what it says |\n|---|---|---|\n",
+    );
+    let text = app::metric_families();
+    let mut rows: Vec<_> = text.lines().filter_map(|line| family(line, &text)).collect();
+    rows.sort();
+    for row in rows {
+        let _infallible = writeln!(page, "{row}");
+    }
+    page
+}
+
+/// The row of the family that a HELP line is about.
+fn family(line: &str, all: &str) -> Option<String> {
+    let (name, help) = line.strip_prefix("# HELP ")?.split_once(' ')?;
+    let kind = all
+        .lines()
+        .find_map(|line| line.strip_prefix("# TYPE ")?.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(format!("| `{name}` | {kind} | {help} |"))
 }
 
 fn commands() -> String {

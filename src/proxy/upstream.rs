@@ -43,6 +43,7 @@ use foldhash::fast::RandomState;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
+use prometheus_client::registry::Registry;
 use tokio::{
     task::spawn_local,
     time::{Instant, sleep},
@@ -213,6 +214,11 @@ fn upstreams(graph: &Graph) -> HashSet<&UpstreamId, RandomState> {
             Action::Redirect(_) | Action::Fail(_) => None,
         })
         .collect()
+}
+
+/// Registers the metrics of pools that never start.
+pub(super) fn describe_metrics(registry: &mut Registry) {
+    counters::Workers::register(registry);
 }
 
 #[cfg(test)]
