@@ -18,6 +18,7 @@ mod hub;
 mod known;
 #[cfg(test)]
 mod mock;
+mod recovery;
 mod request;
 mod resource;
 mod running;

@@ -4,7 +4,12 @@
 //! over in silence.
 
 mod api;
+mod bad;
 mod crds;
+mod installation;
+mod platform;
+mod replicas;
+mod serve;
 mod server;
 mod status;
 mod watch;

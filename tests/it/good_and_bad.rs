@@ -28,8 +28,8 @@ pub(crate) struct Bad {
     #[serde(default = "default_namespace")]
     pub(crate) namespace: String,
     #[serde(default)]
-    spec: Map<String, Value>,
-    text: Option<String>,
+    pub(crate) spec: Map<String, Value>,
+    pub(crate) text: Option<String>,
 }
 
 fn mapping() -> String {

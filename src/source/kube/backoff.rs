@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::recovery::{Back, is_back};
+
 const FIRST: Duration = Duration::from_millis(100);
 /// Every watch of every replica tries this often while the API server is away: what has changed meanwhile waits for no longer.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -31,14 +33,46 @@ impl Backoff {
         full.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    pub(super) async fn wait(&mut self) {
-        sleep(self.next()).await;
+    /// Waits, and not for long once the API server is back.
+    pub(super) async fn wait(&mut self, back: &mut Back) {
+        tokio::select! {
+            () = sleep(self.next()) => {}
+            () = is_back(back) => {
+                self.reset();
+                sleep(self.next()).await;
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_wait_ends_when_the_api_server_is_back() {
+        let (sender, mut back) = tokio::sync::watch::channel(0);
+        let mut backoff = Backoff { failures: 20 };
+        let began = Instant::now();
+        let later = Duration::from_secs(1);
+        let told = async {
+            sleep(later).await;
+            sender.send_replace(1);
+        };
+        tokio::join!(backoff.wait(&mut back), told);
+        assert!(began.elapsed() <= later + FIRST, "{:?}", began.elapsed());
+        // Without anybody to tell, the wait is what it would be.
+        drop(sender);
+        backoff.failures = 20;
+        backoff.wait(&mut back).await;
+        assert!(
+            began.elapsed() >= later + LONGEST / 2,
+            "{:?}",
+            began.elapsed()
+        );
+    }
 
     #[test]
     fn waits_double_up_to_the_longest_and_start_again() {

@@ -22,6 +22,7 @@ use super::{
     catalogue::{self, Answer, Catalogue, Step},
     found::Found,
     known::Known,
+    recovery::Recovery,
     request::Failure,
     resource::{self, Resource},
     running::{self, Running, Watches},
@@ -48,6 +49,7 @@ pub(super) struct Hub {
     catalogue: Catalogue,
     nudge: Arc<Notify>,
     known: Known,
+    recovery: Recovery,
     bodies: Bodies,
     synced: bool,
     is_degraded: bool,
@@ -77,6 +79,7 @@ impl Hub {
             catalogue: Catalogue::default(),
             nudge: Arc::default(),
             known: Known::default(),
+            recovery: Recovery::default(),
             bodies,
             synced: false,
             is_degraded: false,
@@ -150,8 +153,12 @@ impl Hub {
             return;
         };
         let name = running.name.clone();
+        if !matches!(message.heard, Heard::Failed(_)) {
+            self.recovery.answered(Instant::now());
+        }
         match message.heard {
             Heard::Failed(failure) => {
+                self.recovery.failed(&failure);
                 self.kube.metrics.failed(&name);
                 self.failed(message.watch, &failure, batch);
                 return;
@@ -225,6 +232,9 @@ impl Hub {
 
     fn learn(&mut self, round: Vec<Answer>, batch: &mut Vec<Change>) {
         for answer in round {
+            if answer.result.is_ok() {
+                self.recovery.answered(Instant::now());
+            }
             // Who asks for a kind that is gone is told so, whatever the catalogue of the moment says.
             let is_unknown = |resource: &Resource| {
                 let mut of_kind = self
@@ -271,6 +281,7 @@ impl Hub {
                 resource,
                 namespace,
                 hub: self.inbox.clone(),
+                back: self.recovery.subscribe(),
             };
             let span = debug_span!("watch", name = %name);
             let task = self.tasks.spawn(watch.run().instrument(span));

@@ -161,6 +161,15 @@ impl Failure {
         )
     }
 
+    /// Whether the API server cannot answer now, whatever it is asked.
+    pub(super) fn is_away(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Silent(_) => true,
+            Self::Refused(code, _) => *code == 429 || *code >= 500,
+            _ => false,
+        }
+    }
+
     /// Whether to begin with a list again, because what was reached says nothing any more.
     pub(super) fn needs_list(&self) -> bool {
         matches!(

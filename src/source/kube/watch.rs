@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     backoff::Backoff,
     found::{self, Event, Found},
+    recovery::Back,
     request::{self, Failure, Form},
     resource::Resource,
 };
@@ -69,6 +70,7 @@ pub(super) struct Watch {
     pub(super) resource: Resource,
     pub(super) namespace: Option<Arc<str>>,
     pub(super) hub: mpsc::Sender<Message>,
+    pub(super) back: Back,
 }
 
 /// Nobody listens any more.
@@ -85,7 +87,7 @@ struct Reading {
 
 impl Watch {
     /// Runs until nobody listens any more.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut backoff = Backoff::default();
         let mut page = PAGE;
         loop {
@@ -97,7 +99,7 @@ impl Watch {
             if ended.is_err() {
                 return;
             }
-            backoff.wait().await;
+            backoff.wait(&mut self.back).await;
         }
     }
 
@@ -145,7 +147,7 @@ impl Watch {
     }
 
     async fn begin(
-        &self,
+        &mut self,
         found: Vec<Found>,
         version: Arc<str>,
         backoff: &mut Backoff,
@@ -159,7 +161,11 @@ impl Watch {
     }
 
     /// Watches until another list is needed.
-    async fn follow(&self, mut version: Arc<str>, backoff: &mut Backoff) -> Result<(), HubGone> {
+    async fn follow(
+        &mut self,
+        mut version: Arc<str>,
+        backoff: &mut Backoff,
+    ) -> Result<(), HubGone> {
         let mut refusals = 0;
         loop {
             let started = Instant::now();
@@ -180,7 +186,7 @@ impl Watch {
             } else if started.elapsed() >= LIVED {
                 continue;
             }
-            backoff.wait().await;
+            backoff.wait(&mut self.back).await;
         }
     }
 

@@ -1,10 +1,10 @@
 //! The harness itself.
 
-use super::server::{self, POSTERN_TOKEN, Server};
+use super::{platform, server::POSTERN_TOKEN};
 
 #[test]
 fn the_server_is_real_and_has_rbac_on() {
-    let server = server::shared();
+    let server = platform::shared();
     let version = server
         .kubectl()
         .args(["version", "-o", "json"])
@@ -40,7 +40,7 @@ fn the_server_is_real_and_has_rbac_on() {
 
 #[test]
 fn objects_outlive_a_restart_of_the_api_server() {
-    let mut server = Server::start();
+    let mut server = platform::own();
     let made = server
         .kubectl()
         .args(["create", "namespace", "kept"])

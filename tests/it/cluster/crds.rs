@@ -1,81 +1,21 @@
 //! The CustomResourceDefinitions in a real API server: what it stores, and what it refuses by itself.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::Path,
-    process::{Output, Stdio},
-    sync::OnceLock,
-    thread,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Output};
 
 use postern::source::yaml;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-use super::server::{self, Server};
-
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// The shared server with the CustomResourceDefinitions of `crds/` in use.
-pub(crate) fn installed() -> &'static Server {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    let server = server::shared();
-    INSTALLED.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-        let apply = ["apply", "--server-side", "-f"];
-        let applied = server.kubectl().args(apply).arg(folder).output().unwrap();
-        assert!(applied.status.success(), "{}", said(&applied));
-        let wait = ["wait", "--for=condition=Established", "--timeout=30s"];
-        let established = server
-            .kubectl()
-            .args(wait)
-            .args(DEFINITIONS.map(|name| format!("crd/{name}.postern.dev")))
-            .output()
-            .unwrap();
-        assert!(established.status.success(), "{}", said(&established));
-        let deadline = Instant::now() + LIMIT;
-        while !DEFINITIONS.iter().all(|name| is_served(server, name)) {
-            assert!(Instant::now() < deadline, "the kinds must be served");
-            thread::sleep(Duration::from_millis(100));
-        }
-    });
-    server
-}
-
-const DEFINITIONS: [&str; 4] = ["mappings", "hosts", "listeners", "gatewaysettings"];
-
-fn is_served(server: &Server, plural: &str) -> bool {
-    let name = format!("{plural}.postern.dev");
-    let got = server.kubectl().args(["get", &name]).output().unwrap();
-    got.status.success()
-}
-
-fn said(output: &Output) -> String {
-    let text = [&output.stdout[..], &output.stderr[..]].concat();
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-fn namespace(server: &Server, name: &str) {
-    let arguments = ["create", "namespace", name];
-    let made = server.kubectl().args(arguments).output().unwrap();
-    assert!(made.status.success(), "{}", said(&made));
-}
+use super::{
+    platform::{attempt, namespace, said, shared},
+    server::Server,
+};
 
 /// Creates all the objects with one command, which goes on after one that is refused.
 fn create(server: &Server, namespace: &str, objects: &[Value]) -> Output {
-    let mut command = server.kubectl();
-    command.args(["create", "--validate=strict", "-n", namespace, "-f", "-"]);
-    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = pipes.stderr(Stdio::piped()).spawn().unwrap();
     // Not a List: kubectl would check that one by itself.
     let documents: Vec<_> = objects.iter().map(Value::to_string).collect();
-    let mut input = child.stdin.take().unwrap();
-    let text = documents.join("\n---\n");
-    input.write_all(text.as_bytes()).unwrap();
-    drop(input);
-    child.wait_with_output().unwrap()
+    let arguments = ["create", "--validate=strict", "-n", namespace, "-f", "-"];
+    attempt(server, &arguments, &documents.join("\n---\n"))
 }
 
 fn stored(server: &Server, namespace: &str, kind: &str, name: &str) -> Value {
@@ -94,7 +34,7 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
 
 #[test]
 fn a_good_object_of_each_kind_is_stored_as_it_was_written() {
-    let server = installed();
+    let server = shared();
     namespace(server, "crds-good");
     let good = [
         (
@@ -304,7 +244,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 
 #[test]
 fn the_api_server_itself_refuses_a_bad_object_and_says_what_to_do() {
-    let server = installed();
+    let server = shared();
     namespace(server, "crds-bad");
     let mut wrong = Vec::new();
     for (kind, spec, expected) in REFUSED {
@@ -322,7 +262,7 @@ fn the_api_server_itself_refuses_a_bad_object_and_says_what_to_do() {
 
 #[test]
 fn every_example_is_stored_unpruned() {
-    let server = installed();
+    let server = shared();
     namespace(server, "crds-examples");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
     let mut objects = Vec::new();
@@ -348,7 +288,7 @@ fn every_example_is_stored_unpruned() {
 
 #[test]
 fn short_names_and_the_category_find_the_objects() {
-    let server = installed();
+    let server = shared();
     namespace(server, "crds-names");
     let settings = object("GatewaySettings", "named", &json!({}));
     let mapping = object(

@@ -9,13 +9,15 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
     thread,
     time::Duration,
 };
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use serde_json::Value;
 use tokio::time::Instant;
+
+use crate::client::Request;
 
 /// May do anything.
 pub(crate) const ADMIN_TOKEN: &str = "admin-of-the-test-cluster";
@@ -59,12 +61,6 @@ struct Program {
     name: &'static str,
     supervisor: Child,
     log: PathBuf,
-}
-
-/// The server that all tests of this run share. Each test has namespaces of its own in it.
-pub(crate) fn shared() -> &'static Server {
-    static SHARED: OnceLock<Server> = OnceLock::new();
-    SHARED.get_or_init(Server::start)
 }
 
 // === impl Server ===
@@ -121,6 +117,13 @@ impl Server {
         self.wait_until_ready();
     }
 
+    /// Whatever a test that failed has left behind.
+    pub(crate) fn ensure_apiserver(&mut self) {
+        if self.apiserver.is_none() {
+            self.start_apiserver();
+        }
+    }
+
     pub(crate) fn stop_apiserver(&mut self) {
         self.apiserver = None;
     }
@@ -152,6 +155,48 @@ impl Server {
             .arg(self.kubeconfig(ADMIN_TOKEN, "default"))
             .env("HOME", &self.folder);
         command
+    }
+
+    /// What the API server says of this path, to the administrator.
+    pub(crate) fn get(&self, path: &str) -> Result<Value, String> {
+        self.send("GET", path, &Value::Null)
+    }
+
+    /// Creates an object as `kubectl create --validate=strict` does; `path` is that of the kind.
+    pub(crate) fn create(&self, path: &str, object: &Value) -> Result<Value, String> {
+        let path = format!("{path}?fieldValidation=Strict");
+        self.send("POST", &path, object)
+    }
+
+    /// Changes the fields of an object that `change` has.
+    pub(crate) fn patch(&self, path: &str, change: &Value) -> Result<Value, String> {
+        self.send("PATCH", path, change)
+    }
+
+    /// One request of the administrator. An error is the message for people.
+    fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let url = format!("https://127.0.0.1:{}{path}", self.port);
+        let content = match method {
+            "PATCH" => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        let mut request = Request::get(&url)
+            .method(method)
+            .header("authorization", &format!("Bearer {ADMIN_TOKEN}"))
+            .header("content-type", content);
+        if !body.is_null() {
+            request = request.body(&body.to_string());
+        }
+        let answer = request
+            .try_send((Ipv4Addr::LOCALHOST, self.port).into())
+            .map_err(|error| error.to_string())?;
+        let said: Value =
+            serde_json::from_slice(&answer.body).map_err(|_| format!("{answer:?}"))?;
+        if (200..300).contains(&answer.status) {
+            return Ok(said);
+        }
+        let message = said["message"].as_str();
+        Err(message.map_or_else(|| answer.text(), ToOwned::to_owned))
     }
 
     fn wait_until_ready(&self) {

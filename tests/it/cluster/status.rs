@@ -1,14 +1,6 @@
 //! Status in a real API server, written with the shipped role and nothing else.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write as _,
-    path::Path,
-    process::Stdio,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
@@ -29,61 +21,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::server::{ADMIN_TOKEN, POSTERN_TOKEN, POSTERN_USER, Server};
+use super::{
+    installation::{condition, is_ready},
+    platform::{apply, namespace, own, shared},
+    server::{ADMIN_TOKEN, POSTERN_TOKEN, Server},
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// The subject of the bindings in the shipped file.
-const SHIPPED_SUBJECT: &str =
-    "  - kind: ServiceAccount\n    name: postern\n    namespace: postern\n";
-
-/// The server of these tests. Not the one that all share: others give the user `postern` more, and install other schemas.
-fn prepared() -> &'static Server {
-    static PREPARED: OnceLock<Server> = OnceLock::new();
-    PREPARED.get_or_init(prepare)
-}
-
-/// A server with our kinds, where the user `postern` has the shipped roles.
-fn prepare() -> Server {
-    let server = Server::start();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let roles = fs::read_to_string(root.join("helm/postern/templates/rbac.yaml")).unwrap();
-    assert_eq!(roles.matches(SHIPPED_SUBJECT).count(), 2, "{roles}");
-    let user = format!(
-        "  - kind: User\n    name: {POSTERN_USER}\n    apiGroup: rbac.authorization.k8s.io\n"
-    );
-    apply(&server, &namespace("postern").to_string());
-    apply(&server, &roles.replace(SHIPPED_SUBJECT, &user));
-    for file in fs::read_dir(root.join("crds")).unwrap() {
-        apply(&server, &fs::read_to_string(file.unwrap().path()).unwrap());
-    }
-    let established = server
-        .kubectl()
-        .args(["wait", "--for=condition=Established", "--timeout=20s"])
-        .args(["crd/mappings.postern.dev", "crd/hosts.postern.dev"])
-        .output()
-        .unwrap();
-    assert!(established.status.success(), "{established:?}");
-    server
-}
-
-fn apply(server: &Server, manifests: &str) {
-    let mut kubectl = server
-        .kubectl()
-        .args(["apply", "--server-side", "--force-conflicts", "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdin = kubectl.stdin.take().unwrap();
-    stdin.write_all(manifests.as_bytes()).unwrap();
-    drop(stdin);
-    assert!(kubectl.wait().unwrap().success(), "{manifests}");
-}
-
-fn namespace(name: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-}
 
 /// A client of whoever has this token.
 async fn client(server: &Server, token: &str) -> Client {
@@ -114,12 +58,12 @@ struct Running {
 
 impl Bench {
     async fn new(namespace: &str, mappings: &[&str]) -> Self {
-        let server = tokio::task::spawn_blocking(prepared).await.unwrap();
+        let server = tokio::task::spawn_blocking(shared).await.unwrap();
         Self::on(server, namespace, mappings).await
     }
 
     async fn on(server: &Server, namespace: &str, mappings: &[&str]) -> Self {
-        apply(server, &self::namespace(namespace).to_string());
+        self::namespace(server, namespace);
         for name in mappings {
             let mapping = json!({
                 "apiVersion": "postern.dev/v1alpha1",
@@ -140,7 +84,7 @@ impl Bench {
 
     /// From now on the Mappings of this group are meant.
     async fn watch_group(&mut self, group: Group) {
-        let admin = client(prepared(), ADMIN_TOKEN).await;
+        let admin = client(shared(), ADMIN_TOKEN).await;
         self.group = group;
         self.mappings = mappings_of(admin, group, &self.namespace);
     }
@@ -187,7 +131,7 @@ impl Bench {
 
     /// Starts a ready replica, as the user `postern`.
     async fn start(&self, installation: &str, replica: &str, snapshot: Snapshot) -> Running {
-        let client = client(prepared(), POSTERN_TOKEN).await;
+        let client = client(shared(), POSTERN_TOKEN).await;
         start(client, options(installation, replica), snapshot)
     }
 
@@ -286,19 +230,6 @@ fn options(installation: &str, replica: &str) -> Options {
             ..Timing::default()
         },
     }
-}
-
-fn condition<'s>(status: &'s Value, kind: &str) -> &'s Value {
-    let conditions = status["conditions"].as_array();
-    conditions
-        .into_iter()
-        .flatten()
-        .find(|condition| condition["type"] == kind)
-        .unwrap_or(&Value::Null)
-}
-
-fn is_ready(status: &Value) -> bool {
-    condition(status, "Ready")["status"] == "True"
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -460,8 +391,12 @@ async fn two_installations_share_an_object_without_fighting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(
+    clippy::await_holding_lock,
+    reason = "the lock is held by one test after the other, never by two tasks of one"
+)]
 async fn what_changed_while_the_api_server_was_away_is_written_when_it_is_back() {
-    let own = tokio::task::spawn_blocking(prepare).await.unwrap();
+    let mut own = own();
     let bench = Bench::on(&own, "status-away", &["a"]).await;
     let good = bench.snapshot(&[]).await;
     let bad = bench.snapshot(&["a"]).await;
@@ -474,23 +409,11 @@ async fn what_changed_while_the_api_server_was_away_is_written_when_it_is_back()
     let running = start(user, options, good);
     bench.until("a", "a is ready", is_ready).await;
 
-    let away = |mut server: Server| {
-        server.stop_apiserver();
-        server
-    };
-    let back = |mut server: Server| {
-        server.start_apiserver();
-        server
-    };
-    let own = tokio::task::spawn_blocking(move || away(own))
-        .await
-        .unwrap();
+    own.stop_apiserver();
     running.snapshots.send_replace(Some(bad));
     // Long enough to lose the leadership.
     sleep(Duration::from_secs(4)).await;
-    let _own = tokio::task::spawn_blocking(move || back(own))
-        .await
-        .unwrap();
+    own.start_apiserver();
     bench
         .until("a", "the change is written", |status| {
             condition(status, "Ready")["reason"] == "ServiceNotFound"
@@ -499,46 +422,16 @@ async fn what_changed_while_the_api_server_was_away_is_written_when_it_is_back()
     running.stop().await;
 }
 
-/// The status that Emissary's own schema has for a Mapping.
-fn emissary_crd() -> Value {
-    let status = json!({"type": "object", "properties": {
-        "state": {"type": "string", "enum": ["", "Inactive", "Running"]},
-        "reason": {"type": "string"},
-    }});
-    let spec = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let schema = json!({"type": "object", "properties": {"spec": spec, "status": status}});
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "mappings.getambassador.io"},
-        "spec": {
-            "group": "getambassador.io",
-            "scope": "Namespaced",
-            "names": {"kind": "Mapping", "plural": "mappings"},
-            "versions": [{"name": "v3alpha1", "served": true, "storage": true,
-                "subresources": {"status": {}}, "schema": {"openAPIV3Schema": schema}}],
-        },
-    })
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mapping_of_emissary_gets_state_and_reason() {
     let mut bench = Bench::new("status-emissary", &[]).await;
-    apply(prepared(), &emissary_crd().to_string());
-    let established = prepared()
-        .kubectl()
-        .args(["wait", "--for=condition=Established", "--timeout=20s"])
-        .arg("crd/mappings.getambassador.io")
-        .output()
-        .unwrap();
-    assert!(established.status.success(), "{established:?}");
     let mapping = json!({
         "apiVersion": "getambassador.io/v3alpha1",
         "kind": "Mapping",
         "metadata": {"name": "a", "namespace": bench.namespace},
         "spec": {"hostname": "*", "prefix": "/a/", "service": "quote"},
     });
-    apply(prepared(), &mapping.to_string());
+    apply(shared(), &mapping.to_string());
     bench.watch_group(Group::Emissary).await;
     let bad = bench.snapshot(&["a"]).await;
     let good = bench.snapshot(&[]).await;
@@ -561,7 +454,7 @@ async fn a_mapping_of_emissary_gets_state_and_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shipped_role_writes_status_and_leases_and_nothing_else() {
     let bench = Bench::new("status-rbac", &["a"]).await;
-    let postern = client(prepared(), POSTERN_TOKEN).await;
+    let postern = client(shared(), POSTERN_TOKEN).await;
     let allowed = async |verb: &str, group: &str, resource: &str, namespace: &str| {
         let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
         let review = json!({

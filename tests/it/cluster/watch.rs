@@ -1,17 +1,9 @@
 //! The source of an API server, against a real one.
 
-use std::{
-    collections::BTreeSet,
-    io::Write,
-    path::Path,
-    process::Stdio,
-    sync::{Arc, LazyLock, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
 use postern::{
-    resource::{Group, Kind, ObjectKey, ResourceSet, key::KINDS},
+    resource::{Group, Kind, ObjectKey, ResourceSet},
     source::{
         Change,
         kube::{Kube, KubeError, connect},
@@ -21,14 +13,16 @@ use postern::{
         watches::WatchMetrics,
     },
 };
-use serde_json::json;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
 
-use super::server::{self, ADMIN_TOKEN, POSTERN_TOKEN, POSTERN_USER, Server};
+use super::{
+    platform::{apply, crds, namespace, own, run, shared},
+    server::{ADMIN_TOKEN, POSTERN_TOKEN},
+};
 
 /// Of everything that is waited for; the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -125,111 +119,7 @@ impl Drop for Watching {
     }
 }
 
-// === the cluster ===
-
-/// The shared server with all kinds and the role of a gateway.
-fn shared() -> &'static Server {
-    static READY: OnceLock<()> = OnceLock::new();
-    let server = server::shared();
-    READY.get_or_init(|| {
-        crds(server, Group::Postern);
-        crds(server, Group::Emissary);
-        allow(server, POSTERN_USER);
-    });
-    server
-}
-
-/// A server whose kinds and whose life are this file's to play with, one test at a time.
-fn own() -> MutexGuard<'static, Server> {
-    static OWN: LazyLock<Mutex<Server>> = LazyLock::new(|| Mutex::new(Server::start()));
-    let server = OWN.lock();
-    allow(&server, POSTERN_USER);
-    server
-}
-
-fn run(server: &Server, arguments: &[&str], input: &str) -> String {
-    let mut kubectl = server.kubectl();
-    kubectl.args(arguments).stdin(Stdio::piped());
-    kubectl.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = kubectl.spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {output:?}\n{input}"
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn apply(server: &Server, manifest: &str) {
-    run(server, &["apply", "-f", "-"], manifest);
-}
-
-/// Applies the CRDs of a group: Postern's own as they are shipped, those of others with a schema that takes anything.
-fn crds(server: &Server, group: Group) {
-    let rows = || KINDS.iter().filter(move |row| row.0 == group);
-    if group == Group::Postern {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-        run(server, &["apply", "-f", folder.to_str().unwrap()], "");
-    } else {
-        let items: Vec<_> = rows().map(foreign_crd).collect();
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-        apply(server, &list.to_string());
-    }
-    let names: Vec<_> = rows()
-        .map(|row| format!("crd/{}.{}", row.3, group.name()))
-        .collect();
-    let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=30s"];
-    arguments.extend(names.iter().map(String::as_str));
-    run(server, &arguments, "");
-}
-
-fn foreign_crd(&(group, _, kind, plural): &(Group, Kind, &str, &str)) -> serde_json::Value {
-    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{plural}.{}", group.name())},
-        "spec": {
-            "group": group.name(),
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural},
-            "versions": [{"name": "v3alpha1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
-        },
-    })
-}
-
-/// Lets a user read what a gateway reads, and nothing else.
-fn allow(server: &Server, user: &str) {
-    let role = "apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: watch-test}
-rules:
-- {apiGroups: [postern.dev, getambassador.io, gateway.networking.k8s.io], resources: ['*'], verbs: [get, list, watch]}
-- {apiGroups: ['', discovery.k8s.io], resources: [namespaces, services, secrets, endpointslices], verbs: [get, list, watch]}
-";
-    apply(server, role);
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": format!("watch-test-{user}")},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "watch-test"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-    });
-    apply(server, &binding.to_string());
-}
-
-fn namespace(server: &Server, name: &str) {
-    apply(
-        server,
-        &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"),
-    );
-}
+// === objects ===
 
 fn mapping(group: Group, namespace: &str, name: &str, prefix: &str) -> String {
     let version = if group == Group::Postern {
@@ -420,7 +310,7 @@ async fn with_a_list_of_namespaces_nothing_else_is_asked_for() {
             "apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {{name: watch, namespace: {name}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: watch-test}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: postern}}
 subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: restricted}}]
 "
         );

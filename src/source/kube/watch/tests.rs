@@ -4,6 +4,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::source::kube::{
     mock::{LONG, Reply, Script, event, list, object},
+    recovery::Recovery,
     resource,
 };
 
@@ -21,6 +22,7 @@ fn start_kind(script: &Script, kind: Kind) -> mpsc::Receiver<Message> {
         resource,
         namespace: Some("apps".into()),
         hub,
+        back: Recovery::default().subscribe(),
     };
     tokio::spawn(watch.run());
     inbox
