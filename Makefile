@@ -38,6 +38,7 @@ cluster: ## Only the tests against a real API server
 
 .PHONY: fuzz-smoke
 fuzz-smoke: ## Run each fuzz target for 10 seconds; SECONDS_EACH=600 for longer
+	@tools/setup.sh fuzz
 	@tests/fuzz/smoke.sh $(or $(SECONDS_EACH),10)
 
 .PHONY: bench

@@ -77,12 +77,21 @@ enum Command {
 pub fn run() -> ExitCode {
     match dispatch(Cli::parse().command) {
         Ok(code) => code,
+        // Whoever reads has seen enough, as `head` has.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // There is nowhere left to say that standard error is closed.
             let _unseen = writeln!(io::stderr(), "postern: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .root_cause()
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn dispatch(command: Command) -> Result<ExitCode> {

@@ -3,7 +3,7 @@
 # says how to get them.
 set -euo pipefail
 
-target=${1:?usage: tools/setup.sh run|test|bench|deny}
+target=${1:?usage: tools/setup.sh run|test|bench|fuzz|deny}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -21,12 +21,15 @@ wrk|wrk|install wrk
 h2load|nghttp2-client|install nghttp2
 setpriv|util-linux|install util-linux
 valgrind|valgrind|install valgrind"
+needs_fuzz="$needs_run
+c++|g++|install a C++ compiler"
 needs_deny='cargo||install Rust with rustup: https://rustup.rs'
 
 case $target in
   run) needs=$needs_run ;;
   test) needs=$needs_test ;;
   bench) needs=$needs_bench ;;
+  fuzz) needs=$needs_fuzz ;;
   deny) needs=$needs_deny ;;
   *) say "there is no target '$target'"; exit 2 ;;
 esac

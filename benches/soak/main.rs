@@ -16,6 +16,14 @@
 #[path = "../harness/harness.rs"]
 mod harness;
 
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "the client of the tests, of which the harness of their API server uses a part"
+)]
+#[path = "../../tests/it/client.rs"]
+mod client;
+
 mod changes;
 mod cluster;
 mod connection;

@@ -67,7 +67,10 @@ fn families() -> String {
          | family | type | what it says |\n|---|---|---|\n",
     );
     let text = app::metric_families();
-    let mut rows: Vec<_> = text.lines().filter_map(|line| family(line, &text)).collect();
+    let mut rows: Vec<_> = text
+        .lines()
+        .filter_map(|line| family(line, &text))
+        .collect();
     rows.sort();
     for row in rows {
         let _infallible = writeln!(page, "{row}");
@@ -78,9 +81,11 @@ fn families() -> String {
 /// The row of the family that a HELP line is about.
 fn family(line: &str, all: &str) -> Option<String> {
     let (name, help) = line.strip_prefix("# HELP ")?.split_once(' ')?;
-    let kind = all
-        .lines()
-        .find_map(|line| line.strip_prefix("# TYPE ")?.strip_prefix(name)?.strip_prefix(' '))?;
+    let kind = all.lines().find_map(|line| {
+        line.strip_prefix("# TYPE ")?
+            .strip_prefix(name)?
+            .strip_prefix(' ')
+    })?;
     Some(format!("| `{name}` | {kind} | {help} |"))
 }
 

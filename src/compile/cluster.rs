@@ -28,7 +28,7 @@ pub(super) struct Cluster {
     grants: Vec<GrantRow>,
     /// Whose address it is: the Service that has it as its ClusterIP, or all that have it as an endpoint.
     owners: BTreeMap<IpAddr, BTreeSet<ServiceName>>,
-    cluster_ips: BTreeSet<IpAddr>,
+    service_ips: BTreeSet<IpAddr>,
     /// What no name outside may lead to: the addresses above, and those of the own pod.
     addresses: Arc<BTreeSet<IpAddr>>,
 }
@@ -88,7 +88,7 @@ impl Cluster {
                 for address in addresses {
                     let address = stands_for(*address);
                     let of_address = owners.entry(address).or_default();
-                    if self.cluster_ips.insert(address) {
+                    if self.service_ips.insert(address) {
                         of_address.clear();
                     }
                     of_address.insert(name.clone());
@@ -130,7 +130,7 @@ impl Cluster {
     }
 
     pub(super) fn is_cluster_ip(&self, address: IpAddr) -> bool {
-        self.cluster_ips.contains(&stands_for(address))
+        self.service_ips.contains(&stands_for(address))
     }
 
     /// Names of Services in a namespace, for suggestions.

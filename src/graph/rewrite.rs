@@ -75,9 +75,11 @@ fn join<'p>(path: &'p str, matched: usize, replacement: &'p str) -> Cow<'p, str>
     match head {
         // The rest begins with the slash that the replacement ends with.
         Some("") if rest.starts_with('/') => Cow::Borrowed(rest),
-        Some(head) => Cow::Owned(format!("{head}/{tail}")),
-        None if met_at_slash => Cow::Owned(format!("{replacement}/{tail}")),
-        None => Cow::Owned(format!("{replacement}{rest}")),
+        // So does the prefix, and the rest follows it.
+        Some("") if prefix.ends_with('/') => Cow::Borrowed(&path[matched - 1..]),
+        Some(head) => Cow::Owned([head, "/", tail].concat()),
+        None if met_at_slash => Cow::Owned([replacement, "/", tail].concat()),
+        None => Cow::Owned([replacement, rest].concat()),
     }
 }
 

@@ -3,36 +3,68 @@
 use std::{
     cell::RefCell,
     future::Future,
-    pin::Pin,
-    task::{Context, Poll},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// One timer for many deadlines of one task: it is set only when a deadline is nearer than what it is set to, so a
 /// sequence of requests with the same timeout sets it once in that time. It may wake its task early; whoever asks is told
 /// the truth.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
-    sleep: RefCell<Option<Pin<Box<Sleep>>>>,
+pub(super) struct Alarm(RefCell<Option<Armed>>);
+
+#[derive(Debug)]
+struct Armed {
+    sleep: Pin<Box<Sleep>>,
+    /// Whom it wakes.
+    wakes: Waker,
 }
 
 impl Alarm {
     /// Ready when `deadline` has passed; else the task will be woken by then.
     pub(super) fn poll(&self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let mut slot = self.sleep.borrow_mut();
-        let sleep = slot.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if sleep.deadline() > deadline {
-            sleep.as_mut().reset(deadline);
+        let mut slot = self.0.borrow_mut();
+        let armed = slot.get_or_insert_with(|| Armed {
+            sleep: Box::pin(sleep_until(deadline)),
+            wakes: Waker::noop().clone(),
+        });
+        if armed.is_set_for(context, deadline) {
+            return Poll::Pending;
+        }
+        armed.poll(context, deadline)
+    }
+}
+
+impl Armed {
+    /// Whether nothing is to be done: asking the timer itself costs more.
+    fn is_set_for(&self, context: &Context<'_>, deadline: Instant) -> bool {
+        self.sleep.deadline() <= deadline
+            && !self.sleep.is_elapsed()
+            && self.wakes.will_wake(context.waker())
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.wakes.clone_from(context.waker());
+        if self.sleep.deadline() > deadline {
+            self.sleep.as_mut().reset(deadline);
         }
         loop {
-            if sleep.as_mut().poll(context).is_pending() {
+            // A task that has used up its turn would be told to come again, and the timer would not be set.
+            if pin!(unconstrained(self.sleep.as_mut()))
+                .poll(context)
+                .is_pending()
+            {
                 return Poll::Pending;
             }
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(deadline);
+            self.sleep.as_mut().reset(deadline);
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{
     body::{Kind, ReplyBody},
     error::{ProxyError, Reason},
     forward::Upstreams,
-    forwarding,
+    forwarding::{self, RequestId},
     peer::Peer,
     record::{Record, Told},
     reply::{self, Asked},
@@ -58,7 +58,7 @@ pub(super) async fn serve<U: Upstreams>(
         prefers_json: false,
         is_head: parts.method == Method::HEAD,
         is_http1: peer.is_http1(),
-        request_id: forwarding::request_id(&parts.headers, trusted),
+        request_id: RequestId::of(&parts.headers, trusted),
     };
     if peer.log.is_some() {
         record.told = Some(Box::new(told(&parts, &asked)));
@@ -91,7 +91,7 @@ fn told(parts: &Parts, asked: &Asked) -> Told {
         version: parts.version,
         authority: authority.or(host).unwrap_or_default().to_owned(),
         path: parts.uri.path().to_owned(),
-        request_id: asked.request_id.clone(),
+        request_id: asked.request_id.to_value(),
         route: None,
         upstream: None,
     }
@@ -142,7 +142,7 @@ impl<U: Upstreams> Exchange<'_, U> {
             path.as_str().clone_into(&mut told.path);
         }
         let proto = forwarding::trusted_proto(&parts.headers, self.trusted);
-        let id = asked.request_id.clone();
+        let id = &asked.request_id;
         forwarding::rebuild(&mut parts.headers, self.peer, self.trusted, id);
         let request = graph::Request {
             connection: graph::Connection {
@@ -174,7 +174,7 @@ impl<U: Upstreams> Exchange<'_, U> {
                 let target = self.target(forward, &path, &uri)?;
                 let onward = Onward {
                     target,
-                    authority: value.clone(),
+                    authority: &value,
                 };
                 self.forward(forward, onward, parts, body, &survey, record)
                     .await

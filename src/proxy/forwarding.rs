@@ -42,48 +42,64 @@ pub(super) fn client_address(
 }
 
 /// The id of a request: that of a trusted proxy, or a new one.
-pub(super) fn request_id(headers: &HeaderMap, trusted: bool) -> HeaderValue {
-    let given = trusted.then(|| headers.get(REQUEST_ID)).flatten();
-    given
-        .filter(|id| id.len() <= REQUEST_ID_BYTES && !id.is_empty() && id.to_str().is_ok())
-        .cloned()
-        .unwrap_or_else(|| new_request_id(fastrand::u128(..)))
+#[derive(Clone, Debug)]
+pub(super) enum RequestId {
+    Given(HeaderValue),
+    New([u8; 36]),
 }
 
-/// A random UUID (RFC 9562, section 5.4).
-fn new_request_id(random: u128) -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bytes = random.to_be_bytes();
-    bytes[6] = bytes[6] & 0x0F | 0x40;
-    bytes[8] = bytes[8] & 0x3F | 0x80;
-    let mut text = [b'-'; 36];
-    let mut at = 0;
-    for (index, byte) in bytes.into_iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            at += 1;
-        }
-        text[at] = DIGITS[usize::from(byte >> 4)];
-        text[at + 1] = DIGITS[usize::from(byte & 15)];
-        at += 2;
+impl RequestId {
+    pub(super) fn of(headers: &HeaderMap, trusted: bool) -> Self {
+        let given = trusted.then(|| headers.get(REQUEST_ID)).flatten();
+        given
+            .filter(|id| id.len() <= REQUEST_ID_BYTES && !id.is_empty() && id.to_str().is_ok())
+            .map_or_else(
+                || Self::new(fastrand::u128(..)),
+                |id| Self::Given(id.clone()),
+            )
     }
-    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
+
+    /// A random UUID (RFC 9562, section 5.4).
+    fn new(random: u128) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut bytes = random.to_be_bytes();
+        bytes[6] = bytes[6] & 0x0F | 0x40;
+        bytes[8] = bytes[8] & 0x3F | 0x80;
+        let mut text = [b'-'; 36];
+        let mut at = 0;
+        for (index, byte) in bytes.into_iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                at += 1;
+            }
+            text[at] = DIGITS[usize::from(byte >> 4)];
+            text[at + 1] = DIGITS[usize::from(byte & 15)];
+            at += 2;
+        }
+        Self::New(text)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Given(value) => value.to_str().unwrap_or_default(),
+            Self::New(text) => str::from_utf8(text).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn to_value(&self) -> HeaderValue {
+        match self {
+            Self::Given(value) => value.clone(),
+            Self::New(text) => {
+                HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("-"))
+            }
+        }
+    }
 }
 
 /// Says who asked, and how, in the headers for the upstream. What an untrusted peer said has been dropped or is replaced.
-pub(super) fn rebuild(
-    headers: &mut HeaderMap,
-    peer: &Peer,
-    trusted: bool,
-    request_id: HeaderValue,
-) {
-    let address = peer.client.ip().to_canonical();
-    let address = HeaderValue::try_from(address.to_string()).ok();
-    if let Some(address) = address {
-        match trusted.then(|| joined(headers, &address)).flatten() {
-            Some(chain) => headers.insert(FORWARDED_FOR, chain),
-            None => headers.insert(FORWARDED_FOR, address),
-        };
-    }
+pub(super) fn rebuild(headers: &mut HeaderMap, peer: &Peer, trusted: bool, request_id: &RequestId) {
+    let address = &peer.address;
+    let chain = trusted.then(|| joined(headers, address)).flatten();
+    headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| address.clone()));
     if !(trusted && headers.contains_key(FORWARDED_PROTO)) {
         let proto = if peer.transport.is_tls() {
             "https"
@@ -92,7 +108,7 @@ pub(super) fn rebuild(
         };
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
     }
-    headers.insert(REQUEST_ID, request_id);
+    headers.insert(REQUEST_ID, request_id.to_value());
 }
 
 /// Tells the upstream the host that was asked for, when it gets another. That of a trusted proxy is kept.
@@ -121,9 +137,10 @@ mod tests {
 
     #[test]
     fn a_new_request_id_is_a_random_uuid() {
-        let id = new_request_id(u128::MAX);
-        assert_eq!(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
-        assert_eq!(new_request_id(0), "00000000-0000-4000-8000-000000000000");
+        let id = RequestId::new(u128::MAX);
+        assert_eq!(id.as_str(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        let id = RequestId::new(0);
+        assert_eq!(id.to_value(), "00000000-0000-4000-8000-000000000000");
     }
 
     #[test]
@@ -152,12 +169,12 @@ mod tests {
     fn an_id_from_a_stranger_is_replaced() {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_static("mine"));
-        assert_eq!(request_id(&headers, true), "mine");
-        assert_ne!(request_id(&headers, false), "mine");
+        assert_eq!(RequestId::of(&headers, true).as_str(), "mine");
+        assert_ne!(RequestId::of(&headers, false).as_str(), "mine");
         headers.insert(
             REQUEST_ID,
             "x".repeat(REQUEST_ID_BYTES + 1).try_into().unwrap(),
         );
-        assert_eq!(request_id(&headers, true).len(), 36);
+        assert_eq!(RequestId::of(&headers, true).as_str().len(), 36);
     }
 }

@@ -11,6 +11,7 @@
 //!          └ upgrade, refused ─> [Opaque]     a chunk or trailer that is none ─> [Broken]
 //! ```
 
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use super::error::Malformed;
@@ -279,7 +280,7 @@ impl Head {
 
 /// The bytes up to and with the first line feed, and those after it.
 fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|&byte| byte == b'\n')?;
+    let end = memchr(b'\n', bytes)?;
     Some(bytes.split_at(end + 1))
 }
 

@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc};
 
+use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::{access_log::Logger, alarm::Alarm, guard::Watch, limits, metrics::Counters};
@@ -13,6 +14,8 @@ pub(super) struct Peer {
     pub(super) port: u16,
     pub(super) listener: Arc<str>,
     pub(super) client: SocketAddr,
+    /// The IP address of the client, as an upstream is told it.
+    pub(super) address: HeaderValue,
     pub(super) local: SocketAddr,
     pub(super) transport: Transport,
     /// What the bytes of an HTTP/1 connection were seen to be.
@@ -83,6 +86,7 @@ impl Peer {
             port: parts.port,
             listener: parts.listener,
             client: parts.client,
+            address: address(parts.client),
             local: parts.local,
             transport,
             watch,
@@ -157,4 +161,9 @@ impl Peer {
         self.activity.closing.get()
             || self.activity.requests.get() >= limits::REQUESTS_PER_CONNECTION
     }
+}
+
+fn address(client: SocketAddr) -> HeaderValue {
+    let text = client.ip().to_canonical().to_string();
+    HeaderValue::try_from(text).expect("an address must be a header value")
 }

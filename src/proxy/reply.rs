@@ -6,10 +6,12 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, UPGRADE},
 };
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use super::{
     body::Kind,
     error::{ProxyError, Reason},
+    forwarding::RequestId,
 };
 
 /// What a reply depends on beside the error itself.
@@ -18,7 +20,7 @@ pub(super) struct Asked {
     pub(super) prefers_json: bool,
     pub(super) is_head: bool,
     pub(super) is_http1: bool,
-    pub(super) request_id: HeaderValue,
+    pub(super) request_id: RequestId,
 }
 
 #[derive(Serialize)]
@@ -44,7 +46,7 @@ pub(super) fn error<B>(error: ProxyError, asked: &Asked) -> Response<Kind<B>> {
         code: &code,
         message: &message,
         retryable: error.is_retryable(),
-        request_id: asked.request_id.to_str().unwrap_or_default(),
+        request_id: asked.request_id.as_str(),
     };
     let (kind, text) = if asked.prefers_json {
         (JSON, serde_json::to_string(&problem).unwrap_or_default())
@@ -60,7 +62,7 @@ pub(super) fn error<B>(error: ProxyError, asked: &Asked) -> Response<Kind<B>> {
     let mut response = with_body(error.status(), text.into(), asked.is_head);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, kind);
-    headers.insert(REQUEST_ID, asked.request_id.clone());
+    headers.insert(REQUEST_ID, asked.request_id.to_value());
     if error == ProxyError::Version {
         headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
     }
@@ -82,32 +84,31 @@ pub(super) fn redirect<B>(
     response.headers_mut().insert(LOCATION, location);
     response
         .headers_mut()
-        .insert(REQUEST_ID, asked.request_id.clone());
+        .insert(REQUEST_ID, asked.request_id.to_value());
     Ok(response)
 }
 
 /// Takes out of an upstream's response what speaks of its connection only, and what a mesh says to its gateway.
 pub(super) fn clean(headers: &mut HeaderMap) {
-    for name in [
-        CONNECTION,
-        http::header::TRANSFER_ENCODING,
-        UPGRADE,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-    ] {
-        headers.remove(name);
-    }
-    while let Some(name) = headers
-        .keys()
-        .find(|name| name.as_str().starts_with("l5d-"))
-    {
-        let name = name.clone();
+    let ends_here = headers.keys().filter(|name| ends_here(name.as_str()));
+    let drop: SmallVec<[HeaderName; 2]> = ends_here.cloned().collect();
+    for name in drop {
         headers.remove(name);
     }
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+fn ends_here(name: &str) -> bool {
+    // Most names are told by their first letter.
+    match name.as_bytes().first() {
+        Some(b'c') => name == "connection",
+        Some(b'k') => name == "keep-alive",
+        Some(b'l') => name.starts_with("l5d-"),
+        Some(b'p') => name == "proxy-connection",
+        Some(b't') => name == "transfer-encoding",
+        Some(b'u') => name == "upgrade",
+        _ => false,
+    }
+}
 
 fn with_body<B>(status: StatusCode, body: Bytes, is_head: bool) -> Response<Kind<B>> {
     let length = HeaderValue::from(body.len());
@@ -157,7 +158,7 @@ mod tests {
             prefers_json,
             is_head: false,
             is_http1: true,
-            request_id: HeaderValue::from_static("7"),
+            request_id: RequestId::Given(HeaderValue::from_static("7")),
         }
     }
 

@@ -76,7 +76,7 @@ impl<B> RequestBody for B where
 {
 }
 
-/// The connections of one worker. Lives in a `LocalSet` of a single thread.
+/// The connections of one worker. Lives on the local runtime of a single thread.
 pub struct Pools<B>(Rc<Inner<B>>);
 
 struct Inner<B> {

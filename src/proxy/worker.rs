@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, io, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
-    runtime::Builder,
+    runtime::{Builder, LocalOptions},
     sync::{Notify, Semaphore, watch},
-    task::{LocalSet, spawn_local},
+    task::spawn_local,
     time::{Instant, sleep_until},
 };
 
@@ -47,9 +47,11 @@ pub(super) fn run<U: Upstreams>(
     orders: Orders,
     site: impl FnOnce() -> Site<U>,
 ) -> io::Result<u64> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    let cut = local.block_on(&runtime, async {
+    // Tasks wake each other without a lock or a look at what else the worker waits for, as those of a `LocalSet` would.
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    let cut = runtime.block_on(async {
         let worker = Worker {
             number,
             slots: Arc::new(Semaphore::new(orders.connections)),

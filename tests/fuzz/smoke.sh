@@ -19,6 +19,7 @@ export RUSTFLAGS='-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
   -Cdebug-assertions -Ccodegen-units=1 --cfg fuzzing'
 bins=()
 for target in "${targets[@]}"; do bins+=(--bin "$target"); done
+echo 'fuzz: building the targets (minutes, the first time)' >&2
 cargo build --quiet --target "$host" "${bins[@]}"
 
 failed=0

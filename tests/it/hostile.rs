@@ -11,12 +11,15 @@ mod http2;
 mod recorder;
 mod shapes;
 mod slow;
+mod upstream;
 
 use std::{
     io::{ErrorKind, Read},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::{client::tcp, gateway::Gateway};
 use bystander::Bystander;
@@ -53,15 +56,35 @@ const MAX_GROWTH: f64 = 96.0 * 1024.0 * 1024.0;
 /// A gateway, and the upstream behind it that keeps what it was sent.
 struct Site {
     gateway: Gateway,
-    recorder: Recorder,
+    recorder: Option<Recorder>,
+}
+
+fn gateway(upstream: SocketAddr, flags: &[&str]) -> Gateway {
+    let backend = format!("default/recorder={upstream}");
+    let flags = [&["--echo", "--backend", &backend], flags].concat();
+    Gateway::with_flags(RESOURCES, &flags)
 }
 
 impl Site {
     fn start() -> Self {
         let recorder = Recorder::start();
-        let backend = format!("default/recorder={}", recorder.address());
-        let gateway = Gateway::with_flags(RESOURCES, &["--echo", "--backend", &backend]);
-        Self { gateway, recorder }
+        Self {
+            gateway: gateway(recorder.address(), &[]),
+            recorder: Some(recorder),
+        }
+    }
+
+    /// In front of another upstream than the recorder.
+    fn before(upstream: SocketAddr, flags: &[&str]) -> Self {
+        Self {
+            gateway: gateway(upstream, flags),
+            recorder: None,
+        }
+    }
+
+    /// Whether the recorder has seen this text.
+    fn saw(&self, text: &str) -> bool {
+        self.recorder.as_ref().unwrap().saw(text)
     }
 
     fn connect(&self) -> TcpStream {
@@ -95,10 +118,29 @@ impl Site {
 }
 
 /// What came until the other side closed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Received {
     bytes: Vec<u8>,
     closed: bool,
+}
+
+/// What must happen has happened after this, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Reads until the other side closes, or until `done` and silence after it, or until patience ends.
+fn receive_until(stream: &mut TcpStream, done: impl Fn(&Received) -> bool) -> Received {
+    let deadline = Instant::now() + PATIENCE;
+    let mut received = Received::default();
+    loop {
+        let more = receive(stream, LOOK);
+        received.bytes.extend(more.bytes);
+        received.closed = more.closed;
+        if received.closed || done(&received) || Instant::now() >= deadline {
+            return received;
+        }
+    }
 }
 
 /// Reads until the other side closes, or says nothing for `patience`.

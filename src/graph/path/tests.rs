@@ -142,6 +142,16 @@ fn raw_path() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
 }
 
+#[test]
+fn an_escaped_slash_counts_even_where_a_dot_segment_takes_it_away() {
+    for raw in ["/%2F/..", "/a/b%2Fc/../d"] {
+        let path = canonical(raw, MERGING).unwrap();
+        assert!(!path.as_str().contains("%2F"), "{path:?}");
+        // A server that decodes first takes another segment away.
+        assert!(path.has_escaped_slash(), "{path:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn the_canonical_form_is_its_own(raw in raw_path(), merge_slashes: bool) {
@@ -149,7 +159,7 @@ proptest! {
         if let Ok(once) = canonical(&raw, policy) {
             let twice = canonical(once.as_str(), policy).unwrap();
             prop_assert_eq!(twice.as_str(), once.as_str());
-            prop_assert_eq!(twice.has_escaped_slash(), once.has_escaped_slash());
+            prop_assert!(once.has_escaped_slash() || !twice.has_escaped_slash());
             prop_assert!(matches!(twice.into_text(), Cow::Borrowed(_)));
             prop_assert!(rewritten(Cow::Borrowed(once.as_str()), policy).is_ok());
         }

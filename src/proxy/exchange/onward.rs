@@ -31,9 +31,9 @@ use crate::{
 };
 
 /// What is left of the request line when a request is sent on.
-pub(super) struct Onward {
+pub(super) struct Onward<'r> {
     pub(super) target: PathAndQuery,
-    pub(super) authority: HeaderValue,
+    pub(super) authority: &'r HeaderValue,
 }
 
 impl<U: Upstreams> Exchange<'_, U> {
@@ -65,7 +65,7 @@ impl<U: Upstreams> Exchange<'_, U> {
     pub(super) async fn forward(
         &self,
         forward: &Forward,
-        onward: Onward,
+        onward: Onward<'_>,
         mut parts: Parts,
         body: Incoming,
         survey: &Survey,
@@ -188,20 +188,23 @@ fn request_body(body: Incoming, limit: Option<u64>, record: &mut Record) -> Requ
     RequestBody::new(body, upload)
 }
 
-fn rewrite_host(forward: &Forward, asked: HeaderValue, headers: &mut HeaderMap) {
+fn rewrite_host(forward: &Forward, asked: &HeaderValue, headers: &mut HeaderMap) {
     if let HostRewrite::Literal(host) = &forward.host {
-        forwarding::tell_host(headers, asked);
+        forwarding::tell_host(headers, asked.clone());
         headers.insert(HOST, host.clone());
     }
 }
 
-fn onward_request(parts: Parts, target: PathAndQuery, body: RequestBody) -> Request<RequestBody> {
-    let mut request = Request::new(body);
-    *request.method_mut() = parts.method;
-    *request.uri_mut() = Uri::from(target);
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = parts.headers;
-    request
+fn onward_request(
+    mut parts: Parts,
+    target: PathAndQuery,
+    body: RequestBody,
+) -> Request<RequestBody> {
+    parts.uri = Uri::from(target);
+    parts.version = Version::HTTP_11;
+    // What the client's side noted is not for the upstream's.
+    parts.extensions.clear();
+    Request::from_parts(parts, body)
 }
 
 fn edited<B>(forward: &Forward, values: Rendered, mut response: Response<B>) -> Response<B> {

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// Feeds in pieces of `step` bytes and returns the verdicts.
@@ -142,4 +144,47 @@ fn a_head_has_begun_with_its_first_byte() {
     assert!(framing.is_within_head());
     framing.feed(b"ET / HTTP/1.1\r\n\r\n", |_| ());
     assert!(!framing.is_within_head());
+}
+
+/// Lines and pieces of lines in any order: most are no request, and some are several.
+fn stream() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "GET / HTTP/1.1\r\n",
+        "POST / HTTP/1.1\r\n",
+        "Content-Length: 3\r\n",
+        "content-length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "transfer-encoding: gzip\r\n",
+        "Upgrade: x\r\n",
+        "Host: x\n",
+        " folded\r\n",
+        "\r\n",
+        "\r",
+        "\n",
+        "abc",
+        "3\r\n",
+        "0\r\n",
+        "5;x=y\r\n",
+        "0\r\n\r\n",
+        "z",
+    ]);
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn how_the_bytes_arrive_changes_nothing(bytes in stream(), step in 1_usize..16) {
+        let mut whole = Framing::new();
+        let mut heads = Vec::new();
+        let read = whole.feed(bytes.as_bytes(), |Event::Head(verdict)| heads.push(verdict));
+        let mut pieces = Framing::new();
+        let mut later_heads = Vec::new();
+        for piece in bytes.as_bytes().chunks(step) {
+            pieces.feed(piece, |Event::Head(verdict)| later_heads.push(verdict));
+        }
+        prop_assert_eq!(heads, later_heads);
+        prop_assert_eq!(pieces.is_broken(), whole.is_broken());
+        prop_assert_eq!(pieces.is_within_head(), whole.is_within_head());
+        prop_assert_eq!(read < bytes.len(), whole.is_broken());
+    }
 }

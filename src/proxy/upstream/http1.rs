@@ -30,8 +30,6 @@ use super::{
 
 /// Bytes that are buffered on a connection in either direction, and so the largest head of a response.
 const MAX_BUFFER: usize = 64 * 1024;
-/// Header fields of a response.
-const MAX_FIELDS: usize = 100;
 
 /// An open connection; of its pool, of the exchange that it is in, or of nobody, and then it closes.
 pub(super) struct Connection<B> {
@@ -82,8 +80,8 @@ impl<B: RequestBody> Connection<B> {
             // One buffer for head and body: a mesh decides what a connection is by its first bytes.
             .writev(false)
             .max_buf_size(MAX_BUFFER)
+            // At most 100 fields is hyper's own limit; said in words, it clears the memory for them each time.
             .max_header_size(MAX_BUFFER)
-            .max_headers(MAX_FIELDS)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(UpstreamError::Reset)?;

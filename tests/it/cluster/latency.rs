@@ -113,14 +113,3 @@ fn a_change_is_live_and_programmed_soon_after_the_api_servers_answer() {
     assert!(live.mean() < Duration::from_millis(500), "{live:?}");
     assert!(programmed.mean() < Duration::from_secs(3), "{programmed:?}");
 }
-
-#[test]
-#[ignore = "takes ten minutes, for its figures: make soak"]
-fn five_hundred_changes_at_a_thousand_routes_and_three_replicas() {
-    let routes = 1000;
-    let replicas = ["one", "two", "three"];
-    let changes = Changes::new("soak-gateway", "soak-shop", routes, &replicas);
-    let (live, programmed) = changes.all(routes, 500);
-    assert!(live.mean() < Duration::from_millis(100), "{live:?}");
-    assert!(programmed.mean() < Duration::from_secs(3), "{programmed:?}");
-}

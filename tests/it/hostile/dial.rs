@@ -1,7 +1,10 @@
 //! Attempts to make the gateway dial itself, what is behind it, or what belongs to others. The list is data: the tests
 //! against a real API server run the same one.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use postern::{
     compile::{self, Environment, Options},
@@ -401,7 +404,7 @@ fn dialled(graph: &Graph, dns: &[&str]) -> Vec<String> {
 fn addresses(upstream: &Upstream, dns: &[&str]) -> (Vec<IpAddr>, AddressSource) {
     match &upstream.target {
         Target::Addresses(addresses) => (
-            addresses.iter().map(|a| a.ip()).collect(),
+            addresses.iter().map(SocketAddr::ip).collect(),
             AddressSource::Graph,
         ),
         Target::Dns { name, .. } => {

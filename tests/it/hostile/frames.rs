@@ -1,8 +1,8 @@
 //! HTTP/2 frames written by hand, and what the other side answers (RFC 9113, section 4; RFC 7541).
 
-use std::{io::Write, net::TcpStream, time::Duration};
+use std::{io::Write, net::TcpStream};
 
-use super::{Received, receive};
+use super::{Received, receive_until};
 
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -103,11 +103,13 @@ pub(super) struct Told {
     pub(super) closed: bool,
 }
 
-/// Sends bytes after the hello, and reads what comes until the other side closes or is silent for `patience`.
-pub(super) fn exchange(mut stream: TcpStream, bytes: &[u8], patience: Duration) -> Told {
+/// Sends bytes after the hello, and reads until the other side closes or has told what is waited for.
+pub(super) fn exchange(mut stream: TcpStream, bytes: &[u8], done: impl Fn(&Told) -> bool) -> Told {
     // The other side may end it before it has all.
     let _sent = stream.write_all(&[&hello(), bytes].concat());
-    Told::of(&receive(&mut stream, patience))
+    Told::of(&receive_until(&mut stream, |received| {
+        done(&Told::of(received))
+    }))
 }
 
 impl Told {
@@ -118,9 +120,12 @@ impl Told {
         };
         let mut rest = &*received.bytes;
         while let Some((header, after)) = rest.split_first_chunk::<9>() {
-            let [a, b, c, kind, _, s, t, u, v] = *header;
-            let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
-            let stream = u32::from_be_bytes([s, t, u, v]);
+            let [length @ .., kind, _, _, _, _, _] = *header;
+            let [.., s0, s1, s2, s3] = *header;
+            let length = length
+                .iter()
+                .fold(0, |length, byte| length << 8 | usize::from(*byte));
+            let stream = u32::from_be_bytes([s0, s1, s2, s3]);
             let Some((payload, next)) = after.split_at_checked(length) else {
                 break;
             };

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// How long an answer, and the end of a connection that must end, are waited for.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(15);
 
 /// Shapes with the same expectation.
 pub(super) struct Group {
@@ -161,10 +161,10 @@ fn status_lines(text: &str) -> usize {
 }
 
 fn reached(site: &Site, expect: Expect, id: &str) -> Option<&'static str> {
-    if site.recorder.saw(&format!("/smuggled/{id}")) {
+    if site.saw(&format!("/smuggled/{id}")) {
         return Some("a request was smuggled");
     }
-    match (expect.reaches(), site.recorder.saw(&format!("shape/{id}"))) {
+    match (expect.reaches(), site.saw(&format!("shape/{id}"))) {
         (Some(true), false) => Some("it did not reach the upstream"),
         (Some(false), true) => Some("it reached the upstream"),
         _ => None,
