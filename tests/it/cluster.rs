@@ -10,6 +10,7 @@ mod dial;
 mod installation;
 mod latency;
 mod platform;
+mod quiet;
 mod replicas;
 mod serve;
 mod server;

@@ -16,7 +16,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
 const OURS: &str = "postern.dev/v1alpha1";
 
-/// Watches the namespaces of its teams, and no others: tests share the server.
+/// Watches the namespaces of its teams, and no others, because tests share the server; all of them when it has no teams.
 pub(crate) struct Installation<'s> {
     pub(crate) server: &'s Server,
     namespace: &'s str,
@@ -47,7 +47,9 @@ impl<'s> Installation<'s> {
         let kubeconfig = self.server.kubeconfig(POSTERN_TOKEN, self.namespace);
         let teams = self.teams.join(",");
         let mut arguments = vec!["--namespace", self.namespace, "--pod-name", name];
-        arguments.extend(["--watch-namespaces", &teams]);
+        if !teams.is_empty() {
+            arguments.extend(["--watch-namespaces", &teams]);
+        }
         arguments.extend(["--workers", "1", "--drain-delay", "0s"]);
         arguments.extend(flags);
         let gateway = Gateway::of_cluster(&kubeconfig, &arguments);

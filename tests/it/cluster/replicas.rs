@@ -19,7 +19,7 @@ use super::{
         Installation, LIMIT, a_mapping, condition, figure, is_ready, is_ready_at, mapping, ours,
         service, services,
     },
-    platform::{own, shared},
+    platform::{namespace, own, shared},
     server::Server,
 };
 use crate::{client::Request, gateway::Gateway};
@@ -144,9 +144,10 @@ fn held_back_by_one_that_sleeps(
 #[test]
 fn an_api_server_that_is_away_fails_no_request_and_nothing_is_missed() {
     let mut server = own();
-    let (namespace, team) = ("away-gateway", "away-shop");
+    let (own_namespace, team) = ("away-gateway", "away-shop");
     let gateway = {
-        let installation = Installation::new(&server, namespace, &[team]);
+        let installation = Installation::new(&server, own_namespace, &[]);
+        namespace(&server, team);
         server
             .create(&services(team), &service(team, "quote"))
             .unwrap();

@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use postern::resource::Group;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     installation::{
@@ -88,6 +88,50 @@ fn what_a_team_applies_is_served_and_kubectl_says_so() {
     run(server, &["delete", "mp", "quote", "-n", "serve-shop"], "");
     until_status(&gateway, "http://shop.example.com/quote/a", 404);
     until_status(&gateway, "https://shop.example.com/quote/a", 404);
+}
+
+#[test]
+fn a_certificate_is_live_when_its_secret_is_and_its_host_says_when_it_is_gone() {
+    let server = shared();
+    let team = "rotate-shop";
+    let installation = Installation::new(server, "rotate-gateway", &[team]);
+    let gateway = installation.replica("one");
+    let put = || {
+        let pair = rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).unwrap();
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {"namespace": team, "name": "a"},
+            "stringData": {"tls.crt": pair.cert.pem(), "tls.key": pair.signing_key.serialize_pem()},
+        });
+        apply(server, &secret.to_string());
+        pair.cert.der().clone()
+    };
+    let until_served = |wanted| {
+        let expected = [wanted];
+        let seen = gateway.eventually(|| {
+            let tls = client::tls(gateway.address(8443), "a.example.com");
+            let tls = tls.map_err(|error| error.to_string())?;
+            let is_it = tls.conn.peer_certificates() == Some(&expected[..]);
+            is_it.then_some(()).ok_or_else(|| "another one".to_owned())
+        });
+        seen.unwrap();
+    };
+    let host = json!({
+        "apiVersion": "postern.dev/v1alpha1", "kind": "Host",
+        "metadata": {"namespace": team, "name": "a"},
+        "spec": {"hostname": "a.example.com", "tlsSecret": {"name": "a"}},
+    });
+    let hosts = ours("hosts", team);
+    server.create(&hosts, &host).unwrap();
+    let path = format!("{hosts}/a");
+    let is_missed = |status: &Value| condition(status, "Ready")["reason"] == "SecretNotFound";
+    server.until(&path, "its Secret is missed", is_missed);
+    until_served(put());
+    server.until(&path, "its Secret is there", is_ready);
+    until_served(put());
+    run(server, &["delete", "secret", "a", "-n", team], "");
+    server.until(&path, "its Secret is missed again", is_missed);
+    assert!(client::tls(gateway.address(8443), "a.example.com").is_err());
 }
 
 #[test]
