@@ -142,6 +142,45 @@ fn held_back_by_one_that_sleeps(
 }
 
 #[test]
+fn a_leader_that_slept_is_succeeded_and_writes_nothing_when_it_wakes() {
+    let server = shared();
+    let team = "sleep-shop";
+    let installation = Installation::new(server, "sleep-gateway", &[team]);
+    server
+        .create(&services(team), &service(team, "quote"))
+        .unwrap();
+    server
+        .create(&ours("mappings", team), &mapping(team, "a", "/a/"))
+        .unwrap();
+    let path = a_mapping(team, "a");
+    let one = installation.replica("pod-1");
+    let leader = until_another_leads(&installation, None);
+    assert_eq!(leader, "pod-1");
+    let _two = installation.replica("pod-2");
+    server.until(&path, "it is ready", is_ready);
+
+    one.signal(Signal::STOP);
+    let generation = move_to(server, &path, "/b/");
+    let began = Instant::now();
+    until_another_leads(&installation, Some(&leader));
+    figure(format_args!("succeeded after {:?}", began.elapsed()));
+    let written = server.until(&path, "the successor writes", |status| {
+        status["observedGeneration"] == generation
+    });
+    let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+    one.signal(Signal::CONT);
+    one.send_until(&Request::get("http://any/b/"), |answer| {
+        answer.status == 200
+    });
+    // Awake again, it is counted: the successor says so, once, and the one that slept says nothing.
+    let ready = server.until(&path, "both serve it", is_ready_at(&generation));
+    assert_ne!(version(&ready), version(&written));
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(version(&server.get(&path).unwrap()), version(&ready));
+    assert_eq!(installation.leader().as_deref(), Some("pod-2"));
+}
+
+#[test]
 fn an_api_server_that_is_away_fails_no_request_and_nothing_is_missed() {
     let mut server = own();
     let (own_namespace, team) = ("away-gateway", "away-shop");
