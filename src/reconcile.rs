@@ -15,6 +15,8 @@
 //!  idle ──> holding off ─────────────────────> compiling ──> published ──> idle, or holding off
 //! ```
 
+mod tally;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
@@ -32,7 +34,7 @@ use tracing::{error, info};
 
 use crate::{
     graph::Graph,
-    report::{ObjectReport, Report},
+    report::Report,
     resource::{ObjectKey, ResourceSet},
     source::Change,
     telemetry::{
@@ -41,6 +43,7 @@ use crate::{
         metrics::{Compiled, ConfigMetrics},
     },
 };
+use tally::Tally;
 
 /// A change is applied after this, however many others follow it.
 pub const MAX_HOLD_OFF: Duration = Duration::from_millis(50);
@@ -95,6 +98,7 @@ pub struct Reconciler<N, C> {
     waiting: Waiting,
     synced: bool,
     generation: u64,
+    tally: Tally,
 }
 
 /// What a compile works on. It moves between the loop and the compiler's thread, so that nothing is ever copied.
@@ -148,6 +152,7 @@ where
             waiting: Waiting::default(),
             synced: false,
             generation: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -228,12 +233,10 @@ where
         } = done;
         match output {
             Ok((graph, report)) => {
-                self.publish(graph, report, &desk);
-                self.ends.metrics.applied(
-                    summary(self.generation, &self.last_report()),
-                    took,
-                    first_change.elapsed(),
-                );
+                let compiled = self.publish(graph, report, &desk);
+                self.ends
+                    .metrics
+                    .applied(compiled, took, first_change.elapsed());
                 self.ends
                     .metrics
                     .reached(desk.versions.clone(), self.waiting.first);
@@ -257,7 +260,7 @@ where
         self.desk = Some(desk);
     }
 
-    fn publish(&mut self, graph: Arc<Graph>, report: Arc<Report>, desk: &Desk<C>) {
+    fn publish(&mut self, graph: Arc<Graph>, report: Arc<Report>, desk: &Desk<C>) -> Compiled {
         self.generation += 1;
         self.ends.health.satisfied(Part::Configuration);
         self.report_secrets(&report, &desk.resources);
@@ -268,7 +271,8 @@ where
             }
             changed
         });
-        let errors = report.objects.iter().filter(|o| o.has_errors()).count();
+        let compiled = self.tally.count(self.generation, &report);
+        let errors = tally::errors(&compiled);
         info!(
             generation = self.generation,
             objects = report.objects.len(),
@@ -281,6 +285,7 @@ where
             report,
             versions: Arc::new(desk.versions.clone()),
         })));
+        compiled
     }
 
     fn publish_versions(&self, versions: &Versions) {
@@ -314,15 +319,6 @@ where
                 format!("waiting for {key} and {} more", unseen.count()),
             ),
         }
-    }
-
-    fn last_report(&self) -> Arc<Report> {
-        self.ends
-            .published
-            .borrow()
-            .as_ref()
-            .map(|published| published.report.clone())
-            .unwrap_or_default()
     }
 }
 
@@ -366,42 +362,6 @@ impl<C: Compile> Desk<C> {
         // A compiler that panicked is thrown away, and the resources are only read: nothing half-done is seen again.
         catch_unwind(AssertUnwindSafe(|| compiler.compile(resources)))
             .map_err(|payload| logs::message_of(&*payload).to_owned())
-    }
-}
-
-fn summary(generation: u64, report: &Report) -> Compiled {
-    let mut compiled = Compiled {
-        generation,
-        ..Compiled::default()
-    };
-    for object in &report.objects {
-        *compiled
-            .objects
-            .entry((object.key.kind.name(), state(object)))
-            .or_default() += 1;
-        for diagnostic in &object.diagnostics {
-            *compiled
-                .diagnostics
-                .entry(diagnostic.code.to_string())
-                .or_default() += 1;
-        }
-    }
-    for (_, diagnostic) in &report.files {
-        *compiled
-            .diagnostics
-            .entry(diagnostic.code.to_string())
-            .or_default() += 1;
-    }
-    compiled
-}
-
-/// What became of an object, in one word.
-fn state(object: &ObjectReport) -> &'static str {
-    match (object.in_graph, object.has_errors()) {
-        (true, false) => "serving",
-        (true, true) => "failing",
-        (false, true) => "refused",
-        (false, false) => "idle",
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the compiler has to say about each object: accepted, where it serves, what is wrong, with a code.
 
 pub mod code;
+mod list;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 pub use code::{Code, Condition, Severity};
+pub use list::ReportList;
 
 use crate::resource::{ObjectKey, Origin};
 
@@ -42,7 +44,7 @@ pub struct ObjectReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// In the order of their keys. The report of an object that did not change keeps its `Arc`.
-    pub objects: Vec<Arc<ObjectReport>>,
+    pub objects: ReportList,
     /// Secrets that something refers to and may: their bodies are wanted, those of all others are not.
     pub wanted_secrets: BTreeSet<ObjectKey>,
     /// What is wrong with files as such, in the order of path and position.
@@ -92,10 +94,6 @@ impl ObjectReport {
 
 impl Report {
     pub fn object(&self, key: &ObjectKey) -> Option<&Arc<ObjectReport>> {
-        let at = self
-            .objects
-            .binary_search_by(|object| object.key.cmp(key))
-            .ok()?;
-        self.objects.get(at)
+        self.objects.get(key)
     }
 }

@@ -60,7 +60,7 @@ fn snapshot() -> Snapshot {
             ..Graph::default()
         }),
         report: Arc::new(Report {
-            objects: vec![Arc::new(object)],
+            objects: [Arc::new(object)].into_iter().collect(),
             ..Report::default()
         }),
         versions: Arc::default(),

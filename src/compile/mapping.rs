@@ -12,15 +12,17 @@ use http::HeaderValue;
 
 use super::{
     finding::Findings,
+    intern::Interner,
     service::{PortText, ServiceHost, ServiceText},
     settings::Settings,
+    upstream::Dialled,
 };
-pub(super) use matching::{Match, NameMatch, PathKey};
+pub(super) use matching::{Match, NameMatch, PathKey, PathKind};
 use timeouts::Timeouts;
 
 use crate::{
     crd::MappingSpec,
-    graph::{HeaderEdits, Redirect, Rewrite, RouteId},
+    graph::{Forward, HeaderEdits, HostRewrite, Redirect, Rewrite, RouteId},
     report::Code,
     resource::{Group, Object},
 };
@@ -77,7 +79,7 @@ pub(super) struct ForwardPlan {
 }
 
 /// Whether TLS is spoken to the upstream, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum TlsPlan {
     Off,
     /// Verified with the machine's roots.
@@ -105,19 +107,24 @@ impl Lowered {
 }
 
 /// Lowers one Mapping.
-pub(super) fn lower(object: &Arc<Object<MappingSpec>>, settings: &Settings) -> Lowered {
+pub(super) fn lower(
+    object: &Arc<Object<MappingSpec>>,
+    settings: &Settings,
+    interner: &mut Interner,
+) -> Lowered {
     let mut findings = Findings::of(&object.problems);
     let spec = &object.spec;
     // The list of problems is cut off there: what else is missing from the spec is not known.
     let cut_off = object.problems.len() >= MAX_PROBLEMS;
-    let matching = matching::lower(spec, settings.requests, &mut findings).filter(|_| !cut_off);
+    let matching = matching::lower(spec, settings.requests, interner, &mut findings);
+    let matching = matching.filter(|_| !cut_off);
     let weight = weight(spec, &mut findings);
     let redirect = spec.host_redirect == Some(true);
     let intent = matching.as_ref().and_then(|matching| {
         if redirect {
             redirect::lower(spec, matching, &mut findings).map(Intent::Redirect)
         } else {
-            forward(spec, matching, settings, &mut findings).map(Intent::Forward)
+            forward(spec, matching, settings, interner, &mut findings).map(Intent::Forward)
         }
     });
     let intent = match intent {
@@ -166,13 +173,14 @@ fn forward(
     spec: &MappingSpec,
     matching: &Match,
     settings: &Settings,
+    interner: &mut Interner,
     findings: &mut Findings,
 ) -> Option<Box<ForwardPlan>> {
     redirect::warn_without_effect(spec, findings);
     check_resolver(spec, findings);
     let service = service(spec, findings);
     let tls = tls(spec, service.as_ref(), findings);
-    let rewrite = path::rewrite(spec, matching, settings.requests, findings);
+    let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
     let host = host(spec, findings);
     let request_headers = headers::request(spec, findings);
     let response_headers = headers::response(spec, findings);
@@ -290,6 +298,30 @@ fn host(spec: &MappingSpec, findings: &mut Findings) -> HostPlan {
 }
 
 impl ForwardPlan {
+    /// The forward to an upstream.
+    pub(super) fn forward(&self, to: Dialled) -> Forward {
+        let host = match &self.host {
+            HostPlan::Keep => HostRewrite::Keep,
+            HostPlan::Literal(value) => HostRewrite::Literal(value.clone()),
+            HostPlan::Upstream => {
+                HeaderValue::from_str(&to.host).map_or(HostRewrite::Keep, HostRewrite::Literal)
+            }
+        };
+        Forward {
+            upstream: to.upstream,
+            rewrite: self.rewrite.clone(),
+            host,
+            request_headers: self.request_headers.clone(),
+            response_headers: self.response_headers.clone(),
+            head_timeout: self.timeouts.head,
+            total_timeout: self.timeouts.total,
+            idle_timeout: self.timeouts.idle,
+            max_request_body: self.max_request_body,
+            upgrades: self.upgrades.clone(),
+            allow_escaped_slashes: self.allow_escaped_slashes,
+        }
+    }
+
     /// The port to dial, if it is written as a number or follows from the scheme.
     pub(super) fn port(&self) -> PortText {
         let default = if self.tls == TlsPlan::Off { 80 } else { 443 };

@@ -2,14 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Age, finding::Findings};
+use super::finding::Findings;
 use crate::{crd::gateway_settings::Unclaimed, report::Code, resource::ObjectKey};
-
-/// One who asks for a pair.
-pub(super) struct Claimant<'c> {
-    pub(super) key: &'c ObjectKey,
-    pub(super) age: Age<'c>,
-}
 
 /// Who gets a pair.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,23 +14,25 @@ pub(super) enum Owner<'c> {
     Nobody,
 }
 
-/// The owner of a pair that no claim covers.
-pub(super) fn unclaimed<'c>(rule: Unclaimed, claimants: &[Claimant<'c>]) -> Owner<'c> {
+/// The owner of a pair that no claim covers, and that `oldest` asked for first.
+pub(super) fn unclaimed(rule: Unclaimed, oldest: Option<&ObjectKey>) -> Owner<'_> {
     match rule {
         Unclaimed::Shared => Owner::Everybody,
         Unclaimed::Deny => Owner::Nobody,
-        Unclaimed::FirstCome => {
-            let first = claimants.iter().min_by_key(|claimant| claimant.age);
-            first.map_or(Owner::Nobody, |first| {
-                Owner::Namespace(&first.key.namespace, first.key)
-            })
-        }
+        Unclaimed::FirstCome => oldest.map_or(Owner::Nobody, |oldest| {
+            Owner::Namespace(&oldest.namespace, oldest)
+        }),
     }
 }
 
 impl Owner<'_> {
     /// Whether an object may have the pair; if not, says so.
-    pub(super) fn admits(&self, key: &ObjectKey, pair: &str, findings: &mut Findings) -> bool {
+    pub(super) fn admits(
+        &self,
+        key: &ObjectKey,
+        pair: impl FnOnce() -> String,
+        findings: &mut Findings,
+    ) -> bool {
         match self {
             Self::Everybody => true,
             Self::Namespace(namespace, _) if **namespace == key.namespace => true,
@@ -44,7 +40,10 @@ impl Owner<'_> {
                 findings.push(
                     Code::Conflict,
                     "",
-                    format!("{pair} belongs to namespace {namespace}, where {first} had it first"),
+                    format!(
+                        "{} belongs to namespace {namespace}, where {first} had it first",
+                        pair()
+                    ),
                     "Choose another hostname or path, or agree with that namespace",
                 );
                 false
@@ -53,7 +52,7 @@ impl Owner<'_> {
                 findings.push(
                     Code::Unclaimed,
                     "",
-                    format!("No claim gives {pair} to namespace {}", key.namespace),
+                    format!("No claim gives {} to namespace {}", pair(), key.namespace),
                     "Have a claim created, or another value set for `ownership.unclaimed`",
                 );
                 false

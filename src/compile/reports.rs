@@ -1,16 +1,30 @@
-//! Reports, kept by object: one that says the same as before keeps its `Arc`.
+//! Reports, kept by object.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::finding::Findings;
 use crate::{
-    report::{Code, Diagnostic, ObjectReport},
+    report::{Code, Diagnostic, ObjectReport, ReportList},
     resource::{FileProblemKind, Object, ObjectKey, Origin, ResourceSet},
 };
 
-/// The reports of some kinds of objects.
+/// The reports of all objects.
 #[derive(Debug, Default)]
-pub(super) struct Reports(BTreeMap<ObjectKey, Arc<ObjectReport>>);
+pub(super) struct Reports {
+    pub(super) list: ReportList,
+    /// Who has a report by which pass, but for the Mappings.
+    by_pass: [BTreeSet<ObjectKey>; 5],
+}
+
+/// The passes that report on all their objects at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pass {
+    Settings,
+    Policies,
+    Contexts,
+    Hosts,
+    Listeners,
+}
 
 /// What there is to say beside the diagnostics.
 #[derive(Debug, Default)]
@@ -38,42 +52,19 @@ pub(super) fn object<T>(object: &Object<T>, findings: Findings, place: Place) ->
 }
 
 impl Reports {
-    pub(super) fn put(&mut self, report: ObjectReport) {
-        let same = self.0.get(&report.key).is_some_and(|old| **old == report);
-        if !same {
-            self.0.insert(report.key.clone(), Arc::new(report));
-        }
-    }
-
-    pub(super) fn remove(&mut self, key: &ObjectKey) {
-        self.0.remove(key);
-    }
-
-    /// Puts these in the place of all.
-    pub(super) fn replace(&mut self, reports: impl Iterator<Item = ObjectReport>) {
-        let mut old = std::mem::take(&mut self.0);
+    /// Puts these in the place of all that the pass has reported.
+    pub(super) fn replace(&mut self, pass: Pass, reports: impl Iterator<Item = ObjectReport>) {
+        let mut now = BTreeSet::new();
         for report in reports {
-            let kept = old.remove(&report.key).filter(|old| **old == report);
-            let report = kept.unwrap_or_else(|| Arc::new(report));
-            self.0.insert(report.key.clone(), report);
+            now.insert(report.key.clone());
+            self.list.put(report);
         }
-    }
-}
-
-/// All of these in the order of their keys.
-pub(super) fn merged(many: &Reports, few: [&Reports; 5]) -> Vec<Arc<ObjectReport>> {
-    let mut few: Vec<_> = few.iter().flat_map(|reports| reports.0.values()).collect();
-    few.sort_by(|a, b| a.key.cmp(&b.key));
-    let mut few = few.into_iter().peekable();
-    let mut merged = Vec::with_capacity(many.0.len() + few.len());
-    for report in many.0.values() {
-        while let Some(earlier) = few.next_if(|earlier| earlier.key < report.key) {
-            merged.push(Arc::clone(earlier));
+        let before = &mut self.by_pass[pass as usize];
+        for gone in before.difference(&now) {
+            self.list.remove(gone);
         }
-        merged.push(Arc::clone(report));
+        *before = now;
     }
-    merged.extend(few.map(Arc::clone));
-    merged
 }
 
 /// What is wrong with files as such, in the order of path and position.

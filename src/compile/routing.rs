@@ -6,20 +6,22 @@ use std::{
 };
 
 use super::{
-    Age, MappingState, age,
+    MappingState, age,
     mapping::{NameMatch, PathKey},
     selector::Selector,
     settings::Settings,
     slot::{self, Linked, Placed, SlotHost, SlotKey},
+    touched::Touched,
 };
 use crate::{
+    crd::MappingSpec,
     graph::{
         HostPattern, HostTable,
         host::NamePattern,
         matching::{Region, Regions, RouteSet},
         table::RouteTable,
     },
-    resource::ObjectKey,
+    resource::{Object, ObjectKey},
 };
 
 /// Which Mappings a Host sees: those that say a hostname, or those with the labels it asks for.
@@ -30,58 +32,78 @@ pub(super) type Scope = Option<Arc<Selector>>;
 pub(super) struct Routing {
     hosts: BTreeMap<SlotHost, HostSlots>,
     sets: BTreeMap<Scope, Arc<RouteSet>>,
-    dirty: BTreeSet<SlotKey>,
+    /// Hostnames with slots that are to be linked again.
+    dirty: BTreeSet<SlotHost>,
 }
 
 /// The slots of one hostname.
 #[derive(Debug, Default)]
 struct HostSlots {
-    slots: BTreeMap<PathKey, Slot>,
-    tables: BTreeMap<Scope, Arc<RouteTable>>,
+    slots: BTreeMap<PathKey, Linked>,
+    tables: Tables,
     /// The first who came.
-    oldest: Option<ObjectKey>,
+    oldest: Option<Arc<Object<MappingSpec>>>,
+    /// Slots that are to be linked again; one may be there twice.
+    dirty: Vec<PathKey>,
 }
 
+type Tables = BTreeMap<Scope, Arc<RouteTable>>;
+
+/// What linking has changed.
 #[derive(Debug, Default)]
-struct Slot {
-    members: BTreeSet<ObjectKey>,
-    linked: Linked,
+pub(super) struct Relinked {
+    /// Some route set is another one.
+    pub(super) sets: bool,
+    /// Somebody else is the first who came for a hostname.
+    pub(super) oldest: bool,
 }
 
-type Mappings = BTreeMap<ObjectKey, MappingState>;
+type Mappings = BTreeMap<ObjectKey, Box<MappingState>>;
 
 impl Routing {
     pub(super) fn insert(&mut self, key: &ObjectKey, slots: &[SlotKey]) {
-        for slot in slots {
-            let host = self.hosts.entry(slot.0.clone()).or_default();
-            let members = &mut host.slots.entry(slot.1.clone()).or_default().members;
-            members.insert(key.clone());
-            self.dirty.insert(slot.clone());
+        for (host, path) in slots {
+            let found = self.touch_slot(host, path);
+            found.slots.entry(path.clone()).or_default().insert(key);
         }
     }
 
     pub(super) fn remove(&mut self, key: &ObjectKey, slots: &[SlotKey]) {
-        for slot in slots {
-            if let Some(found) = self.slot_mut(slot) {
-                found.members.remove(key);
+        for (host, path) in slots {
+            let found = self.touch_slot(host, path);
+            if let Some(slot) = found.slots.get_mut(path) {
+                slot.members.retain(|member| member.key != *key);
             }
-            self.dirty.insert(slot.clone());
         }
     }
 
     /// Something about a member has changed.
     pub(super) fn touch(&mut self, slots: &[SlotKey]) {
-        self.dirty.extend(slots.iter().cloned());
+        for (host, path) in slots {
+            self.touch_slot(host, path);
+        }
+    }
+
+    fn touch_slot(&mut self, host: &SlotHost, path: &PathKey) -> &mut HostSlots {
+        if !self.hosts.contains_key(host) {
+            self.hosts.insert(host.clone(), HostSlots::default());
+        }
+        let found = self.hosts.get_mut(host);
+        let found = found.expect("the hostname must be there after it was put in");
+        if found.dirty.is_empty() {
+            self.dirty.insert(host.clone());
+        }
+        found.dirty.push(path.clone());
+        found
     }
 
     /// What linking says about a Mapping in one of its slots.
     pub(super) fn note(&self, key: &ObjectKey, slot: &SlotKey) -> Option<&slot::Note> {
-        let linked = &self.hosts.get(&slot.0)?.slots.get(&slot.1)?.linked;
-        linked.notes.get(key)
+        self.hosts.get(&slot.0)?.slots.get(&slot.1)?.note(key)
     }
 
     /// Who was first to name a hostname.
-    pub(super) fn oldest(&self, pattern: &HostPattern) -> Option<&ObjectKey> {
+    pub(super) fn oldest(&self, pattern: &HostPattern) -> Option<&Arc<Object<MappingSpec>>> {
         let host = self.hosts.get(&SlotHost::Pattern(pattern.clone()))?;
         host.oldest.as_ref()
     }
@@ -90,74 +112,83 @@ impl Routing {
         self.sets.get(scope).map(Arc::clone).unwrap_or_default()
     }
 
-    /// Links what was touched and builds the tables for these scopes. Returns whose notes may have changed, and whether any
-    /// route set has.
+    /// Links what was touched, and builds the tables for these scopes. Adds whose notes may have changed to `touched`.
     pub(super) fn link(
         &mut self,
         mappings: &Mappings,
         scopes: &BTreeSet<Scope>,
         settings: &Settings,
-    ) -> (BTreeSet<ObjectKey>, bool) {
-        let mut touched = BTreeSet::new();
-        let mut hosts = BTreeSet::new();
-        for (host, path) in std::mem::take(&mut self.dirty) {
-            let Some(slots) = self.hosts.get_mut(&host) else {
-                continue;
-            };
-            let Some(slot) = slots.slots.get_mut(&path) else {
-                continue;
-            };
-            let members: Vec<_> = slot
-                .members
-                .iter()
-                .filter_map(|key| mappings.get(key))
-                .collect();
-            slot.linked = slot::link(&members, settings);
-            touched.extend(slot.members.iter().cloned());
-            if slot.members.is_empty() {
-                slots.slots.remove(&path);
+        touched: &mut Touched,
+    ) -> Relinked {
+        let mut relinked = Relinked::default();
+        let dirty = std::mem::take(&mut self.dirty);
+        for host in &dirty {
+            if let Some(slots) = self.hosts.get_mut(host) {
+                slots.link(mappings, settings, touched);
+                relinked.oldest |= slots.find_oldest();
             }
-            hosts.insert(host);
         }
-        let scopes_changed = !self.sets.keys().eq(scopes);
-        if scopes_changed {
-            hosts = self.hosts.keys().cloned().collect();
-        }
-        for host in &hosts {
-            self.build_tables(host, mappings, scopes);
-        }
-        let changed = scopes_changed || !hosts.is_empty();
-        if changed {
-            let sets = scopes
+        if !self.sets.keys().eq(scopes) {
+            for (host, slots) in &mut self.hosts {
+                slots.build_tables(host, scopes);
+            }
+            self.hosts.retain(|_, slots| !slots.slots.is_empty());
+            self.sets = scopes
                 .iter()
-                .map(|scope| (scope.clone(), self.route_set(scope)));
-            self.sets = sets.collect();
+                .map(|scope| (scope.clone(), self.route_set(scope)))
+                .collect();
+            relinked.sets = true;
+        } else if !dirty.is_empty() {
+            self.rebuild(&dirty, scopes);
+            relinked.sets = true;
         }
-        (touched, changed)
+        relinked
     }
 
-    fn slot_mut(&mut self, (host, path): &SlotKey) -> Option<&mut Slot> {
-        self.hosts.get_mut(host)?.slots.get_mut(path)
+    /// Builds the tables of these hostnames again, and the route sets that they are in.
+    fn rebuild(&mut self, dirty: &BTreeSet<SlotHost>, scopes: &BTreeSet<Scope>) {
+        let mut before = Vec::with_capacity(dirty.len());
+        for host in dirty {
+            let Some(slots) = self.hosts.get_mut(host) else {
+                continue;
+            };
+            before.push((host, slots.build_tables(host, scopes)));
+            if slots.slots.is_empty() {
+                self.hosts.remove(host);
+            }
+        }
+        for scope in scopes {
+            let set = match self.replaced(scope, &before) {
+                Some(set) => set,
+                None => self.route_set(scope),
+            };
+            self.sets.insert(scope.clone(), set);
+        }
     }
 
-    fn build_tables(&mut self, host: &SlotHost, mappings: &Mappings, scopes: &BTreeSet<Scope>) {
-        let Some(slots) = self.hosts.get_mut(host) else {
-            return;
-        };
-        if slots.slots.is_empty() {
-            self.hosts.remove(host);
-            return;
+    /// The route set of a scope with other tables for the same hostnames; None when the hostnames are others, or when it
+    /// takes more than that.
+    fn replaced(&self, scope: &Scope, before: &[(&SlotHost, Tables)]) -> Option<Arc<RouteSet>> {
+        let set = self.sets.get(scope)?;
+        let mut region = set.regions.iter().next()?.clone();
+        let mut changes = Vec::with_capacity(before.len());
+        for (host, before) in before {
+            let tables = self.hosts.get(*host).map(|slots| &slots.tables);
+            let table = tables.and_then(|tables| tables.get(scope));
+            match (host, before.get(scope), table) {
+                (SlotHost::Selected(own), ..) if Some(own) != scope.as_ref() => {}
+                (SlotHost::Pattern(pattern), Some(_), Some(table))
+                    if scope.is_none() || !is_any(pattern) =>
+                {
+                    changes.push((pattern, Arc::clone(table)));
+                }
+                (SlotHost::Pattern(_) | SlotHost::Regex(_), None, None) => {}
+                _ => return None,
+            }
         }
-        let members = slots.slots.values().flat_map(|slot| &slot.members);
-        let ages = members.filter_map(|key| Some((age(&mappings.get(key)?.lowered.object), key)));
-        slots.oldest = ages
-            .min_by_key(|(age, _): &(Age<'_>, _)| *age)
-            .map(|(_, key)| key.clone());
-        let tables = scopes.iter().filter_map(|scope| {
-            let routes = slots.routes(host, scope);
-            (!routes.is_empty()).then(|| (scope.clone(), Arc::new(RouteTable::new(routes))))
-        });
-        slots.tables = tables.collect();
+        region.tables = region.tables.replaced(changes)?;
+        let regions = Regions::single(region);
+        Some(Arc::new(RouteSet { regions }))
     }
 
     /// What the Hosts of one scope serve. In one with a selector the Mappings without a hostname are for every name.
@@ -208,7 +239,48 @@ impl Routing {
 
 impl HostSlots {
     fn placed(&self) -> impl Iterator<Item = &Placed> {
-        self.slots.values().flat_map(|slot| &slot.linked.routes)
+        self.slots.values().flat_map(|slot| &slot.routes)
+    }
+
+    fn link(&mut self, mappings: &Mappings, settings: &Settings, touched: &mut Touched) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for path in dirty {
+            let Some(slot) = self.slots.get_mut(&path) else {
+                continue;
+            };
+            if slot.members.is_empty() {
+                self.slots.remove(&path);
+                continue;
+            }
+            let members = slot.members.iter().map(|member| &member.key);
+            touched.extend(members.clone());
+            let members = members.filter_map(|key| mappings.get(key));
+            *slot = slot::link(members.map(|state| &**state), settings);
+        }
+    }
+
+    /// Says whether it is somebody else than before.
+    fn find_oldest(&mut self) -> bool {
+        let all = self.slots.values();
+        let oldest = all
+            .filter_map(|slot| slot.oldest.as_ref())
+            .min_by_key(|object| age(object));
+        let who = |object: &Arc<Object<MappingSpec>>| (object.key.clone(), object.meta.created);
+        let changed = oldest.map(who) != self.oldest.as_ref().map(who);
+        self.oldest = oldest.map(Arc::clone);
+        changed
+    }
+
+    /// Returns those that there were.
+    fn build_tables(&mut self, host: &SlotHost, scopes: &BTreeSet<Scope>) -> Tables {
+        let tables = scopes.iter().filter_map(|scope| {
+            let routes = self.routes(host, scope);
+            (!routes.is_empty()).then(|| (scope.clone(), Arc::new(RouteTable::new(routes))))
+        });
+        let tables = tables.collect();
+        std::mem::replace(&mut self.tables, tables)
     }
 
     /// The routes that a scope sees.
@@ -230,7 +302,7 @@ pub(super) fn slots(state: &MappingState, scopes: &BTreeSet<Scope>) -> Vec<SlotK
         return Vec::new();
     };
     let hosts = match &matching.name {
-        NameMatch::Pattern(pattern) => vec![SlotHost::Pattern(pattern.clone())],
+        NameMatch::Pattern(hostname) => vec![SlotHost::Pattern(hostname.pattern.clone())],
         NameMatch::Regex(pattern) => vec![SlotHost::Regex(Arc::clone(&pattern.text))],
         NameMatch::Unnamed => {
             let labels = &state.lowered.object.meta.labels;

@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 /// A `service` taken apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ServiceText {
     /// Whether TLS is asked for, if the text says a scheme.
     pub(super) tls: Option<bool>,
@@ -11,7 +11,7 @@ pub(super) struct ServiceText {
     pub(super) port: Option<PortText>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ServiceHost {
     /// In lower case, without a trailing dot.
     Name(Arc<str>),

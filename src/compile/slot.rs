@@ -1,21 +1,22 @@
 //! Slots: all Mappings with the same hostname and path match. Each is linked on its own: who owns it, who shares a route
 //! with whom, and what every member gets.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
     MappingState,
     finding::Findings,
-    mapping::{Lowered, NameMatch, PathKey},
-    ownership::{self, Claimant},
+    mapping::{Lowered, Match, NameMatch, PathKey, PathKind},
+    ownership,
     selector::Selector,
     settings::Settings,
     weight::{Share, shares},
 };
 use crate::{
+    crd::MappingSpec,
     graph::{Action, Fail, HostPattern, Route, route::Pattern},
     report::Code,
-    resource::ObjectKey,
+    resource::{Object, ObjectKey},
 };
 
 /// The hostname part of a slot, in an order.
@@ -30,12 +31,21 @@ pub(super) enum SlotHost {
 /// Names a slot.
 pub(super) type SlotKey = (SlotHost, PathKey);
 
-/// A linked slot.
+/// A slot, linked.
 #[derive(Debug, Default)]
 pub(super) struct Linked {
     pub(super) routes: Vec<Placed>,
-    /// What linking has to say about each member.
-    pub(super) notes: BTreeMap<ObjectKey, Note>,
+    /// Everybody in it, in the order of their keys.
+    pub(super) members: Vec<Noted>,
+    /// The first who came.
+    pub(super) oldest: Option<Arc<Object<MappingSpec>>>,
+}
+
+/// A member of a slot, and what linking has to say about it.
+#[derive(Debug)]
+pub(super) struct Noted {
+    pub(super) key: ObjectKey,
+    pub(super) note: Note,
 }
 
 /// A route with what Hosts select it by.
@@ -43,7 +53,7 @@ pub(super) struct Linked {
 pub(super) struct Placed {
     pub(super) route: Arc<Route>,
     /// The labels of all its members (emissary.md, section 2.4); of equal keys the youngest member's.
-    pub(super) labels: Arc<BTreeMap<String, String>>,
+    pub(super) labels: BTreeMap<String, String>,
     /// For hostnames given by regular expression.
     pub(super) regex_host: Option<Pattern>,
 }
@@ -56,35 +66,58 @@ pub(super) struct Note {
     pub(super) placed: bool,
 }
 
+/// A member while its slot is linked.
+struct Member<'m> {
+    state: &'m MappingState,
+    matching: &'m Match,
+    note: Note,
+}
+
 /// Links the members of one slot.
-pub(super) fn link(members: &[&MappingState], settings: &Settings) -> Linked {
-    let mut members = members.to_vec();
-    members.sort_by_key(|member| super::age(&member.lowered.object));
-    let claimants: Vec<_> = members
-        .iter()
-        .map(|member| Claimant {
-            key: &member.lowered.object.key,
-            age: super::age(&member.lowered.object),
+pub(super) fn link<'m>(
+    members: impl Iterator<Item = &'m MappingState>,
+    settings: &Settings,
+) -> Linked {
+    let members = members.filter_map(|state| {
+        Some(Member {
+            state,
+            matching: state.lowered.matching.as_ref()?,
+            note: Note::default(),
+        })
+    });
+    let mut members: Vec<_> = members.collect();
+    members.sort_by_key(|member| super::age(&member.state.lowered.object));
+    let first = members.first().map(|first| &first.state.lowered.object);
+    let owner = ownership::unclaimed(settings.unclaimed, first.map(|first| &first.key));
+    // Those with the same match, the oldest first.
+    let mut admitted: Vec<(&str, usize)> = Vec::with_capacity(members.len());
+    for (position, member) in members.iter_mut().enumerate() {
+        let lowered = &member.state.lowered;
+        let pair = || pair(lowered);
+        if owner.admits(&lowered.object.key, pair, &mut member.note.findings) {
+            admitted.push((&member.matching.group, position));
+        }
+    }
+    admitted.sort();
+    let groups = admitted.chunk_by(|a, b| a.0 == b.0);
+    let routes = groups
+        .filter_map(|group| {
+            let group: Vec<_> = group.iter().map(|(_, position)| *position).collect();
+            route(&group, &mut members, settings)
         })
         .collect();
-    let owner = ownership::unclaimed(settings.unclaimed, &claimants);
-    let mut linked = Linked::default();
-    let mut groups: BTreeMap<&str, Vec<&MappingState>> = BTreeMap::new();
-    for member in members {
-        let key = &member.lowered.object.key;
-        let mut note = Note::default();
-        let Some(matching) = &member.lowered.matching else {
-            continue;
-        };
-        if owner.admits(key, &pair(&member.lowered), &mut note.findings) {
-            groups.entry(&matching.group).or_default().push(member);
-        }
-        linked.notes.insert(key.clone(), note);
+    let oldest = first.map(Arc::clone);
+    let noted = members.into_iter().map(|member| Noted {
+        key: member.state.lowered.object.key.clone(),
+        note: member.note,
+    });
+    let mut members: Vec<_> = noted.collect();
+    members.sort_by(|a, b| a.key.cmp(&b.key));
+    Linked {
+        routes,
+        members,
+        oldest,
     }
-    for group in groups.values() {
-        linked.group(group, settings);
-    }
-    linked
 }
 
 /// Hostname and path as a person writes them.
@@ -92,109 +125,123 @@ pub(super) fn pair(lowered: &Lowered) -> String {
     let Some(matching) = &lowered.matching else {
         return String::new();
     };
-    let name = match &matching.name {
-        NameMatch::Unnamed => "*".to_owned(),
-        other => other.to_string(),
-    };
-    format!("{name}{}", path_text(&matching.path_key))
+    let path = &matching.path_key;
+    match &matching.name {
+        NameMatch::Unnamed => format!("*{}", path_text(path)),
+        name => format!("{name}{}", path_text(path)),
+    }
 }
 
 /// A path match as a person writes it.
-pub(super) fn path_text(path: &PathKey) -> String {
-    let mark = if path.kind == "regex" { "~" } else { "" };
-    format!("{mark}{}", path.text)
+pub(super) fn path_text(path: &PathKey) -> Cow<'_, str> {
+    match path.kind {
+        PathKind::Regex => format!("~{}", path.text).into(),
+        PathKind::Exact | PathKind::Prefix => (&*path.text).into(),
+    }
 }
 
 impl Linked {
-    /// Members with the same match, the oldest first, become one route.
-    fn group(&mut self, group: &[&MappingState], settings: &Settings) {
-        let Some(matching) = group
-            .first()
-            .and_then(|first| first.lowered.matching.as_ref())
-        else {
-            return;
-        };
-        let fitting = self.mismatches(group);
-        let weights: Vec<_> = fitting.iter().map(|member| member.lowered.weight).collect();
-        let shares = shares(&weights);
-        let nobody = !shares.iter().any(|share| matches!(share, Share::Of(_)));
-        let mut members = Vec::with_capacity(group.len());
-        let mut labels = BTreeMap::new();
-        for member in group {
-            let lowered = &member.lowered;
-            let note = self.notes.entry(lowered.object.key.clone()).or_default();
-            let share = fitting
-                .iter()
-                .position(|fits| std::ptr::eq(*fits, *member))
-                .and_then(|position| shares.get(position));
-            let (share, code) = match share {
-                Some(Share::Of(share)) => (*share, None),
-                Some(Share::Refused { sum }) => {
-                    refuse_weight(lowered, *sum, &mut note.findings);
-                    // Where nobody else answers, the refusal does.
-                    (u32::from(nobody), Some(Code::InvalidWeight.number()))
-                }
-                None => (0, Some(Code::GroupMismatch.number())),
-            };
-            note.placed = true;
-            labels.extend(lowered.object.meta.labels.clone());
-            members.push((
-                &lowered.object.key,
-                crate::graph::route::Member {
-                    id: lowered.id.clone(),
-                    share,
-                    action: action(member, code, settings),
-                },
-            ));
+    /// Adds a member, of which nothing is known until the slot is linked.
+    pub(super) fn insert(&mut self, key: &ObjectKey) {
+        if let Err(free) = self.position(key) {
+            let (key, note) = (key.clone(), Note::default());
+            self.members.insert(free, Noted { key, note });
         }
-        members.sort_by(|a, b| a.0.cmp(b.0));
-        self.routes.push(Placed {
-            route: Arc::new(Route {
-                rank: matching.rank.clone(),
-                path: matching.path.clone(),
-                case_sensitive: matching.case_sensitive,
-                conditions: matching.conditions.clone(),
-                members: members.into_iter().map(|(_, member)| member).collect(),
-            }),
-            labels: Arc::new(labels),
-            regex_host: match &matching.name {
-                NameMatch::Regex(pattern) => Some(pattern.clone()),
-                _ => None,
-            },
-        });
     }
 
-    /// Those that can be served beside the oldest; the others are told why not.
-    fn mismatches<'m>(&mut self, group: &[&'m MappingState]) -> Vec<&'m MappingState> {
-        let mut fitting: Vec<&MappingState> = Vec::with_capacity(group.len());
-        for member in group {
-            let lowered = &member.lowered;
-            let message = match fitting.first() {
-                Some(first) if first.lowered.redirects() && lowered.redirects() => Some(format!(
-                    "{} has the same match and redirects already",
-                    first.lowered.object.key
-                )),
-                Some(first) if first.lowered.redirects() != lowered.redirects() => Some(format!(
-                    "{} has the same match, and of the two one redirects and the other forwards",
-                    first.lowered.object.key
-                )),
-                Some(_) | None => None,
-            };
-            match message {
-                None => fitting.push(member),
-                Some(message) => {
-                    let note = self.notes.entry(lowered.object.key.clone()).or_default();
-                    note.findings.push(
-                        Code::GroupMismatch,
-                        "spec.hostRedirect",
-                        message,
-                        "Give them different matches, or delete one",
-                    );
-                }
-            }
-        }
-        fitting
+    pub(super) fn note(&self, key: &ObjectKey) -> Option<&Note> {
+        let at = self.position(key).ok()?;
+        Some(&self.members.get(at)?.note)
     }
+
+    fn position(&self, key: &ObjectKey) -> Result<usize, usize> {
+        self.members.binary_search_by(|member| member.key.cmp(key))
+    }
+}
+
+/// Members with the same match, given by their positions and the oldest first, become one route.
+fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Option<Placed> {
+    let matching = members[*group.first()?].matching;
+    let fitting = fitting(group, members);
+    let weights: Vec<_> = fitting
+        .iter()
+        .map(|position| members[*position].state.lowered.weight)
+        .collect();
+    let shares = shares(&weights);
+    let nobody = !shares.iter().any(|share| matches!(share, Share::Of(_)));
+    let mut placed: Vec<(&ObjectKey, _)> = Vec::with_capacity(group.len());
+    let mut labels = BTreeMap::new();
+    for position in group {
+        let member = &mut members[*position];
+        let lowered = &member.state.lowered;
+        let share = fitting.iter().position(|fits| fits == position);
+        let (share, code) = match share.and_then(|share| shares.get(share)) {
+            Some(Share::Of(share)) => (*share, None),
+            Some(Share::Refused { sum }) => {
+                refuse_weight(lowered, *sum, &mut member.note.findings);
+                // Where nobody else answers, the refusal does.
+                (u32::from(nobody), Some(Code::InvalidWeight.number()))
+            }
+            None => (0, Some(Code::GroupMismatch.number())),
+        };
+        member.note.placed = true;
+        let own = lowered.object.meta.labels.iter();
+        labels.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        placed.push((
+            &lowered.object.key,
+            crate::graph::route::Member {
+                id: lowered.id.clone(),
+                share,
+                action: action(member.state, code, settings),
+            },
+        ));
+    }
+    placed.sort_by(|a, b| a.0.cmp(b.0));
+    Some(Placed {
+        route: Arc::new(Route {
+            rank: matching.rank.clone(),
+            path: matching.path.clone(),
+            case_sensitive: matching.case_sensitive,
+            conditions: matching.conditions.clone(),
+            members: placed.into_iter().map(|(_, member)| member).collect(),
+        }),
+        labels,
+        regex_host: match &matching.name {
+            NameMatch::Regex(pattern) => Some(pattern.clone()),
+            _ => None,
+        },
+    })
+}
+
+/// Those that can be served beside the oldest; the others are told why not.
+fn fitting(group: &[usize], members: &mut [Member<'_>]) -> Vec<usize> {
+    let mut fitting: Vec<usize> = Vec::with_capacity(group.len());
+    for position in group {
+        let first = fitting.first().map(|first| &members[*first].state.lowered);
+        let lowered = &members[*position].state.lowered;
+        let message = match first {
+            Some(first) if first.redirects() && lowered.redirects() => Some(format!(
+                "{} has the same match and redirects already",
+                first.object.key
+            )),
+            Some(first) if first.redirects() != lowered.redirects() => Some(format!(
+                "{} has the same match, and of the two one redirects and the other forwards",
+                first.object.key
+            )),
+            Some(_) | None => None,
+        };
+        let Some(message) = message else {
+            fitting.push(*position);
+            continue;
+        };
+        members[*position].note.findings.push(
+            Code::GroupMismatch,
+            "spec.hostRedirect",
+            message,
+            "Give them different matches, or delete one",
+        );
+    }
+    fitting
 }
 
 fn refuse_weight(lowered: &Lowered, sum: u32, findings: &mut Findings) {

@@ -19,21 +19,23 @@ use super::{
     finding::Findings,
     host::{self, LoweredHost},
     installation,
+    intern::Interner,
     listener::{self, LoweredListener},
     mapping::{self, Intent, Lowered, NameMatch},
     policies,
-    reports::{self, Place, Reports},
+    reports::{self, Pass, Place, Reports},
     routing::{self, Routing, Scope},
     secret::{Certificates, Secrets},
     seen::{Changed, Seen},
     settings::{self, Settings},
     slot::{self, SlotKey},
-    upstream::Resolver,
+    touched::Touched,
+    upstream::{Dialled, Dials, Resolver},
     virtual_host,
 };
 use crate::{
     crd::MappingSpec,
-    graph::{Action, Fail, Forward, Graph, Upstream, UpstreamId},
+    graph::{Action, Fail, Graph, Upstream, UpstreamId},
     report::{Code, ObjectReport, Report},
     resource::{Object, ObjectKey, ResourceSet},
 };
@@ -53,22 +55,13 @@ pub(super) struct State {
     scopes: BTreeSet<Scope>,
     /// The Mappings of the last compile, those of other installations too.
     objects: BTreeMap<ObjectKey, Arc<Object<MappingSpec>>>,
-    mappings: BTreeMap<ObjectKey, MappingState>,
+    mappings: BTreeMap<ObjectKey, Box<MappingState>>,
+    interner: Interner,
+    dials: Dials,
     upstreams: HashMap<UpstreamId, Arc<Upstream>>,
     routing: Routing,
     linked: virtual_host::Linked,
-    graph: Arc<Graph>,
-    reports: KindReports,
-}
-
-#[derive(Debug, Default)]
-struct KindReports {
-    mappings: Reports,
-    settings: Reports,
-    policies: Reports,
-    contexts: Reports,
-    hosts: Reports,
-    listeners: Reports,
+    reports: Reports,
 }
 
 /// A Mapping of this installation.
@@ -106,11 +99,12 @@ impl State {
             scopes: BTreeSet::new(),
             objects: BTreeMap::new(),
             mappings: BTreeMap::new(),
+            interner: Interner::default(),
+            dials: Dials::default(),
             upstreams: HashMap::new(),
             routing: Routing::default(),
             linked: virtual_host::Linked::default(),
-            graph: Arc::default(),
-            reports: KindReports::default(),
+            reports: Reports::default(),
         }
     }
 
@@ -128,26 +122,39 @@ impl State {
             .any(|(key, object)| object.is_none() || !is_known(key));
         let dirty = self.lower_globals(resources, options, changed, renamed);
         let mut touched = self.update_mappings(edits, options, dirty);
-        let (noted, routes_changed) =
+        let relinked =
             self.routing
-                .link(&self.mappings, &self.scopes, &self.settings);
-        touched.extend(noted);
-        if routes_changed || dirty.hosts || dirty.settings {
-            touched.extend(self.link_hosts());
+                .link(&self.mappings, &self.scopes, &self.settings, &mut touched);
+        if dirty.hosts || dirty.settings || dirty.scopes || relinked.oldest {
+            self.link_hosts(&mut touched);
+        } else if relinked.sets {
+            self.linked.reroute(&self.routing);
         }
         self.report_mappings(&touched);
-        self.graph = Arc::new(Graph {
+        self.trim();
+        let graph = Graph {
             listeners: self.linked.listeners.clone(),
             requests: self.settings.requests,
             dial: self.cluster.dial_policy(options),
-        });
+        };
         let [by_contexts, by_hosts] = &self.wanted;
         let report = Report {
-            objects: self.reports.merged(),
+            objects: self.reports.list.clone(),
             wanted_secrets: by_contexts.union(by_hosts).cloned().collect(),
             files: reports::files(resources),
         };
-        (Arc::clone(&self.graph), Arc::new(report))
+        (Arc::new(graph), Arc::new(report))
+    }
+
+    /// Forgets what nobody uses any more, once that is as much as is in use.
+    fn trim(&mut self) {
+        let most = 2 * self.mappings.len() + 64;
+        self.interner.trim(most);
+        self.dials.trim(most);
+        if self.upstreams.len() > most {
+            self.upstreams
+                .retain(|_, upstream| Arc::strong_count(upstream) > 1);
+        }
     }
 
     /// The Mappings that are new or different, and those that are gone.
@@ -174,6 +181,10 @@ impl State {
             }
         }
         edits.extend(before.map(|(gone, _)| (gone.clone(), None)));
+        if self.objects.is_empty() {
+            self.objects.clone_from(&resources.mappings);
+            return edits;
+        }
         for (key, object) in &edits {
             match object {
                 Some(object) => self.objects.insert(key.clone(), Arc::clone(object)),
@@ -229,16 +240,16 @@ impl State {
             in_graph,
             ..Place::default()
         };
-        self.reports.settings.replace(
-            found
-                .into_iter()
-                .map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+        let found = found.into_iter();
+        self.reports.replace(
+            Pass::Settings,
+            found.map(|found| reports::object(found.object, found.findings, place(found.in_force))),
         );
         let found = policies::read(&resources.others, options, &mut settings);
-        self.reports.policies.replace(
-            found
-                .into_iter()
-                .map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+        let found = found.into_iter();
+        self.reports.replace(
+            Pass::Policies,
+            found.map(|found| reports::object(found.object, found.findings, place(found.in_force))),
         );
         let changed = settings != self.settings;
         self.settings = settings;
@@ -254,16 +265,15 @@ impl State {
         };
         let (contexts, found) = Contexts::new(&resources.tls_contexts, options, &mut secrets);
         self.wanted[0] = secrets.wanted;
-        self.reports
-            .contexts
-            .replace(found.into_iter().map(|found| {
-                let in_graph = found.findings.first_error().is_none();
-                let place = Place {
-                    in_graph,
-                    ..Place::default()
-                };
-                reports::object(&found.object, found.findings, place)
-            }));
+        let found = found.into_iter().map(|found| {
+            let in_graph = found.findings.first_error().is_none();
+            let place = Place {
+                in_graph,
+                ..Place::default()
+            };
+            reports::object(&found.object, found.findings, place)
+        });
+        self.reports.replace(Pass::Contexts, found);
         let changed = contexts != self.contexts;
         self.contexts = contexts;
         changed
@@ -286,7 +296,10 @@ impl State {
         edits: Vec<(ObjectKey, Option<Arc<Object<MappingSpec>>>)>,
         options: &Options,
         dirty: Dirty,
-    ) -> BTreeSet<ObjectKey> {
+    ) -> Touched {
+        if dirty.settings || dirty.references {
+            self.dials = Dials::default();
+        }
         let edits = if dirty.settings {
             let gone = edits.into_iter().filter(|(_, object)| object.is_none());
             let all = self.objects.iter();
@@ -295,8 +308,9 @@ impl State {
         } else {
             edits
         };
-        let mut touched = BTreeSet::new();
+        let mut touched = Touched::default();
         for (key, object) in edits {
+            touched.insert(&key);
             if let Some(old) = self.mappings.remove(&key) {
                 self.routing.remove(&key, &old.slots);
             }
@@ -305,21 +319,15 @@ impl State {
                 installation::includes(ids, &object.problems, options)
             });
             match ours {
-                Some(object) => self.add_mapping(key.clone(), &object, options),
-                None => self.reports.mappings.remove(&key),
+                Some(object) => self.add_mapping(key, &object, options),
+                None => self.reports.list.remove(&key),
             }
-            touched.insert(key);
         }
         if dirty.references {
             self.resolve_again(options, &mut touched);
         }
         if dirty.scopes {
             self.place_again(&mut touched);
-        }
-        let most = 2 * self.mappings.len() + 64;
-        if self.upstreams.len() > most {
-            self.upstreams
-                .retain(|_, upstream| Arc::strong_count(upstream) > 1);
         }
         touched
     }
@@ -330,7 +338,7 @@ impl State {
         object: &Arc<Object<MappingSpec>>,
         options: &Options,
     ) {
-        let lowered = mapping::lower(object, &self.settings);
+        let lowered = mapping::lower(object, &self.settings, &mut self.interner);
         let (resolved, action) = self.resolve(&lowered, options);
         let mut state = MappingState {
             lowered,
@@ -340,7 +348,7 @@ impl State {
         };
         state.slots = routing::slots(&state, &self.scopes);
         self.routing.insert(&key, &state.slots);
-        self.mappings.insert(key, state);
+        self.mappings.insert(key, Box::new(state));
     }
 
     /// Looks up what a Mapping refers to.
@@ -354,9 +362,14 @@ impl State {
         };
         let action = match &lowered.intent {
             Intent::Redirect(redirect) => Some(Action::Redirect(Arc::clone(redirect))),
-            Intent::Forward(plan) => resolver
-                .forward(&lowered.object.key, plan, &mut findings)
-                .map(|forward| Action::Forward(Arc::new(self.shared(forward)))),
+            Intent::Forward(plan) => {
+                let from = &lowered.object.key;
+                let dialled = self.dials.find(from, plan, || {
+                    let dialled = resolver.dialled(from, plan, &mut findings)?;
+                    Some(shared(&mut self.upstreams, dialled))
+                });
+                dialled.map(|dialled| Action::Forward(Arc::new(plan.forward(dialled))))
+            }
             Intent::Broken { .. } => None,
         };
         let action = action.unwrap_or_else(|| {
@@ -370,19 +383,7 @@ impl State {
         (findings, action)
     }
 
-    /// The same forward, with an upstream that others share.
-    fn shared(&mut self, mut forward: Forward) -> Forward {
-        let known = self.upstreams.get(&forward.upstream.id);
-        if let Some(known) = known.filter(|known| ***known == *forward.upstream) {
-            forward.upstream = Arc::clone(known);
-        } else {
-            let upstream = Arc::clone(&forward.upstream);
-            self.upstreams.insert(upstream.id.clone(), upstream);
-        }
-        forward
-    }
-
-    fn resolve_again(&mut self, options: &Options, touched: &mut BTreeSet<ObjectKey>) {
+    fn resolve_again(&mut self, options: &Options, touched: &mut Touched) {
         let mut mappings = std::mem::take(&mut self.mappings);
         for (key, state) in &mut mappings {
             if touched.contains(key) || !matches!(state.lowered.intent, Intent::Forward(_)) {
@@ -395,13 +396,13 @@ impl State {
             state.resolved = findings;
             state.action = action;
             self.routing.touch(&state.slots);
-            touched.insert(key.clone());
+            touched.insert(key);
         }
         self.mappings = mappings;
     }
 
     /// Mappings without a hostname are where the Hosts' selectors put them.
-    fn place_again(&mut self, touched: &mut BTreeSet<ObjectKey>) {
+    fn place_again(&mut self, touched: &mut Touched) {
         for (key, state) in &mut self.mappings {
             let unnamed = state
                 .lowered
@@ -416,33 +417,26 @@ impl State {
                 self.routing.remove(key, &state.slots);
                 self.routing.insert(key, &slots);
                 state.slots = slots;
-                touched.insert(key.clone());
+                touched.insert(key);
             }
         }
     }
 
-    /// Puts the Hosts on the Listeners. Returns the Mappings that may be served elsewhere than before.
-    fn link_hosts(&mut self) -> Vec<ObjectKey> {
-        let linked = virtual_host::link(
-            &self.hosts,
-            &self.listeners,
-            &self.routing,
-            |key| self.objects.get(key).map(Arc::clone),
-            &self.settings,
-        );
+    /// Puts the Hosts on the Listeners, and adds the Mappings that may be served elsewhere than before.
+    fn link_hosts(&mut self, touched: &mut Touched) {
+        let linked =
+            virtual_host::link(&self.hosts, &self.listeners, &self.routing, &self.settings);
         let moved = linked.coverage != self.linked.coverage;
         self.linked = linked;
         self.report_hosts();
         if moved {
-            self.mappings.keys().cloned().collect()
-        } else {
-            Vec::new()
+            touched.extend(self.mappings.keys());
         }
     }
 
     fn report_hosts(&mut self) {
         let notes = &self.linked.notes;
-        self.reports.hosts.replace(self.hosts.iter().map(|host| {
+        let hosts = self.hosts.iter().map(|host| {
             let note = notes.get(&host.object.key);
             let mut findings = host.findings.clone();
             findings
@@ -456,27 +450,26 @@ impl State {
                 certificate_not_after: host.not_after,
             };
             reports::object(&host.object, findings, place)
-        }));
-        let listeners = self.listeners.iter();
-        self.reports
-            .listeners
-            .replace(listeners.filter_map(|listener| {
-                let plan = listener.plan.as_ref();
-                let place = Place {
-                    in_graph: plan.is_some(),
-                    serves: plan.iter().map(|plan| format!(":{}", plan.port)).collect(),
-                    certificate_not_after: None,
-                };
-                let object = listener.object.as_ref()?;
-                Some(reports::object(object, listener.findings.clone(), place))
-            }));
+        });
+        self.reports.replace(Pass::Hosts, hosts);
+        let listeners = self.listeners.iter().filter_map(|listener| {
+            let plan = listener.plan.as_ref();
+            let place = Place {
+                in_graph: plan.is_some(),
+                serves: plan.iter().map(|plan| format!(":{}", plan.port)).collect(),
+                certificate_not_after: None,
+            };
+            let object = listener.object.as_ref()?;
+            Some(reports::object(object, listener.findings.clone(), place))
+        });
+        self.reports.replace(Pass::Listeners, listeners);
     }
 
-    fn report_mappings(&mut self, touched: &BTreeSet<ObjectKey>) {
-        for key in touched {
+    fn report_mappings(&mut self, touched: &Touched) {
+        for key in touched.iter() {
             if let Some(state) = self.mappings.get(key) {
                 let report = self.report_mapping(state);
-                self.reports.mappings.put(report);
+                self.reports.list.put(report);
             }
         }
     }
@@ -527,7 +520,7 @@ impl State {
         let labels = &lowered.object.meta.labels;
         let coverage = &self.linked.coverage;
         let covered = match &matching.name {
-            NameMatch::Pattern(pattern) => coverage.covers(pattern, labels),
+            NameMatch::Pattern(hostname) => coverage.covers(&hostname.pattern, labels),
             NameMatch::Regex(_) => coverage.covers(&crate::graph::HostPattern::ANY, labels),
             NameMatch::Unnamed => {
                 let path = slot::path_text(&matching.path_key);
@@ -540,6 +533,20 @@ impl State {
     }
 }
 
+/// The same, with an upstream that others share.
+fn shared(upstreams: &mut HashMap<UpstreamId, Arc<Upstream>>, mut dialled: Dialled) -> Dialled {
+    let id = &dialled.upstream.id;
+    if let Some(known) = upstreams
+        .get(id)
+        .filter(|known| ***known == *dialled.upstream)
+    {
+        dialled.upstream = Arc::clone(known);
+    } else {
+        upstreams.insert(id.clone(), Arc::clone(&dialled.upstream));
+    }
+    dialled
+}
+
 /// Whether two actions of one Mapping are the same: all but the upstream follows from the Mapping.
 fn same(a: &Action, b: &Action) -> bool {
     match (a, b) {
@@ -547,18 +554,5 @@ fn same(a: &Action, b: &Action) -> bool {
         (Action::Fail(a), Action::Fail(b)) => a == b,
         (Action::Redirect(a), Action::Redirect(b)) => Arc::ptr_eq(a, b),
         _ => false,
-    }
-}
-
-impl KindReports {
-    fn merged(&self) -> Vec<Arc<ObjectReport>> {
-        let few = [
-            &self.settings,
-            &self.policies,
-            &self.contexts,
-            &self.hosts,
-            &self.listeners,
-        ];
-        reports::merged(&self.mappings, few)
     }
 }

@@ -1,29 +1,28 @@
 //! From the `service` of a Mapping to what is dialled: the rules of design D2.
 
+mod dials;
 mod folder;
 mod name;
 
 use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
-
-use http::HeaderValue;
 
 use super::{
     Environment, Options,
     cluster::{Cluster, ServiceName},
     context::Contexts,
     finding::Findings,
-    mapping::{ForwardPlan, HostPlan, TlsPlan},
+    mapping::{ForwardPlan, TlsPlan},
     service::{PortText, ServiceHost},
     settings::Settings,
 };
 use crate::{
     graph::{
-        Forward, HostRewrite, Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls,
-        dial::stands_for, tls::Roots,
+        Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for, tls::Roots,
     },
     report::Code,
     resource::{ClusterIp, Kind, ObjectKey, Service, ServicePort},
 };
+pub(super) use dials::{Dialled, Dials};
 use name::Place;
 
 /// An idle upstream connection is closed after this: below the keep-alive of common servers (nginx 75 s, Go 90 s).
@@ -54,35 +53,19 @@ struct Dial {
 }
 
 impl Resolver<'_> {
-    /// The forward of a Mapping, or None with a finding.
-    pub(super) fn forward(
+    /// Where a Mapping forwards to, or None with a finding.
+    pub(super) fn dialled(
         &self,
         from: &ObjectKey,
         plan: &ForwardPlan,
         findings: &mut Findings,
-    ) -> Option<Forward> {
+    ) -> Option<Dialled> {
         let dial = self.dial(from, plan, findings);
         let tls = self.tls(from, plan, dial.as_ref(), findings);
         let (dial, tls) = (dial?, tls?);
-        let host = match &plan.host {
-            HostPlan::Keep => HostRewrite::Keep,
-            HostPlan::Literal(value) => HostRewrite::Literal(value.clone()),
-            HostPlan::Upstream => {
-                HeaderValue::from_str(&dial.host).map_or(HostRewrite::Keep, HostRewrite::Literal)
-            }
-        };
-        Some(Forward {
+        Some(Dialled {
+            host: Arc::clone(&dial.host),
             upstream: Arc::new(upstream(plan, dial, tls)),
-            rewrite: plan.rewrite.clone(),
-            host,
-            request_headers: plan.request_headers.clone(),
-            response_headers: plan.response_headers.clone(),
-            head_timeout: plan.timeouts.head,
-            total_timeout: plan.timeouts.total,
-            idle_timeout: plan.timeouts.idle,
-            max_request_body: plan.max_request_body,
-            upgrades: plan.upgrades.clone(),
-            allow_escaped_slashes: plan.allow_escaped_slashes,
         })
     }
 

@@ -26,7 +26,7 @@ use crate::{
         table::RouteTable,
     },
     report::Code,
-    resource::{Object, ObjectKey},
+    resource::ObjectKey,
 };
 
 /// What became of the Hosts and Listeners.
@@ -36,6 +36,8 @@ pub(super) struct Linked {
     pub(super) coverage: Coverage,
     /// What linking says about each Host.
     pub(super) notes: BTreeMap<ObjectKey, HostNote>,
+    /// Which Mappings each virtual host sees; not there when it serves none.
+    seen: BTreeMap<HostId, Scope>,
 }
 
 /// What linking says about one Host.
@@ -63,7 +65,6 @@ pub(super) fn link(
     hosts: &[LoweredHost],
     listeners: &[LoweredListener],
     routing: &Routing,
-    first: impl Fn(&ObjectKey) -> Option<Arc<Object<crate::crd::MappingSpec>>>,
     settings: &Settings,
 ) -> Linked {
     let mut linked = Linked::default();
@@ -71,7 +72,7 @@ pub(super) fn link(
     candidates.sort_by_key(|host| age(&host.object));
     candidates.retain(|host| {
         let note = linked.notes.entry(host.object.key.clone()).or_default();
-        is_safe(host, routing, &first, settings, &mut note.findings)
+        is_safe(host, routing, settings, &mut note.findings)
     });
     let has_default = match settings.default_host {
         DefaultHost::Always => true,
@@ -83,6 +84,11 @@ pub(super) fn link(
         .map(|host| (*host, virtual_host(host, routing)))
         .collect();
     let default = has_default.then(|| default_host(routing));
+    let serving = candidates.iter().filter(|host| host.broken.is_none());
+    linked.seen = serving
+        .map(|host| (host.id.clone(), host.selector.clone()))
+        .chain(default.iter().map(|host| (host.id.clone(), None)))
+        .collect();
     let mut plans: Vec<_> = listeners.iter().filter_map(|l| l.plan.as_ref()).collect();
     plans.sort_by_key(|plan| plan.port);
     for plan in plans {
@@ -104,6 +110,29 @@ pub(super) fn link(
 }
 
 impl Linked {
+    /// Gives the virtual hosts the route sets that there are now: all that changes when only routes have changed.
+    pub(super) fn reroute(&mut self, routing: &Routing) {
+        let mut rerouted: BTreeMap<HostId, Arc<VirtualHost>> = BTreeMap::new();
+        for listener in &mut self.listeners {
+            let changes = listener.hosts.entries().filter_map(|(pattern, host)| {
+                let routes = routing.set(self.seen.get(&host.id)?);
+                if Arc::ptr_eq(&routes, &host.routes) {
+                    return None;
+                }
+                let now = rerouted.entry(host.id.clone()).or_insert_with(|| {
+                    let host = VirtualHost::clone(host);
+                    Arc::new(VirtualHost { routes, ..host })
+                });
+                Some((pattern, Arc::clone(now)))
+            });
+            let changes: Vec<_> = changes.collect();
+            let hosts = listener.hosts.replaced(changes);
+            let hosts = hosts.expect("a table must have its own patterns");
+            let before = Listener::clone(listener);
+            *listener = Arc::new(Listener { hosts, ..before });
+        }
+    }
+
     fn listener(
         &mut self,
         plan: &ListenerPlan,
@@ -215,7 +244,6 @@ fn sees(scope: &Scope, labels: &BTreeMap<String, String>) -> bool {
 fn is_safe(
     host: &LoweredHost,
     routing: &Routing,
-    first: &impl Fn(&ObjectKey) -> Option<Arc<Object<crate::crd::MappingSpec>>>,
     settings: &Settings,
     findings: &mut Findings,
 ) -> bool {
@@ -229,10 +257,10 @@ fn is_safe(
         .pattern
         .as_ref()
         .and_then(|pattern| routing.oldest(pattern));
-    let Some(oldest) = oldest.and_then(first) else {
+    let Some(oldest) = oldest else {
         return true;
     };
-    if oldest.key.namespace == object.key.namespace || age(&oldest) > age(object) {
+    if oldest.key.namespace == object.key.namespace || age(oldest) > age(object) {
         return true;
     }
     findings.push(

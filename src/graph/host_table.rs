@@ -1,20 +1,30 @@
 //! Tables keyed by hostname pattern. A look-up costs a few hashes, however many patterns there are; only suffixes and
 //! prefixes that end within a label (`*example.com`, `api-*`) are tried one by one.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::HashMap,
+    sync::Arc,
+};
 
 use super::{HostPattern, host::NamePattern};
+
+/// As many values as share an allocation: about the root of the largest tables, so that replacing one value copies little.
+const CHUNK: usize = 64;
 
 /// Values keyed by hostname pattern. Clones share everything.
 #[derive(Debug)]
 pub struct HostTable<T> {
-    inner: Arc<Inner<T>>,
+    names: Arc<Names>,
+    /// By the position of their pattern; each of these but the last holds as many as fit.
+    values: Arc<[Arc<[T]>]>,
 }
 
-#[derive(Debug)]
-struct Inner<T> {
-    /// The most specific pattern first.
-    entries: Vec<(HostPattern, T)>,
+/// The patterns, and how they are found.
+#[derive(Debug, Default)]
+struct Names {
+    /// The most specific first.
+    patterns: Vec<HostPattern>,
     exact: Index,
     suffixes: Affixes,
     prefixes: Affixes,
@@ -24,7 +34,7 @@ struct Inner<T> {
 /// Seeded per process: tenants choose the keys.
 type Index = HashMap<Arc<str>, Slot, foldhash::fast::RandomState>;
 
-/// The entries that have the same name part, as positions in `entries`.
+/// The entries that have the same name part, as positions in `patterns`.
 #[derive(Clone, Debug, Default)]
 struct Slot {
     any_port: Option<usize>,
@@ -53,7 +63,8 @@ enum Ports {
 impl<T> Clone for HostTable<T> {
     fn clone(&self) -> Self {
         Self {
-            inner: Arc::clone(&self.inner),
+            names: Arc::clone(&self.names),
+            values: Arc::clone(&self.values),
         }
     }
 }
@@ -68,35 +79,45 @@ impl<T> FromIterator<(HostPattern, T)> for HostTable<T> {
     /// Of equal patterns the first counts.
     fn from_iter<I: IntoIterator<Item = (HostPattern, T)>>(entries: I) -> Self {
         let mut entries: Vec<_> = entries.into_iter().collect();
-        // The patterns themselves part those of equal length, so that the order says nothing about the input's.
-        entries.sort_by(|(a, _), (b, _)| {
-            let key = |pattern: &HostPattern| Reverse(pattern.specificity());
-            key(a).cmp(&key(b)).then_with(|| a.cmp(b))
-        });
+        entries.sort_by(|(a, _), (b, _)| order(a, b));
         entries.dedup_by(|later, first| later.0 == first.0);
-        let mut inner = Inner {
-            entries: Vec::new(),
-            exact: Index::default(),
-            suffixes: Affixes::default(),
-            prefixes: Affixes::default(),
-            any: Slot::default(),
-        };
-        for (position, (pattern, _)) in entries.iter().enumerate() {
+        let (patterns, values): (_, Vec<_>) = entries.into_iter().unzip();
+        let mut values = values.into_iter();
+        let chunks = std::iter::from_fn(|| {
+            let chunk: Arc<[T]> = values.by_ref().take(CHUNK).collect();
+            (!chunk.is_empty()).then_some(chunk)
+        });
+        Self {
+            values: chunks.collect(),
+            names: Arc::new(Names::new(patterns)),
+        }
+    }
+}
+
+/// The most specific first; the patterns themselves part those of equal length, so that the order says nothing about the
+/// input's.
+fn order(a: &HostPattern, b: &HostPattern) -> Ordering {
+    let key = |pattern: &HostPattern| Reverse(pattern.specificity());
+    key(a).cmp(&key(b)).then_with(|| a.cmp(b))
+}
+
+impl Names {
+    fn new(patterns: Vec<HostPattern>) -> Self {
+        let mut names = Self::default();
+        for (position, pattern) in patterns.iter().enumerate() {
             let slot = match &pattern.name {
-                NamePattern::Exact(name) => inner.exact.entry(Arc::clone(name)).or_default(),
-                NamePattern::Suffix(text) => inner.suffixes.slot(text, text.starts_with('.')),
-                NamePattern::Prefix(text) => inner.prefixes.slot(text, text.ends_with('.')),
-                NamePattern::Any => &mut inner.any,
+                NamePattern::Exact(name) => names.exact.entry(Arc::clone(name)).or_default(),
+                NamePattern::Suffix(text) => names.suffixes.slot(text, text.starts_with('.')),
+                NamePattern::Prefix(text) => names.prefixes.slot(text, text.ends_with('.')),
+                NamePattern::Any => &mut names.any,
             };
             match pattern.port {
                 Some(port) => slot.ports.push((port, position)),
                 None => slot.any_port = Some(position),
             }
         }
-        inner.entries = entries;
-        Self {
-            inner: Arc::new(inner),
-        }
+        names.patterns = patterns;
+        names
     }
 }
 
@@ -114,38 +135,62 @@ impl<T> HostTable<T> {
     /// The value of `*`: for a connection that names nobody.
     pub fn any(&self) -> Option<&T> {
         let mut found = None;
-        self.inner.any.visit(Ports::Ignored, &mut |position| {
+        self.names.any.visit(Ports::Ignored, &mut |position| {
             found.get_or_insert(position);
             true
         });
-        found.map(|position| &self.inner.entries[position].1)
+        found.map(|position| self.value(position))
     }
 
     /// Calls with the value of every pattern that fits, the most specific first.
     pub fn each<'t>(&'t self, host: &str, port: Option<u16>, mut found: impl FnMut(&'t T)) {
         self.walk(host, Ports::Request(port), &mut |position| {
-            found(&self.inner.entries[position].1);
+            found(self.value(position));
             true
         });
     }
 
     /// All values, the most specific pattern first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.inner.entries.iter().map(|(_, value)| value)
+        self.values.iter().flat_map(|chunk| chunk.iter())
     }
 
     /// All patterns with their values, the most specific first.
     pub fn entries(&self) -> impl Iterator<Item = (&HostPattern, &T)> {
-        let entries = self.inner.entries.iter();
-        entries.map(|(pattern, value)| (pattern, value))
+        self.names.patterns.iter().zip(self.iter())
     }
 
     pub fn len(&self) -> usize {
-        self.inner.entries.len()
+        self.names.patterns.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.inner.entries.is_empty()
+        self.names.patterns.is_empty()
+    }
+
+    /// The same table with other values for some patterns, sharing all the rest; None when it does not have one of them.
+    pub fn replaced<'p>(
+        &self,
+        changes: impl IntoIterator<Item = (&'p HostPattern, T)>,
+    ) -> Option<Self>
+    where
+        T: Clone,
+    {
+        let patterns = &self.names.patterns;
+        let mut values = Arc::clone(&self.values);
+        for (pattern, value) in changes {
+            let position = patterns.binary_search_by(|at| order(at, pattern)).ok()?;
+            let chunk = Arc::make_mut(&mut values).get_mut(position / CHUNK)?;
+            *Arc::make_mut(chunk).get_mut(position % CHUNK)? = value;
+        }
+        Some(Self {
+            names: Arc::clone(&self.names),
+            values,
+        })
+    }
+
+    fn value(&self, position: usize) -> &T {
+        &self.values[position / CHUNK][position % CHUNK]
     }
 
     fn first(&self, host: &str, ports: Ports) -> Option<&T> {
@@ -154,13 +199,13 @@ impl<T> HostTable<T> {
             first = Some(position);
             false
         });
-        first.map(|position| &self.inner.entries[position].1)
+        first.map(|position| self.value(position))
     }
 
     /// Visits the positions of the entries that fit, the most specific first, until told to stop.
     fn walk(&self, host: &str, ports: Ports, visit: &mut impl FnMut(usize) -> bool) -> bool {
-        let inner = &*self.inner;
-        let exact = inner.exact.get(host);
+        let names = &*self.names;
+        let exact = names.exact.get(host);
         if exact.is_some_and(|slot| !slot.visit(ports, visit)) {
             return false;
         }
@@ -168,15 +213,15 @@ impl<T> HostTable<T> {
         let starts = host
             .rmatch_indices('.')
             .filter(|(at, _)| at + 1 < host.len());
-        inner.suffixes.visit(
+        names.suffixes.visit(
             ends.map(|(at, _)| &host[at..]),
             |text| host.len() > text.len() && host.ends_with(text),
             &mut |slot| slot.visit(ports, visit),
-        ) && inner.prefixes.visit(
+        ) && names.prefixes.visit(
             starts.map(|(at, _)| &host[..=at]),
             |text| host.len() > text.len() && host.starts_with(text),
             &mut |slot| slot.visit(ports, visit),
-        ) && inner.any.visit(ports, visit)
+        ) && names.any.visit(ports, visit)
     }
 }
 

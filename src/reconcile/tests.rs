@@ -4,6 +4,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::{
+    report::ObjectReport,
     resource::{AnyObject, Group, Kind, Meta, Object, Origin},
     telemetry::metrics,
 };

@@ -153,12 +153,20 @@ pub const KINDS: &[(Group, Kind, &str, &str)] = &[
 impl Kind {
     /// The kind as written in a manifest.
     pub fn name(self) -> &'static str {
-        KINDS
-            .iter()
-            .find(|row| row.1 == self)
-            .map_or("?", |row| row.2)
+        NAMES[self as usize]
     }
 }
+
+/// The names of the kinds by their place in [`Kind`].
+const NAMES: [&str; Kind::ReferenceGrant as usize + 1] = {
+    let mut names = [""; Kind::ReferenceGrant as usize + 1];
+    let mut row = 0;
+    while row < KINDS.len() {
+        names[KINDS[row].1 as usize] = KINDS[row].2;
+        row += 1;
+    }
+    names
+};
 
 /// Names an object: two objects with the same key are the same object.
 ///

@@ -55,6 +55,9 @@ fn edits(
     added_field: &str,
     findings: &mut Findings,
 ) -> HeaderEdits {
+    if removed.is_none() && added.is_none() {
+        return HeaderEdits::default();
+    }
     let mut edits = Vec::new();
     for (position, name) in removed.unwrap_or_default().iter().enumerate() {
         match header_name(name) {

@@ -1,15 +1,19 @@
 //! What a Mapping matches, and where it stands among others: Emissary's sort key (emissary.md, section 2.7).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderName, Method};
+use smallvec::SmallVec;
 
 use super::{Findings, path};
 use crate::{
-    compile::pattern,
+    compile::{
+        intern::{self, Hostname, Interner},
+        pattern,
+    },
     crd::MappingSpec,
     graph::{
-        HostPattern, RequestPolicy,
+        RequestPolicy,
         route::{Conditions, PathMatch, Pattern, Rank, TextMatch},
     },
     report::Code,
@@ -33,7 +37,7 @@ pub(in crate::compile) struct Match {
 pub(in crate::compile) enum NameMatch {
     /// The Mapping does not say: those of the Hosts that select its labels.
     Unnamed,
-    Pattern(HostPattern),
+    Pattern(Arc<Hostname>),
     Regex(Pattern),
 }
 
@@ -41,29 +45,47 @@ pub(in crate::compile) enum NameMatch {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::compile) struct PathKey {
     pub(in crate::compile) text: Arc<str>,
-    pub(in crate::compile) kind: &'static str,
+    pub(in crate::compile) kind: PathKind,
     pub(in crate::compile) case_sensitive: bool,
 }
 
+/// The kinds of path matches, in the order of their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::compile) enum PathKind {
+    Exact,
+    Prefix,
+    Regex,
+}
+
+impl PathKind {
+    pub(in crate::compile) fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Prefix => "prefix",
+            Self::Regex => "regex",
+        }
+    }
+}
+
 /// A header or query condition, as the sort key counts it.
-struct Condition {
-    name: String,
-    value: String,
+struct Condition<'c> {
+    name: Cow<'c, str>,
+    value: Cow<'c, str>,
     regex: bool,
 }
 
-impl Condition {
+impl Condition<'_> {
     fn weight(&self) -> usize {
         self.name.len() + self.value.len() + usize::from(self.regex)
     }
 }
 
 /// Collects the conditions while they are read.
-#[derive(Default)]
-struct Reader {
+struct Reader<'i> {
+    interner: &'i mut Interner,
     conditions: Conditions,
-    headers: Vec<Condition>,
-    query: Vec<Condition>,
+    headers: Vec<Condition<'static>>,
+    query: Vec<Condition<'static>>,
     authority: Option<NameMatch>,
     method: Option<(String, bool)>,
     readable: bool,
@@ -73,11 +95,17 @@ struct Reader {
 pub(super) fn lower(
     spec: &MappingSpec,
     policy: RequestPolicy,
+    interner: &mut Interner,
     findings: &mut Findings,
 ) -> Option<Match> {
     let mut reader = Reader {
+        interner,
+        conditions: Conditions::default(),
+        headers: Vec::new(),
+        query: Vec::new(),
+        authority: None,
+        method: None,
         readable: !FIELDS.iter().any(|field| findings.is_unreadable(field)),
-        ..Reader::default()
     };
     let path = path::lower(spec, policy, findings);
     reader.headers(spec, findings);
@@ -120,9 +148,9 @@ const FIELDS: &[&str] = &[
 impl PathKey {
     fn of(path: &PathMatch, case_sensitive: bool) -> Self {
         let (kind, text) = match path {
-            PathMatch::Prefix(text) => ("prefix", text),
-            PathMatch::Exact(text) => ("exact", text),
-            PathMatch::Regex(pattern) => ("regex", pattern::text(pattern)),
+            PathMatch::Prefix(text) => (PathKind::Prefix, text),
+            PathMatch::Exact(text) => (PathKind::Exact, text),
+            PathMatch::Regex(pattern) => (PathKind::Regex, pattern::text(pattern)),
         };
         let text = if case_sensitive {
             Arc::clone(text)
@@ -137,7 +165,7 @@ impl PathKey {
     }
 }
 
-impl Reader {
+impl Reader<'_> {
     fn refuse(
         &mut self,
         findings: &mut Findings,
@@ -181,8 +209,8 @@ impl Reader {
                 };
                 self.conditions.headers.push((header, text));
                 self.headers.push(Condition {
-                    name: name.to_ascii_lowercase(),
-                    value: value.to_owned(),
+                    name: name.to_ascii_lowercase().into(),
+                    value: value.to_owned().into(),
                     regex,
                 });
             }
@@ -200,8 +228,8 @@ impl Reader {
             if let Some(text) = self.text(value, regex, &field, findings) {
                 self.conditions.query.push((name.as_str().into(), text));
                 self.query.push(Condition {
-                    name: name.clone(),
-                    value: value.clone(),
+                    name: name.clone().into(),
+                    value: value.clone().into(),
                     regex,
                 });
             }
@@ -300,8 +328,8 @@ impl Reader {
     }
 
     fn pattern(&mut self, text: &str, field: &str, findings: &mut Findings) -> Option<NameMatch> {
-        match text.parse() {
-            Ok(pattern) => Some(NameMatch::Pattern(pattern)),
+        match self.interner.hostname(text) {
+            Ok(hostname) => Some(NameMatch::Pattern(hostname)),
             Err(error) => {
                 let message = format!("{text:?} is not a hostname: {error}");
                 let next = "Write a name such as `example.com` or `*.example.com`, or `*`";
@@ -311,71 +339,83 @@ impl Reader {
         }
     }
 
-    fn rank(&self, spec: &MappingSpec, name: &NameMatch, path: &PathKey) -> Rank {
+    fn rank(&mut self, spec: &MappingSpec, name: &NameMatch, path: &PathKey) -> Rank {
         let pseudo = self.pseudo_headers(name);
         let headers = self.headers.iter().chain(&pseudo);
-        let key = |condition: &Condition| format!("{}-{}", condition.name, condition.value);
-        let keys: Vec<_> = headers.clone().chain(&self.query).map(key).collect();
-        let (hostname, case) = (
-            name.to_string(),
-            if path.case_sensitive { "" } else { " i" },
-        );
+        let keys = match name {
+            NameMatch::Pattern(hostname) if pseudo.len() == 1 && self.has_no_conditions() => {
+                Arc::clone(&hostname.keys)
+            }
+            _ => headers
+                .clone()
+                .chain(&self.query)
+                .map(|condition| format!("{}-{}", condition.name, condition.value))
+                .collect(),
+        };
+        let tie = match name {
+            NameMatch::Pattern(hostname) if path.case_sensitive => hostname.tie(path.kind),
+            _ => {
+                let case = if path.case_sensitive { "" } else { " i" };
+                format!("{}{case}", intern::tie(name, path.kind)).into()
+            }
+        };
+        let method = self.method.as_ref().map_or("GET", |(text, _)| text);
         Rank {
             precedence: spec.precedence.unwrap_or_default(),
             path_length: path.text.len(),
-            exact: path.kind == "exact",
+            exact: path.kind == PathKind::Exact,
             header_weight: headers.map(Condition::weight).sum(),
             query_weight: self.query.iter().map(Condition::weight).sum(),
             prefix: Arc::clone(&path.text),
-            method: self
-                .method
-                .as_ref()
-                .map_or_else(|| "GET".into(), |(text, _)| text.as_str().into()),
-            keys: keys.into(),
-            tie: format!("{hostname} {}{case}", path.kind).into(),
+            method: self.interner.text(method),
+            keys,
+            tie,
         }
+    }
+
+    fn has_no_conditions(&self) -> bool {
+        self.headers.is_empty() && self.query.is_empty()
     }
 
     /// `:authority` and `:method`, which count among the headers.
-    fn pseudo_headers(&self, name: &NameMatch) -> Vec<Condition> {
-        let mut pseudo = Vec::new();
-        if !matches!(name, NameMatch::Unnamed) {
-            pseudo.push(Condition {
-                name: ":authority".to_owned(),
-                value: match name {
-                    NameMatch::Regex(pattern) => pattern.text.to_string(),
-                    other => other.to_string(),
-                },
-                regex: matches!(name, NameMatch::Regex(_)),
-            });
-        }
-        if let Some((text, regex)) = &self.method {
-            pseudo.push(Condition {
-                name: ":method".to_owned(),
-                value: text.clone(),
-                regex: *regex,
-            });
-        }
-        pseudo
+    fn pseudo_headers<'n>(&self, name: &'n NameMatch) -> SmallVec<[Condition<'n>; 2]> {
+        let authority = match name {
+            NameMatch::Unnamed => None,
+            NameMatch::Pattern(hostname) => Some(&hostname.text),
+            NameMatch::Regex(pattern) => Some(&pattern.text),
+        };
+        let authority = authority.map(|text| Condition {
+            name: ":authority".into(),
+            value: (&**text).into(),
+            regex: matches!(name, NameMatch::Regex(_)),
+        });
+        authority
+            .into_iter()
+            .chain(self.method_condition())
+            .collect()
     }
 
-    fn group(&self, spec: &MappingSpec) -> Arc<str> {
+    fn method_condition<'n>(&self) -> Option<Condition<'n>> {
+        let (text, regex) = self.method.as_ref()?;
+        Some(Condition {
+            name: ":method".into(),
+            value: text.clone().into(),
+            regex: *regex,
+        })
+    }
+
+    fn group(&mut self, spec: &MappingSpec) -> Arc<str> {
         use std::fmt::Write as _;
         let mut group = spec.precedence.unwrap_or_default().to_string();
-        let method = self.method.iter().map(|(text, regex)| Condition {
-            name: ":method".to_owned(),
-            value: text.clone(),
-            regex: *regex,
-        });
         let query = self.query.iter().map(|condition| ('?', condition));
-        let method: Vec<_> = method.collect();
+        let method = self.method_condition();
         let headers = self.headers.iter().chain(&method);
         for (mark, condition) in headers.map(|condition| ('h', condition)).chain(query) {
             let Condition { name, value, regex } = condition;
             // Writing to a String cannot fail.
             let _ = write!(group, " {mark}{regex}{name:?}{value:?}");
         }
-        group.into()
+        self.interner.text(&group)
     }
 }
 
@@ -383,7 +423,7 @@ impl std::fmt::Display for NameMatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unnamed => Ok(()),
-            Self::Pattern(pattern) => write!(f, "{pattern}"),
+            Self::Pattern(hostname) => f.write_str(&hostname.text),
             Self::Regex(pattern) => write!(f, "~{}", pattern.text),
         }
     }

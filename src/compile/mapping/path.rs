@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Findings, Match};
 use crate::{
-    compile::pattern,
+    compile::{intern::Interner, pattern},
     crd::{MappingSpec, mapping},
     graph::{
         RequestPolicy, Rewrite,
@@ -73,14 +73,15 @@ fn plain(text: &str, exact: bool, policy: RequestPolicy) -> Result<Arc<str>, (St
             "Write the path as it is after normalisation".to_owned(),
         )
     })?;
-    let mut segments: Vec<_> = spelled.split('/').skip(1).collect();
-    if !exact {
-        // The last one may go on.
-        segments.pop();
-    }
-    if segments
-        .iter()
-        .any(|segment| matches!(*segment, "." | ".."))
+    // The last segment of a prefix may go on.
+    let whole = match spelled.rsplit_once('/') {
+        Some((whole, _)) if !exact => whole,
+        _ => &spelled,
+    };
+    if whole
+        .split('/')
+        .skip(1)
+        .any(|segment| matches!(segment, "." | ".."))
     {
         return Err((
             format!("no request has {text:?}: dot segments are resolved before it is matched"),
@@ -101,6 +102,7 @@ pub(super) fn rewrite(
     spec: &MappingSpec,
     matching: &Match,
     policy: RequestPolicy,
+    interner: &mut Interner,
     findings: &mut Findings,
 ) -> Option<Rewrite> {
     if let Some(asked) = &spec.regex_rewrite {
@@ -118,7 +120,7 @@ pub(super) fn rewrite(
     let replacement: Arc<str> = match spec.rewrite.as_deref() {
         Some("") => return Some(Rewrite::Keep),
         None if is_regex => return Some(Rewrite::Keep),
-        None => "/".into(),
+        None => interner.text("/"),
         Some(text) => replacement(text, "spec.rewrite", policy, findings)?,
     };
     Some(match &matching.path {

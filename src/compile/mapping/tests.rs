@@ -11,7 +11,11 @@ fn lowered(spec: &Value) -> Lowered {
     let AnyObject::Mapping(object) = fixture::object(&document) else {
         panic!("{document} must be a Mapping");
     };
-    lower(&object, &Settings::new(&options()))
+    lower(
+        &object,
+        &Settings::new(&options()),
+        &mut Interner::default(),
+    )
 }
 
 fn spec(fields: &Value) -> Value {

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -89,5 +91,22 @@ proptest! {
         table.each(&host, port, |pattern| found.push(pattern));
         prop_assert_eq!(table.best(&host, port), fitting.first().copied());
         prop_assert_eq!(found, fitting);
+    }
+
+    #[test]
+    fn replacing_values_is_building_the_table_again(
+        patterns in prop::collection::vec(any_pattern(), 1..200),
+        changed in prop::collection::vec((any::<prop::sample::Index>(), 0..9_u32), 0..5),
+        stranger in any_pattern(),
+    ) {
+        let mut values: BTreeMap<_, _> = patterns.iter().cloned().map(|pattern| (pattern, 0)).collect();
+        let before: HostTable<u32> = values.clone().into_iter().collect();
+        let changes: Vec<_> = changed.iter().map(|(at, value)| (at.get(&patterns), *value)).collect();
+        let after = before.replaced(changes.iter().copied()).expect("it has these patterns");
+        prop_assert!(before.iter().all(|value| *value == 0));
+        values.extend(changes.into_iter().map(|(pattern, value)| (pattern.clone(), value)));
+        let expected: HostTable<u32> = values.clone().into_iter().collect();
+        prop_assert!(after.entries().eq(expected.entries()));
+        prop_assert_eq!(before.replaced([(&stranger, 1)]).is_some(), values.contains_key(&stranger));
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    report::{Code, Diagnostic, Report},
+    report::{Code, Diagnostic, Report, ReportList},
     resource::Kind,
     status::{condition::Installation, name::Names, objects::Found, replica::Replica},
 };
@@ -79,7 +79,7 @@ impl Desk {
         self.apply_same(version, objects);
     }
 
-    fn apply_same(&mut self, version: &str, objects: Vec<Arc<ObjectReport>>) {
+    fn apply_same(&mut self, version: &str, objects: ReportList) {
         let snapshot = Snapshot {
             report: Arc::new(Report {
                 objects,
@@ -125,7 +125,8 @@ impl Desk {
 #[tokio::test(start_paused = true)]
 async fn what_is_served_everywhere_is_written_at_once_and_only_once() {
     let mut desk = Desk::new();
-    let objects: Vec<_> = ["a", "b"].map(|name| Arc::new(report(name, 1))).into();
+    let objects = ["a", "b"].map(|name| Arc::new(report(name, 1)));
+    let objects: ReportList = objects.into_iter().collect();
     desk.apply_same("1", objects.clone());
     assert_eq!(desk.write_all(), ["a", "b"]);
     assert_eq!(desk.ledger.unsettled(), 0);

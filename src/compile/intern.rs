@@ -1,0 +1,108 @@
+//! What many Mappings say in the same words: kept once, and read once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
+
+use super::mapping::PathKind;
+use crate::graph::{HostPattern, host::HostPatternError};
+
+/// Texts and hostnames that were seen before. Seeded per process, because tenants choose them.
+#[derive(Debug, Default)]
+pub(super) struct Interner {
+    texts: HashSet<Arc<str>, foldhash::fast::RandomState>,
+    hostnames: HashMap<Box<str>, Arc<Hostname>, foldhash::fast::RandomState>,
+}
+
+/// A hostname pattern, with what follows from it for every Mapping that names it.
+#[derive(Debug)]
+pub(super) struct Hostname {
+    pub(super) pattern: HostPattern,
+    /// The pattern as it is shown.
+    pub(super) text: Arc<str>,
+    /// The `keys` of a rank that has no other condition.
+    pub(super) keys: Arc<[String]>,
+    /// The `tie` of a rank, where case counts, by kind of path match.
+    ties: [Arc<str>; 3],
+}
+
+impl Interner {
+    pub(super) fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        let text: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&text));
+        text
+    }
+
+    pub(super) fn hostname(&mut self, text: &str) -> Result<Arc<Hostname>, HostPatternError> {
+        if let Some(known) = self.hostnames.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        let hostname = Arc::new(Hostname::new(text.parse()?));
+        self.hostnames.insert(text.into(), Arc::clone(&hostname));
+        Ok(hostname)
+    }
+
+    /// Forgets what nobody says any more, when there is more than `most` of it.
+    pub(super) fn trim(&mut self, most: usize) {
+        if self.texts.len() > most {
+            self.texts.retain(|text| Arc::strong_count(text) > 1);
+        }
+        if self.hostnames.len() > most {
+            self.hostnames
+                .retain(|_, hostname| Arc::strong_count(hostname) > 1);
+        }
+    }
+}
+
+impl Hostname {
+    fn new(pattern: HostPattern) -> Self {
+        let text: Arc<str> = pattern.to_string().into();
+        let kinds = [PathKind::Exact, PathKind::Prefix, PathKind::Regex];
+        Self {
+            keys: [format!(":authority-{text}")].into(),
+            ties: kinds.map(|kind| tie(&*text, kind).into()),
+            pattern,
+            text,
+        }
+    }
+
+    pub(super) fn tie(&self, kind: PathKind) -> Arc<str> {
+        let [exact, prefix, regex] = &self.ties;
+        Arc::clone(match kind {
+            PathKind::Exact => exact,
+            PathKind::Prefix => prefix,
+            PathKind::Regex => regex,
+        })
+    }
+}
+
+/// What tells routes apart where everything before it is equal.
+pub(super) fn tie(hostname: impl fmt::Display, kind: PathKind) -> String {
+    format!("{hostname} {}", kind.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_before_is_shared_as_long_as_somebody_says_it() {
+        let mut interner = Interner::default();
+        let (text, name) = (interner.text("a"), interner.hostname("X.com").unwrap());
+        assert!(Arc::ptr_eq(&text, &interner.text("a")));
+        assert!(Arc::ptr_eq(&name, &interner.hostname("X.com").unwrap()));
+        assert_eq!(name.pattern, "x.com".parse().unwrap());
+        assert!(interner.hostname("a.*.b").is_err());
+
+        interner.text("b");
+        interner.hostname("y.com").unwrap();
+        interner.trim(1);
+        assert_eq!((interner.texts.len(), interner.hostnames.len()), (1, 1));
+        assert!(Arc::ptr_eq(&text, &interner.text("a")));
+    }
+}
