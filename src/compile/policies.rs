@@ -1,4 +1,4 @@
-//! Emissary's kinds that hold for the whole installation: those that protect are honoured or refuse everything (design D6).
+//! Emissary's kinds, and Postern's own of that name, that hold for the whole installation: those that protect are honoured or refuse everything (design D6).
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     report::Code,
-    resource::{Kind, Object, Objects},
+    resource::{Group, Kind, Object, Objects},
 };
 
 /// An object of these kinds with what there is to say about it.
@@ -156,12 +156,18 @@ impl PolicyReport<'_> {
             Kind::AuthService | Kind::RateLimitService => {
                 self.protects(key.kind.name(), "", settings);
             }
-            Kind::Module => self.module(settings),
+            Kind::Module if key.group == Group::Emissary => self.module(settings),
             Kind::TcpMapping => self.findings.push(
                 Code::NotImplemented,
                 "",
                 "Postern does not implement TCPMapping, so nothing of it is served",
                 "Keep it on Emissary-ingress",
+            ),
+            Kind::RouteClaim => self.findings.push(
+                Code::NotImplemented,
+                "",
+                "Postern does not implement RouteClaim yet, so it claims nothing for anybody",
+                "Delete it, and keep strangers away with `ownership.unclaimed` of the GatewaySettings",
             ),
             kind => self.findings.push(
                 Code::KindNotImplemented,

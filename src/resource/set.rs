@@ -44,7 +44,7 @@ pub struct ResourceSet {
     pub listeners: Objects<crd::ListenerSpec>,
     pub settings: Objects<crd::GatewaySettingsSpec>,
     pub tls_contexts: Objects<crd::TlsContextSpec>,
-    /// Kinds of Emissary-ingress that are read and not implemented, with their spec as it is.
+    /// Kinds that are read and not implemented, with their spec as it is.
     pub others: Objects<serde_json::Value>,
     pub namespaces: Objects<()>,
     pub services: Objects<Service>,

@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use crate::{
     crd::{EMISSARY_GROUP, GROUP},
     resource::{
-        AnyObject, FileProblem, FileProblemKind, Origin, Position,
+        AnyObject, FileProblem, FileProblemKind, Group, Kind, Origin, Position,
         decode::{self, Decoded},
-        key::KINDS,
+        key,
     },
     source::{
         annotation,
@@ -211,8 +211,8 @@ fn is_mistake(version: &str, kind: &str) -> bool {
     if [GROUP, EMISSARY_GROUP].contains(&group) {
         return true;
     }
-    let ours = |row: &(crate::resource::Group, crate::resource::Kind, &str, &str)| {
-        [GROUP, EMISSARY_GROUP].contains(&row.0.name()) && strsim::levenshtein(row.2, kind) <= 1
+    let is_near = |(group, _, name): (Group, Kind, &str)| {
+        [GROUP, EMISSARY_GROUP].contains(&group.name()) && strsim::levenshtein(name, kind) <= 1
     };
-    !group.contains('.') && KINDS.iter().any(ours)
+    !group.contains('.') && key::all().any(is_near)
 }
