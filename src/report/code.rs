@@ -7,11 +7,11 @@ use std::fmt;
 pub enum Severity {
     /// Something the object asks for is not served.
     Error,
-    /// Everything is served; somebody should look.
+    /// Everything that the object asks for and that can be reached is served; somebody should look.
     Warning,
 }
 
-/// The condition that an error makes false.
+/// The condition that an error makes false. A warning about `Programmed` tells why no request reaches an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// The object means something, and may.
@@ -125,7 +125,7 @@ codes! {
         "A header name or value cannot be sent, or may not be set by a route.",
         "addRequestHeaders: {\"x y\": {value: a}}",
         "Use a header name of RFC 9110, section 5.1 and a value without control characters.";
-    NoMatchingHost = 2006, Warning, Accepted,
+    NoMatchingHost = 2006, Warning, Programmed,
         "No Host serves the hostname of this Mapping, so no request reaches it.",
         "a Mapping without `hostname` where no Host selects its labels",
         "Give the Mapping a `hostname` that a Host covers, or the labels that a Host's `mappingSelector` asks for.";
