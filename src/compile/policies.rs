@@ -107,6 +107,27 @@ const KEYS: &[(&str, Key)] = &[
     ("xff_num_trusted_hops", Key::NoEffect),
 ];
 
+/// Kinds that are not implemented, all of which the settings may name; without them traffic is served in any case, or then.
+const KINDS: [Kind; 8] = [
+    Kind::AuthService,
+    Kind::RateLimitService,
+    Kind::LogService,
+    Kind::TracingService,
+    Kind::KubernetesServiceResolver,
+    Kind::KubernetesEndpointResolver,
+    Kind::ConsulResolver,
+    Kind::DevPortal,
+];
+
+/// What `emissary.ignore` may name.
+pub(super) fn may_be_ignored() -> impl Iterator<Item = &'static str> {
+    let keys = KEYS
+        .iter()
+        .filter(|(_, key)| matches!(key, Key::Protects | Key::Missing));
+    let kinds = KINDS.iter().map(|kind| kind.name());
+    kinds.chain(keys.map(|(name, _)| *name))
+}
+
 /// Takes over into the settings what these objects ask for, or why nothing may be served.
 pub(super) fn read<'r>(
     objects: &'r Objects<Value>,
