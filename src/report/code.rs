@@ -181,6 +181,10 @@ codes! {
         "The TLSContext does not exist, or has an error of its own.",
         "tls: upstram",
         "Create the TLSContext, or correct the name.";
+    UpstreamNotVerified = 3010, Warning, ResolvedRefs,
+        "A TLSContext has the certificates of upstreams not verified: whoever can stand between reads and changes everything.",
+        "insecureSkipVerify: true",
+        "Name the authority of the upstream's certificate in `caSecret`, and remove `insecureSkipVerify`.";
     SecretNotFound = 4001, Error, ResolvedRefs,
         "The Secret does not exist.",
         "tlsSecret: {name: example-com}",
