@@ -403,7 +403,10 @@ impl Resolver<'_> {
             findings.push(
                 Code::UpstreamNotVerified,
                 "spec.tls",
-                format!("As {} says, the certificate of the upstream is not verified", context.key),
+                format!(
+                    "As {} says, the certificate of the upstream is not verified",
+                    context.key
+                ),
                 "",
             );
         }
