@@ -105,6 +105,14 @@ codes! {
         "There is more than one GatewaySettings for this installation. The oldest one is used.",
         "GatewaySettings postern/a and postern/b",
         "Delete all but one.";
+    IgnoredField = 1013, Warning, Accepted,
+        "A field of one of Kubernetes' own kinds in a folder holds what the API server would refuse. The object is read as if the field were absent.",
+        "a Service with clusterIP: quote",
+        "Write a value that the API server would accept.";
+    LiteralVariable = 1014, Warning, Accepted,
+        "A value holds `$` and a name, for which Emissary-ingress would put a variable from the environment of its pod. Postern takes the value as it is written.",
+        "host_redirect to $DOMAIN",
+        "Write the value itself, or leave it if it is meant as it is written.";
     InvalidHostname = 2001, Error, Accepted,
         "A hostname is not a DNS name, nor one with a single `*` as its first or last character.",
         "hostname: a.*.com",

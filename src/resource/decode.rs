@@ -3,6 +3,7 @@
 mod field;
 mod kubernetes;
 mod meta;
+mod variable;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -70,6 +71,9 @@ pub fn object(
     let key = ObjectKey::new(group, kind, namespace, name);
     if matches!(group, Group::Postern | Group::Emissary) {
         envelope(document, version, &key, &origin, &mut problems);
+    }
+    if group == Group::Emissary {
+        variable::tell(document.get("spec"), &mut problems);
     }
     let found = Found {
         meta: meta::read(metadata, &mut problems),
