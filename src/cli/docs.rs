@@ -22,7 +22,8 @@ fn codes() -> String {
     let mut page = String::from(
         "# Codes\n\n\
          Everything that Postern says about an object has a number that never changes its meaning. An error makes the condition \
-         false that stands with it; a warning leaves everything as it is.\n\n\
+         false that stands with it. A warning makes none false, except that one about Programmed says why no request reaches \
+         an object, which then is not programmed.\n\n\
          | code | reason | severity | condition |\n|---|---|---|---|\n",
     );
     for info in CODES {

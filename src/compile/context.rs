@@ -12,6 +12,7 @@ use super::{
 use crate::{
     crd::TlsContextSpec,
     graph::{Certificate, tls::Roots},
+    report::Code,
     resource::{Object, ObjectKey, Objects},
 };
 
@@ -99,10 +100,19 @@ fn lower(
         };
         secrets.roots(&by, &secret_key(text, namespace), findings)
     });
+    let verify = spec.insecure_skip_verify != Some(true);
+    if !verify {
+        findings.push(
+            Code::UpstreamNotVerified,
+            "spec.insecureSkipVerify",
+            "The certificates of upstreams are not verified",
+            "",
+        );
+    }
     Context {
         key: object.key.clone(),
         server_name: spec.sni.as_deref().map(Arc::from),
-        verify: spec.insecure_skip_verify != Some(true),
+        verify,
         roots: roots.unwrap_or(Roots::System),
         client: client.map(|served| served.certificate),
         broken: findings.first_error().is_some(),

@@ -70,5 +70,6 @@ fn code(kind: ProblemKind) -> Code {
         ProblemKind::MissingField => Code::MissingField,
         ProblemKind::NotImplemented => Code::NotImplemented,
         ProblemKind::NoEffect => Code::NoEffect,
+        ProblemKind::Literal => Code::LiteralVariable,
     }
 }

@@ -52,19 +52,6 @@ fn lower(object: &Arc<Object<HostSpec>>, secrets: &mut Secrets<'_>) -> LoweredHo
     let mut findings = Findings::of(&object.problems);
     let spec = &object.spec;
     let pattern = hostname(spec, &mut findings);
-    if spec
-        .request_policy
-        .as_ref()
-        .and_then(|policy| policy.insecure.as_ref())
-        .is_some_and(|insecure| insecure.additional_port.is_some())
-    {
-        findings.push(
-            Code::NoEffect,
-            "spec.requestPolicy.insecure.additionalPort",
-            "`additionalPort` has no effect: a Listener opens a port",
-            "Write a Listener for that port, and remove the field",
-        );
-    }
     // Before the Secret is looked at: with a bad one cleartext goes on as the Host says.
     let broken = findings.first_error().map(|error| Fail {
         code: error.code.number(),

@@ -1,4 +1,4 @@
-//! Emissary's kinds that hold for the whole installation: those that protect are honoured or refuse everything (design D6).
+//! Emissary's kinds, and Postern's own of that name, that hold for the whole installation: those that protect are honoured or refuse everything (design D6).
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     report::Code,
-    resource::{Kind, Object, Objects},
+    resource::{Group, Kind, Object, Objects},
 };
 
 /// An object of these kinds with what there is to say about it.
@@ -107,6 +107,27 @@ const KEYS: &[(&str, Key)] = &[
     ("xff_num_trusted_hops", Key::NoEffect),
 ];
 
+/// Kinds that are not implemented, all of which the settings may name; without them traffic is served in any case, or then.
+const KINDS: [Kind; 8] = [
+    Kind::AuthService,
+    Kind::RateLimitService,
+    Kind::LogService,
+    Kind::TracingService,
+    Kind::KubernetesServiceResolver,
+    Kind::KubernetesEndpointResolver,
+    Kind::ConsulResolver,
+    Kind::DevPortal,
+];
+
+/// What `emissary.ignore` may name.
+pub(super) fn may_be_ignored() -> impl Iterator<Item = &'static str> {
+    let keys = KEYS
+        .iter()
+        .filter(|(_, key)| matches!(key, Key::Protects | Key::Missing));
+    let kinds = KINDS.iter().map(|kind| kind.name());
+    kinds.chain(keys.map(|(name, _)| *name))
+}
+
 /// Takes over into the settings what these objects ask for, or why nothing may be served.
 pub(super) fn read<'r>(
     objects: &'r Objects<Value>,
@@ -156,12 +177,24 @@ impl PolicyReport<'_> {
             Kind::AuthService | Kind::RateLimitService => {
                 self.protects(key.kind.name(), "", settings);
             }
-            Kind::Module => self.module(settings),
+            Kind::Module if key.group == Group::Emissary => self.module(settings),
             Kind::TcpMapping => self.findings.push(
                 Code::NotImplemented,
                 "",
                 "Postern does not implement TCPMapping, so nothing of it is served",
                 "Keep it on Emissary-ingress",
+            ),
+            Kind::RouteClaim => self.findings.push(
+                Code::NotImplemented,
+                "",
+                "Postern does not implement RouteClaim yet, so it claims nothing for anybody",
+                "Delete it, and keep strangers away with `ownership.unclaimed` of the GatewaySettings",
+            ),
+            kind @ (Kind::Module | Kind::TlsContext) => self.findings.push(
+                Code::KindNotImplemented,
+                "",
+                format!("Postern has no {} of its own", kind.name()),
+                format!("Write it as the {} of getambassador.io/v3alpha1", kind.name()),
             ),
             kind => self.findings.push(
                 Code::KindNotImplemented,

@@ -84,6 +84,11 @@ pub(super) fn files(resources: &ResourceSet) -> Vec<(Origin, Diagnostic)> {
                 FileProblemKind::Duplicate => {
                     (Code::DuplicateObject, "Rename or delete one of them")
                 }
+                FileProblemKind::Annotation => (
+                    Code::InvalidSyntax,
+                    "Correct the annotation, or write its objects as manifests of their own",
+                ),
+                FileProblemKind::Field => (Code::IgnoredField, ""),
             };
             let origin = Origin::File {
                 path: Arc::clone(path),

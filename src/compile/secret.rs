@@ -37,6 +37,8 @@ pub(super) struct Served {
 pub(super) enum SecretError {
     #[error("it has no `{0}`")]
     Missing(&'static str),
+    #[error("`{0}` is not a string in base64")]
+    Encoding(&'static str),
     #[error("`{0}` is not PEM of a certificate")]
     Certificate(&'static str),
     #[error("`{0}` holds no certificate")]
@@ -99,12 +101,13 @@ impl Secrets<'_> {
     ) -> Option<Roots> {
         const NAMES: [&str; 2] = ["ca.crt", "tls.crt"];
         let object = self.find(by, secret, findings)?;
-        let found = NAMES
-            .iter()
-            .find(|name| object.spec.data.contains_key(**name));
+        let is_there =
+            |name: &&&str| object.spec.data.contains_key(**name) || is_unreadable(&object, name);
+        let found = NAMES.iter().find(is_there);
         let roots = found
             .ok_or(SecretError::Missing("tls.crt"))
-            .and_then(|name| chain(&object.spec, name, MAX_ROOTS));
+            .and_then(|name| chain(&object.spec, name, MAX_ROOTS))
+            .map_err(|error| error.explained(&object));
         match roots {
             Ok(roots) => Some(Roots::Only(
                 roots.iter().map(|root| Arc::from(&**root)).collect(),
@@ -176,7 +179,7 @@ impl Certificates {
         {
             return result.clone();
         }
-        let result = served(&object.spec);
+        let result = served(&object.spec).map_err(|error| error.explained(object));
         let entry = (Arc::clone(object), result.clone());
         self.read.insert(object.key.clone(), entry);
         result
@@ -186,6 +189,21 @@ impl Certificates {
     pub(super) fn retain(&mut self, wanted: &BTreeSet<ObjectKey>) {
         self.read.retain(|key, _| wanted.contains(key));
     }
+}
+
+impl SecretError {
+    /// What is missing may be there, and not be readable.
+    fn explained(self, secret: &Object<SecretData>) -> Self {
+        match self {
+            Self::Missing(name) if is_unreadable(secret, name) => Self::Encoding(name),
+            error => error,
+        }
+    }
+}
+
+fn is_unreadable(secret: &Object<SecretData>, name: &str) -> bool {
+    let is_of = |field: &str| field.strip_prefix("data.") == Some(name);
+    secret.problems.iter().any(|problem| is_of(&problem.field))
 }
 
 /// The certificate and key that a Secret holds.

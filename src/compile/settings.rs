@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{Options, finding::Findings, installation};
+use super::{Options, finding::Findings, installation, policies};
 use crate::{
     crd::{
         GatewaySettingsSpec,
@@ -99,6 +99,7 @@ pub(super) fn read<'r>(
         let mut findings = Findings::of(&object.problems);
         if position == 0 {
             settings.apply(&object.spec, &findings);
+            check_ignored(&object.spec, &mut findings);
         } else {
             duplicate(&mut findings, &candidates[0].key);
         }
@@ -176,6 +177,37 @@ impl Settings {
         self.requests.allow_escaped_slashes = paths
             .and_then(|paths| paths.allow_escaped_slashes)
             .unwrap_or(false);
+    }
+}
+
+/// A name that ignores nothing is a mistake: what was to be ignored may close everything.
+fn check_ignored(spec: &GatewaySettingsSpec, findings: &mut Findings) {
+    let emissary = spec.emissary.as_ref();
+    let names = emissary.and_then(|emissary| emissary.ignore.as_ref());
+    for (index, name) in names.into_iter().flatten().enumerate() {
+        let known = || policies::may_be_ignored();
+        if known().any(|known| known.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
+        let nearest = known()
+            .map(|known| {
+                (
+                    strsim::damerau_levenshtein(&plain(known), &plain(name)),
+                    known,
+                )
+            })
+            .min()
+            .filter(|(distance, known)| *distance <= known.len() / 3);
+        findings.push(
+            Code::InvalidValue,
+            &format!("spec.emissary.ignore[{index}]"),
+            format!("{name:?} is neither a kind nor a setting of the Module that can be ignored"),
+            match nearest {
+                Some((_, known)) => format!("Write `{known}`"),
+                None => "Write a kind such as `AuthService`, a setting such as `lua_scripts`, or remove it".to_owned(),
+            },
+        );
     }
 }
 

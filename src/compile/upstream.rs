@@ -382,6 +382,17 @@ impl Resolver<'_> {
             );
             return None;
         };
+        if !context.verify {
+            findings.push(
+                Code::UpstreamNotVerified,
+                "spec.tls",
+                format!(
+                    "As {} says, the certificate of the upstream is not verified",
+                    context.key
+                ),
+                "",
+            );
+        }
         Some(Some(UpstreamTls {
             server_name: context.server_name.clone().unwrap_or_else(own_name),
             verify: context.verify,

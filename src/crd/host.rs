@@ -78,7 +78,7 @@ pub struct RequestPolicy {
 pub struct InsecurePolicy {
     /// The answer to them. Default: `Redirect`.
     pub action: Option<InsecureAction>,
-    /// A further port for cleartext requests. Default: none.
+    /// A further port for cleartext requests. A Listener opens a port; Emissary-ingress ignores this field, too. Default: none.
     #[schemars(range(min = -1, max = 65535))]
     pub additional_port: Option<i32>,
 }
@@ -142,6 +142,7 @@ impl Spec for HostSpec {
         "acmeProvider.privateKeySecret",
         "acmeProvider.registration",
         "previewUrl",
+        "requestPolicy.insecure.additionalPort",
         "tls.alpnProtocols",
         "tls.ambassadorId",
         "tls.hosts",
@@ -150,6 +151,7 @@ impl Spec for HostSpec {
     ];
     const OFF: &'static [(&'static str, &'static str)] = &[
         ("acmeProvider.authority", "none"),
+        ("requestPolicy.insecure.additionalPort", "-1"),
         ("tls.alpnProtocols", "h2,http/1.1"),
         ("tls.alpnProtocols", "h2, http/1.1"),
         ("tls.maxTlsVersion", "v1.3"),

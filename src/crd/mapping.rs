@@ -140,7 +140,8 @@ pub struct MappingSpec {
     /// Unit: milliseconds.
     #[schemars(range(min = 0))]
     pub timeout_ms: Option<i64>,
-    /// How long a stream may be silent; 0 for no limit. Default: 300000. Unit: milliseconds.
+    /// How long a stream may be silent; 0 for the longest there is, which is 600000, and 3600000 after an upgrade.
+    /// Default: 300000. Unit: milliseconds.
     #[schemars(range(min = 0))]
     pub idle_timeout_ms: Option<i64>,
     /// The largest request body; a larger one is answered with 413. Default: no limit. Unit: bytes.
@@ -202,7 +203,7 @@ pub struct MappingSpec {
 pub struct RegexRewrite {
     /// The regular expression (RE2). Required.
     pub pattern: Option<String>,
-    /// What replaces a match; `\1` is the first group. Default: nothing.
+    /// What replaces a match; `\1` is the first group. Default: an empty string, which takes the match out.
     pub substitution: Option<String>,
 }
 

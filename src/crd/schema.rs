@@ -37,6 +37,8 @@ pub enum ProblemKind {
     NotImplemented,
     /// The field has no effect; the object is served all the same.
     NoEffect,
+    /// Emissary-ingress would put a variable of its environment there; the value is taken as it is written.
+    Literal,
 }
 
 /// How the names in an object are spelled.
@@ -137,7 +139,7 @@ impl Problem {
 
     /// Whether the object is served all the same.
     pub fn is_harmless(&self) -> bool {
-        self.kind == ProblemKind::NoEffect
+        matches!(self.kind, ProblemKind::NoEffect | ProblemKind::Literal)
     }
 }
 

@@ -9,7 +9,7 @@ use super::schema::{Spec, made_once};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TlsContextSpec {
-    /// Names that the certificate is shown for. Default: none.
+    /// Names that Emissary-ingress shows the certificate for. Postern shows that of a Host's `tlsSecret`. Default: none.
     #[schemars(inner(length(max = 262)))]
     pub hosts: Option<Vec<String>>,
     /// The Secret with the certificate and its key. Default: none.
@@ -84,7 +84,7 @@ impl Spec for TlsContextSpec {
         "redirectCleartextFrom",
         "secretNamespacing",
     ];
-    const NO_EFFECT: &'static [&'static str] = &["alpnProtocols"];
+    const NO_EFFECT: &'static [&'static str] = &["alpnProtocols", "hosts"];
     const OFF: &'static [(&'static str, &'static str)] = &[
         ("maxTlsVersion", "v1.3"),
         ("minTlsVersion", "v1.0"),

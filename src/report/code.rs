@@ -7,11 +7,11 @@ use std::fmt;
 pub enum Severity {
     /// Something the object asks for is not served.
     Error,
-    /// Everything is served; somebody should look.
+    /// Everything that the object asks for and that can be reached is served; somebody should look.
     Warning,
 }
 
-/// The condition that an error makes false.
+/// The condition that an error makes false. A warning about `Programmed` tells why no request reaches an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// The object means something, and may.
@@ -105,6 +105,14 @@ codes! {
         "There is more than one GatewaySettings for this installation. The oldest one is used.",
         "GatewaySettings postern/a and postern/b",
         "Delete all but one.";
+    IgnoredField = 1013, Warning, Accepted,
+        "A field of one of Kubernetes' own kinds in a folder holds what the API server would refuse. The object is read as if the field were absent.",
+        "a Service with clusterIP: quote",
+        "Write a value that the API server would accept.";
+    LiteralVariable = 1014, Warning, Accepted,
+        "A value holds `$` and a name, for which Emissary-ingress would put a variable from the environment of its pod. Postern takes the value as it is written.",
+        "host_redirect to $DOMAIN",
+        "Write the value itself, or leave it if it is meant as it is written.";
     InvalidHostname = 2001, Error, Accepted,
         "A hostname is not a DNS name, nor one with a single `*` as its first or last character.",
         "hostname: a.*.com",
@@ -125,7 +133,7 @@ codes! {
         "A header name or value cannot be sent, or may not be set by a route.",
         "addRequestHeaders: {\"x y\": {value: a}}",
         "Use a header name of RFC 9110, section 5.1 and a value without control characters.";
-    NoMatchingHost = 2006, Warning, Accepted,
+    NoMatchingHost = 2006, Warning, Programmed,
         "No Host serves the hostname of this Mapping, so no request reaches it.",
         "a Mapping without `hostname` where no Host selects its labels",
         "Give the Mapping a `hostname` that a Host covers, or the labels that a Host's `mappingSelector` asks for.";
@@ -181,6 +189,10 @@ codes! {
         "The TLSContext does not exist, or has an error of its own.",
         "tls: upstram",
         "Create the TLSContext, or correct the name.";
+    UpstreamNotVerified = 3010, Warning, ResolvedRefs,
+        "A TLSContext has the certificates of upstreams not verified: whoever can stand between reads and changes everything.",
+        "insecureSkipVerify: true",
+        "Name the authority of the upstream's certificate in `caSecret`, and remove `insecureSkipVerify`.";
     SecretNotFound = 4001, Error, ResolvedRefs,
         "The Secret does not exist.",
         "tlsSecret: {name: example-com}",

@@ -3,12 +3,13 @@
 mod field;
 mod kubernetes;
 mod meta;
+mod variable;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value};
 
-use super::{AnyObject, Group, Kind, Meta, Object, ObjectKey, Origin, Position, key::KINDS};
+use super::{AnyObject, Group, Kind, Meta, Object, ObjectKey, Origin, Position, key};
 use crate::crd::schema::{self, Problem, ProblemKind, Spec, Spelling};
 
 /// What a JSON document became.
@@ -53,10 +54,8 @@ pub fn object(
         );
     };
     let (group_name, version) = api.split_once('/').unwrap_or(("", api));
-    let row = KINDS
-        .iter()
-        .find(|row| row.0.name() == group_name && row.2 == kind_name);
-    let Some((group, kind, ..)) = row.filter(|row| is_read(row.0, version)) else {
+    let row = key::all().find(|row| row.0.name() == group_name && row.2 == kind_name);
+    let Some((group, kind, _)) = row.filter(|row| is_read(row.0, version)) else {
         return Decoded::UnknownKind(api.to_owned(), kind_name.to_owned());
     };
     let metadata = document.get("metadata");
@@ -66,12 +65,15 @@ pub fn object(
     };
     let mut problems = Vec::new();
     let namespace = match kind {
-        Kind::Namespace => "",
+        Kind::Namespace | Kind::RouteClaim => "",
         _ => meta::namespace(metadata, default_namespace, &mut problems),
     };
-    let key = ObjectKey::new(*group, *kind, namespace, name);
+    let key = ObjectKey::new(group, kind, namespace, name);
     if matches!(group, Group::Postern | Group::Emissary) {
         envelope(document, version, &key, &origin, &mut problems);
+    }
+    if group == Group::Emissary {
+        variable::tell(document.get("spec"), &mut problems);
     }
     let found = Found {
         meta: meta::read(metadata, &mut problems),
@@ -102,13 +104,18 @@ struct Found {
 
 impl Found {
     fn read(self, document: &Map<String, Value>) -> AnyObject {
+        let is_known = key::WITHOUT_CRD
+            .iter()
+            .all(|row| (row.0, row.1) != (self.key.group, self.key.kind));
         match self.key.kind {
             Kind::Mapping => AnyObject::Mapping(self.spec(document)),
             Kind::Host => AnyObject::Host(self.spec(document)),
             Kind::Listener => AnyObject::Listener(self.spec(document)),
             Kind::GatewaySettings => AnyObject::GatewaySettings(self.spec(document)),
-            Kind::TlsContext => AnyObject::TlsContext(self.spec(document)),
-            Kind::TcpMapping
+            Kind::TlsContext if is_known => AnyObject::TlsContext(self.spec(document)),
+            Kind::TlsContext
+            | Kind::RouteClaim
+            | Kind::TcpMapping
             | Kind::AuthService
             | Kind::RateLimitService
             | Kind::LogService

@@ -56,6 +56,7 @@ pub enum Kind {
     KubernetesEndpointResolver,
     ConsulResolver,
     DevPortal,
+    RouteClaim,
     Namespace,
     Service,
     EndpointSlice,
@@ -63,7 +64,20 @@ pub enum Kind {
     ReferenceGrant,
 }
 
-/// Which kinds exist in which group, with the plural name of the resource.
+/// Kinds of `postern.dev` that are not implemented. They have no CRD, so that only a folder holds any, and no cluster is asked
+/// for them; but one that protects must not be passed over.
+pub const WITHOUT_CRD: &[(Group, Kind, &str)] = &[
+    (Group::Postern, Kind::AuthService, "AuthService"),
+    (Group::Postern, Kind::RateLimitService, "RateLimitService"),
+    (Group::Postern, Kind::RouteClaim, "RouteClaim"),
+    (Group::Postern, Kind::TcpMapping, "TCPMapping"),
+    (Group::Postern, Kind::TlsContext, "TLSContext"),
+    (Group::Postern, Kind::LogService, "LogService"),
+    (Group::Postern, Kind::TracingService, "TracingService"),
+    (Group::Postern, Kind::Module, "Module"),
+];
+
+/// Which kinds are read from a cluster, with the plural name of the resource.
 pub const KINDS: &[(Group, Kind, &str, &str)] = &[
     (Group::Postern, Kind::Mapping, "Mapping", "mappings"),
     (Group::Postern, Kind::Host, "Host", "hosts"),
@@ -150,6 +164,14 @@ pub const KINDS: &[(Group, Kind, &str, &str)] = &[
     ),
 ];
 
+/// Every kind of every group that is read from somewhere, with its name.
+pub fn all() -> impl Iterator<Item = (Group, Kind, &'static str)> {
+    let served = KINDS
+        .iter()
+        .map(|&(group, kind, name, _)| (group, kind, name));
+    served.chain(WITHOUT_CRD.iter().copied())
+}
+
 impl Kind {
     /// The kind as written in a manifest.
     pub fn name(self) -> &'static str {
@@ -163,6 +185,11 @@ const NAMES: [&str; Kind::ReferenceGrant as usize + 1] = {
     let mut row = 0;
     while row < KINDS.len() {
         names[KINDS[row].1 as usize] = KINDS[row].2;
+        row += 1;
+    }
+    row = 0;
+    while row < WITHOUT_CRD.len() {
+        names[WITHOUT_CRD[row].1 as usize] = WITHOUT_CRD[row].2;
         row += 1;
     }
     names
@@ -237,5 +264,40 @@ pub struct Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_a_group_is_in_one_table_once() {
+        let rows: Vec<_> = all().collect();
+        for (index, row) in rows.iter().enumerate() {
+            let twin = rows[index + 1..]
+                .iter()
+                .find(|other| (other.0, other.1) == (row.0, row.1));
+            assert_eq!(twin, None, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn the_role_lets_read_what_is_watched_and_nothing_else() {
+        const ROLE: &str = include_str!("../../helm/postern/templates/rbac.yaml");
+        assert!(!ROLE.contains('*'), "no role is for everything");
+        for &(group, .., plural) in KINDS {
+            let name = match group {
+                Group::Core => "apiGroups: [\"\"]".to_owned(),
+                _ => format!("apiGroups: [{}]", group.name()),
+            };
+            let listed = ROLE.split("- apiGroups").any(|rule| {
+                let rule = format!("- apiGroups{rule}");
+                let words = rule.split(|c: char| !c.is_ascii_alphanumeric());
+                rule.contains(&name) && rule.contains("watch") && { words }
+                    .any(|word| word == plural)
+            });
+            assert!(listed, "{plural} of {:?} must be in the role", group.name());
+        }
     }
 }

@@ -44,7 +44,7 @@ pub struct ResourceSet {
     pub listeners: Objects<crd::ListenerSpec>,
     pub settings: Objects<crd::GatewaySettingsSpec>,
     pub tls_contexts: Objects<crd::TlsContextSpec>,
-    /// Kinds of Emissary-ingress that are read and not implemented, with their spec as it is.
+    /// Kinds that are read and not implemented, with their spec as it is.
     pub others: Objects<serde_json::Value>,
     pub namespaces: Objects<()>,
     pub services: Objects<Service>,
@@ -75,6 +75,10 @@ pub enum FileProblemKind {
     UnknownKind,
     /// Another document has the same kind, namespace and name.
     Duplicate,
+    /// Something in an annotation that cannot be read.
+    Annotation,
+    /// A field of an object of Kubernetes' own kinds, which is read as if it were absent.
+    Field,
 }
 
 /// An object of any kind that Postern reads.
@@ -126,6 +130,10 @@ impl AnyObject {
 
     pub fn positions(&self) -> &BTreeMap<String, Position> {
         each_kind!(self, object => &object.positions)
+    }
+
+    pub fn problems(&self) -> &[Problem] {
+        each_kind!(self, object => &object.problems)
     }
 
     /// The metadata, to be changed before anybody else has the object; otherwise this makes a copy.

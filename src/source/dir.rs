@@ -172,7 +172,11 @@ fn log(changes: &[Change]) {
             continue;
         };
         for problem in problems {
-            if problem.kind == FileProblemKind::Syntax {
+            let is_lost = matches!(
+                problem.kind,
+                FileProblemKind::Syntax | FileProblemKind::Annotation
+            );
+            if is_lost {
                 warn!(file = %path, at = %problem.at, problem = %problem.message, "Cannot read a document");
             }
         }

@@ -187,9 +187,10 @@ fn has_place(kind: Kind) -> bool {
     matches!(kind, Kind::Mapping | Kind::Host | Kind::Listener)
 }
 
-/// Nothing is wrong with the object, and nothing of it is in the graph: a warning says why.
+/// Nothing is wrong with the object, and nothing of it is in the graph: a warning about that says why.
 fn idle(report: &ObjectReport) -> Finding {
-    let warnings: Vec<_> = report.diagnostics.iter().collect();
+    let why = |found: &&Diagnostic| found.code.info().condition == report::Condition::Programmed;
+    let warnings: Vec<_> = report.diagnostics.iter().filter(why).collect();
     Finding {
         status: Truth::False,
         reason: warnings

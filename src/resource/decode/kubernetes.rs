@@ -1,4 +1,5 @@
-//! Kubernetes' own kinds: only the fields that Postern needs, read leniently, because the API server has checked them.
+//! Kubernetes' own kinds: only the fields that Postern needs, read leniently, because the API server has checked
+//! them; in a folder what is wrong is told.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -39,8 +40,14 @@ pub(super) fn service(document: &Fields, problems: &mut Vec<Problem>) -> Service
 
 fn cluster_ip(spec: &Fields, problems: &mut Vec<Problem>) -> ClusterIp {
     let several = match spec.get("clusterIPs") {
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(list)) if list.iter().all(Value::is_string) => {
+            list.iter().filter_map(Value::as_str).collect()
+        }
+        Some(_) => {
+            problems.push(field::wrong_type("spec.clusterIPs", "a list of strings"));
+            Vec::new()
+        }
     };
     let written = if several.is_empty() {
         field::text(spec, "clusterIP", "spec", problems)
@@ -93,13 +100,19 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
         .filter(|port| port.tcp)
         .map(|port| (port.name, port.port))
         .collect();
-    let mut ready: Vec<IpAddr> = field::objects(document, "endpoints", "", problems)
-        .into_iter()
-        .filter(|(_, endpoint)| is_ready(endpoint))
-        .filter_map(|(_, endpoint)| endpoint.get("addresses")?.as_array())
-        .flatten()
-        .filter_map(|address| address.as_str()?.parse().ok())
-        .collect();
+    // Names are not dialled, and may be there.
+    let has_names = document.get("addressType").and_then(Value::as_str) == Some("FQDN");
+    let mut ready = Vec::new();
+    for (path, endpoint) in field::objects(document, "endpoints", "", problems) {
+        let found = if has_names {
+            Vec::new()
+        } else {
+            addresses(endpoint, &path, problems)
+        };
+        if is_ready(endpoint) {
+            ready.extend(found);
+        }
+    }
     ready.sort_unstable();
     ready.dedup();
     EndpointSlice {
@@ -107,6 +120,28 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
         ports,
         ready,
     }
+}
+
+fn addresses(endpoint: &Fields, path: &str, problems: &mut Vec<Problem>) -> Vec<IpAddr> {
+    let list = match endpoint.get("addresses") {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::Array(list)) => list,
+        Some(_) => {
+            problems.push(field::wrong_type(format!("{path}.addresses"), "a list"));
+            return Vec::new();
+        }
+    };
+    let mut found = Vec::with_capacity(list.len());
+    for (index, written) in list.iter().enumerate() {
+        match written.as_str().and_then(|address| address.parse().ok()) {
+            Some(address) => found.push(address),
+            None => problems.push(field::invalid(
+                format!("{path}.addresses[{index}]"),
+                "the value must be an IP address",
+            )),
+        }
+    }
+    found
 }
 
 /// An endpoint that does not say is ready, as the API has it.

@@ -10,11 +10,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    crd::{EMISSARY_GROUP, GROUP},
+    crd::{EMISSARY_GROUP, GROUP, schema::Problem},
     resource::{
-        AnyObject, FileProblem, FileProblemKind, Origin, Position,
+        AnyObject, FileProblem, FileProblemKind, Group, Kind, Origin, Position,
         decode::{self, Decoded},
-        key::KINDS,
+        key,
     },
     source::{
         annotation,
@@ -57,7 +57,10 @@ impl Reader {
         for document in reading.documents {
             self.document(path, document, MAX_LISTS, &mut contents);
         }
-        let broken = |problem: &FileProblem| problem.kind == FileProblemKind::Syntax;
+        let broken = |problem: &FileProblem| {
+            use FileProblemKind::{Annotation, Syntax};
+            matches!(problem.kind, Syntax | Annotation)
+        };
         if contents.problems.iter().any(broken) {
             keep(before, &mut contents);
         }
@@ -109,6 +112,7 @@ impl Reader {
     }
 
     fn object(&mut self, object: AnyObject, value: &Value, at: Position, contents: &mut Contents) {
+        contents.problems.extend(ignored_fields(&object, at));
         let carried = annotation::objects(&object);
         let annotation_at = object
             .positions()
@@ -123,7 +127,7 @@ impl Reader {
         for message in carried.problems {
             contents.problems.push(FileProblem {
                 at: annotation_at,
-                kind: FileProblemKind::Syntax,
+                kind: FileProblemKind::Annotation,
                 message,
             });
         }
@@ -137,6 +141,31 @@ impl Reader {
             at,
             serial: self.serial,
         }
+    }
+}
+
+/// What is wrong with an object of Kubernetes' own kinds: no report is about one, and no API server has looked at it.
+fn ignored_fields(object: &AnyObject, at: Position) -> Vec<FileProblem> {
+    let key = object.key();
+    if matches!(key.group, Group::Postern | Group::Emissary) {
+        return Vec::new();
+    }
+    let problem = |problem: &Problem| FileProblem {
+        at: nearest(object.positions(), &problem.field).unwrap_or(at),
+        kind: FileProblemKind::Field,
+        message: format!("{key} {}: {}", problem.field, problem.message),
+    };
+    object.problems().iter().map(problem).collect()
+}
+
+/// The position of a field, or of what is around it.
+fn nearest(positions: &BTreeMap<String, Position>, field: &str) -> Option<Position> {
+    let mut field = field;
+    loop {
+        if let Some(at) = positions.get(field) {
+            return Some(*at);
+        }
+        field = &field[..field.rfind(['.', '['])?];
     }
 }
 
@@ -211,8 +240,8 @@ fn is_mistake(version: &str, kind: &str) -> bool {
     if [GROUP, EMISSARY_GROUP].contains(&group) {
         return true;
     }
-    let ours = |row: &(crate::resource::Group, crate::resource::Kind, &str, &str)| {
-        [GROUP, EMISSARY_GROUP].contains(&row.0.name()) && strsim::levenshtein(row.2, kind) <= 1
+    let is_near = |(group, _, name): (Group, Kind, &str)| {
+        [GROUP, EMISSARY_GROUP].contains(&group.name()) && strsim::levenshtein(name, kind) <= 1
     };
-    !group.contains('.') && KINDS.iter().any(ours)
+    !group.contains('.') && key::all().any(is_near)
 }

@@ -245,7 +245,7 @@ impl Known {
         let problems = self.carriers.get(carrier).map(|carried| {
             let unreadable = carried.problems.iter().cloned();
             let mut problems: Vec<_> = unreadable
-                .map(|why| problem(FileProblemKind::Syntax, why))
+                .map(|why| problem(FileProblemKind::Annotation, why))
                 .collect();
             let mut keys: Vec<_> = carried.keys.iter().collect();
             keys.sort_unstable();

@@ -100,6 +100,16 @@ fn conditions_follow_from_report_and_rollout() {
             "+Accepted +ResolvedRefs -Programmed:NoMatchingHost -Ready:NoMatchingHost",
         ),
         (
+            absent(mapping(&[Code::NoEffect, Code::NoMatchingHost])),
+            Everywhere,
+            "+Accepted +ResolvedRefs -Programmed:NoMatchingHost -Ready:NoMatchingHost",
+        ),
+        (
+            absent(mapping(&[Code::NoEffect])),
+            Everywhere,
+            "+Accepted +ResolvedRefs -Programmed:NotServed -Ready:NotServed",
+        ),
+        (
             absent(report(Kind::Host, vec![said(Code::NoMatchingListener)])),
             Everywhere,
             "+Accepted +ResolvedRefs -Programmed:NoMatchingListener -Ready:NoMatchingListener",
