@@ -46,7 +46,7 @@ pub(super) struct Connection<B> {
 
 /// How far a request has come before anybody waits for it. `F` waits for its response.
 enum Begun<F, B> {
-    Sent(F, Option<Copied>),
+    Sent(F, Option<Box<Copied>>),
     NotYet(Box<Request<B>>),
 }
 
@@ -61,7 +61,7 @@ pub(super) fn send<B: RequestBody>(
     *request.version_mut() = Version::HTTP_11;
     let begun = match order.pool.take_idle(order.aim) {
         Some(connection) => {
-            let copied = replay.then(|| Copied::of(&request));
+            let copied = replay.then(|| Box::new(Copied::of(&request)));
             Begun::Sent(connection.exchange(request), copied)
         }
         None => Begun::NotYet(Box::new(request)),
@@ -129,7 +129,8 @@ impl<B: RequestBody> Connection<B> {
         let upgrade = names.any(|name| *name == header::UPGRADE);
         self.heard.forget();
         let heard = self.heard.clone();
-        let sent = self.sender.borrow_mut().try_send_request(request);
+        // Boxed: it has room for a request that is not taken, and every future above this one would have it twice.
+        let sent = Box::pin(self.sender.borrow_mut().try_send_request(request));
         let lease = Lease::new(self);
         async move {
             match sent.await {

@@ -68,7 +68,10 @@ pub(super) async fn send<B: RequestBody>(
     replay: bool,
 ) -> Result<Response<ResponseBody>, UpstreamError> {
     for_http2(&mut request, order.upstream.tls.is_some())?;
-    let copied = request.body().is_end_stream().then(|| Copied::of(&request));
+    let copied = request
+        .body()
+        .is_end_stream()
+        .then(|| Box::new(Copied::of(&request)));
     let (connection, opened) = order.http2().await?;
     let unanswered = match connection.exchange(request).await {
         Ok(response) => return Ok(response),

@@ -120,7 +120,7 @@ impl<B> Unanswered<B> {
     /// The request to send once more: the very same if it was not sent, and a copy after an error that is `harmless`.
     pub(super) fn again(
         self,
-        copied: Option<Copied>,
+        copied: Option<Box<Copied>>,
         harmless: impl FnOnce(&UpstreamError) -> bool,
     ) -> Result<Box<Request<B>>, UpstreamError>
     where
