@@ -1,6 +1,6 @@
 //! The one canonical path of a request: what is matched, logged and sent upstream (RFC 3986, section 6.2.2).
 //!
-//! Two steps. [`scan`](Scan) looks at every byte once, refuses what no two servers read alike, and says whether the path is
+//! Two steps. A scan looks at every byte once, refuses what no two servers read alike, and says whether the path is
 //! canonical already: then it is borrowed. Only otherwise is it rebuilt.
 
 use std::borrow::Cow;

@@ -26,6 +26,7 @@ mod pool;
 mod request;
 mod shared;
 mod stream;
+mod tape;
 mod tls;
 mod worker;
 
