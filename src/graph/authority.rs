@@ -44,8 +44,8 @@ impl<'r> Authority<'r> {
         if raw.starts_with('[') {
             return Self::ipv6(raw);
         }
-        let (name, port) = match raw.split_once(':') {
-            Some((name, port)) => (name, parse_port(port)?),
+        let (name, port) = match raw.bytes().position(|byte| byte == b':') {
+            Some(colon) => (&raw[..colon], parse_port(&raw[colon + 1..])?),
             None => (raw, None),
         };
         let name = name.strip_suffix('.').unwrap_or(name);

@@ -16,7 +16,7 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     /// Fields that end here: hop-by-hop ones, and those that only a trusted peer may send.
-    pub(super) drop: SmallVec<[HeaderName; 8]>,
+    pub(super) drop: SmallVec<[HeaderName; 4]>,
     /// `Connection` says that `Upgrade` is meant.
     pub(super) upgrade: bool,
     /// There is an `Upgrade`.

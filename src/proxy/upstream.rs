@@ -12,7 +12,8 @@
 //!
 //! No connection is opened before there is a request for it. Bounds: 256 idle connections of a worker to one upstream, 2048 to
 //! all; 4 HTTP/2 connections of a worker to one address, with 100 streams each; 64 KiB for the head of a response, 100 fields in
-//! it; 1024 names and as many TLS configurations. How many requests are sent at a time is bounded by who receives them.
+//! it; 64 KiB of a request for its replay, 4 KiB of them while idle; 1024 names and as many TLS configurations. How many
+//! requests are sent at a time is bounded by who receives them.
 
 mod body;
 mod counters;
@@ -25,6 +26,7 @@ mod pool;
 mod request;
 mod shared;
 mod stream;
+mod tape;
 mod tls;
 mod worker;
 

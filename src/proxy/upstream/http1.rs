@@ -24,8 +24,9 @@ use super::{
     body::{Exchange, Lease, ResponseBody},
     error::UpstreamError,
     pool::{Order, Pool},
-    request::{Copied, Unanswered},
+    request::Unanswered,
     stream::{Heard, Stream},
+    tape::Tape,
     worker::{is_due, retirement},
 };
 
@@ -38,6 +39,7 @@ pub(super) struct Connection<B> {
     pool: Weak<Pool<B>>,
     address: SocketAddr,
     heard: Heard,
+    tape: Tape,
     retirement: Option<Instant>,
     idle_since: Cell<Instant>,
     /// What reads and writes.
@@ -46,7 +48,7 @@ pub(super) struct Connection<B> {
 
 /// How far a request has come before anybody waits for it. `F` waits for its response.
 enum Begun<F, B> {
-    Sent(F, Option<Copied>),
+    Sent(F),
     NotYet(Box<Request<B>>),
 }
 
@@ -60,21 +62,17 @@ pub(super) fn send<B: RequestBody>(
     // Whatever the client speaks; and hyper panics on some others.
     *request.version_mut() = Version::HTTP_11;
     let begun = match order.pool.take_idle(order.aim) {
-        Some(connection) => {
-            let copied = replay.then(|| Copied::of(&request));
-            Begun::Sent(connection.exchange(request), copied)
-        }
+        Some(connection) => Begun::Sent(connection.exchange(request, replay)),
         None => Begun::NotYet(Box::new(request)),
     };
     async move {
         let request = match begun {
-            Begun::Sent(sent, copied) => {
-                let unanswered = match sent.await {
+            Begun::Sent(sent) => {
+                let Unanswered { error, again } = match sent.await {
                     Ok(response) => return Ok(response),
                     Err(unanswered) => unanswered,
                 };
-                let again = |error: &UpstreamError| matches!(error, UpstreamError::Reset(_));
-                let request = unanswered.again(copied, again)?;
+                let request = again.ok_or(error)?;
                 order.pool.worker.counters.replays.increase();
                 request
             }
@@ -82,7 +80,7 @@ pub(super) fn send<B: RequestBody>(
         };
         // Boxed: opening is rare and large, and the future of every request would have room for it.
         let connection = Box::pin(Connection::open(&order)).await?;
-        let sent = connection.exchange(*request).await;
+        let sent = connection.exchange(*request, false).await;
         sent.map_err(|unanswered| unanswered.error)
     }
 }
@@ -92,7 +90,7 @@ impl<B: RequestBody> Connection<B> {
         let dialled = order.dial().await?;
         let worker = &order.pool.worker;
         let stream = Stream::new(dialled.transport, worker.counters.clone());
-        let heard = stream.heard();
+        let (heard, tape) = (stream.heard(), stream.tape());
         let (sender, connection) = Builder::new()
             // One buffer for head and body: a mesh decides what a connection is by its first bytes.
             .writev(false)
@@ -113,31 +111,43 @@ impl<B: RequestBody> Connection<B> {
             pool: Rc::downgrade(&order.pool),
             address: dialled.address,
             heard,
+            tape,
             retirement: retirement(order.upstream.max_age),
             idle_since: Cell::new(Instant::now()),
             driver: spawn_local(driving.instrument(span)).abort_handle(),
         }))
     }
 
-    /// Sends the request at once, and waits for the head of the response. The future does not hold the request.
+    /// Sends the request at once, and waits for the head of the response. The future does not hold the request; with `replay`
+    /// what was written of it is kept, and comes back if the connection turns out to be dead.
     fn exchange(
         self: Rc<Self>,
         request: Request<B>,
+        replay: bool,
     ) -> impl Future<Output = Result<Response<ResponseBody>, Unanswered<B>>> {
         // Among so few, looking at each is less than looking one up.
         let mut names = request.headers().keys();
         let upgrade = names.any(|name| *name == header::UPGRADE);
         self.heard.forget();
-        let heard = self.heard.clone();
-        let sent = self.sender.borrow_mut().try_send_request(request);
-        let lease = Lease::new(self);
+        self.tape.begin(replay);
+        // Boxed: it has room for a request that is not taken, and every future above this one would have it twice.
+        let sent = Box::pin(self.sender.borrow_mut().try_send_request(request));
+        let lease = Lease::new(self.clone());
         async move {
             match sent.await {
-                Ok(response) => Ok(leased(response, lease, upgrade)?),
+                Ok(response) => {
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        self.tape.begin(false);
+                    }
+                    Ok(leased(response, lease, upgrade)?)
+                }
                 Err(mut failed) => {
-                    let unsent = failed.take_message().map(Box::new);
-                    let error = UpstreamError::before_head(failed.into_error(), heard.get());
-                    Err(Unanswered { error, unsent })
+                    let unsent = failed.take_message();
+                    let error = UpstreamError::before_head(failed.into_error(), self.heard.get());
+                    let harmless = replay && matches!(error, UpstreamError::Reset(_));
+                    let again = unsent.or_else(|| self.tape.request().filter(|_| harmless));
+                    let again = again.map(Box::new);
+                    Err(Unanswered { error, again })
                 }
             }
         }

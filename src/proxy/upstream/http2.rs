@@ -68,13 +68,16 @@ pub(super) async fn send<B: RequestBody>(
     replay: bool,
 ) -> Result<Response<ResponseBody>, UpstreamError> {
     for_http2(&mut request, order.upstream.tls.is_some())?;
-    let copied = request.body().is_end_stream().then(|| Copied::of(&request));
+    let copied = request
+        .body()
+        .is_end_stream()
+        .then(|| Box::new(Copied::of(&request)));
     let (connection, opened) = order.http2().await?;
     let unanswered = match connection.exchange(request).await {
         Ok(response) => return Ok(response),
         Err(unanswered) => unanswered,
     };
-    let request = unanswered.again(copied, |error| {
+    let request = unanswered.or_copied(copied, |error| {
         matches!(error, UpstreamError::NotTaken(_))
             || (replay && !opened && matches!(error, UpstreamError::Reset(_)))
     })?;
@@ -147,14 +150,14 @@ impl<B: RequestBody> Connection<B> {
         match sent.await {
             Ok(response) => Ok(response.map(|incoming| ResponseBody::new(incoming, lease))),
             Err(mut failed) => {
-                let unsent = failed.take_message().map(Box::new);
+                let again = failed.take_message().map(Box::new);
                 let error = UpstreamError::before_head(failed.into_error(), false);
                 let elsewhere =
                     matches!(error, UpstreamError::NotTaken(_) | UpstreamError::Reset(_));
-                if unsent.is_some() || elsewhere {
+                if again.is_some() || elsewhere {
                     self.failed.set(true);
                 }
-                Err(Unanswered { error, unsent })
+                Err(Unanswered { error, again })
             }
         }
     }

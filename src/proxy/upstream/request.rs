@@ -30,8 +30,8 @@ pub(super) struct Copied {
 /// A request that got no response.
 pub(super) struct Unanswered<B> {
     pub(super) error: UpstreamError,
-    /// The whole of it, if not a byte of it went out.
-    pub(super) unsent: Option<Box<Request<B>>>,
+    /// The whole of it, if it may be sent once more: not a byte of it went out, or no harm can come of it.
+    pub(super) again: Option<Box<Request<B>>>,
 }
 
 /// Tells the echo server for whom it answers. To any other upstream that header is one like all others.
@@ -118,15 +118,15 @@ fn cloned(headers: &HeaderMap) -> Box<[(HeaderName, HeaderValue)]> {
 
 impl<B> Unanswered<B> {
     /// The request to send once more: the very same if it was not sent, and a copy after an error that is `harmless`.
-    pub(super) fn again(
+    pub(super) fn or_copied(
         self,
-        copied: Option<Copied>,
+        copied: Option<Box<Copied>>,
         harmless: impl FnOnce(&UpstreamError) -> bool,
     ) -> Result<Box<Request<B>>, UpstreamError>
     where
         B: Default,
     {
-        match (self.unsent, copied) {
+        match (self.again, copied) {
             (Some(request), _) => Ok(request),
             (None, Some(copied)) if harmless(&self.error) => Ok(Box::new(copied.with_empty_body())),
             (None, Some(_) | None) => Err(self.error),
@@ -136,9 +136,6 @@ impl<B> Unanswered<B> {
 
 impl<B> From<UpstreamError> for Unanswered<B> {
     fn from(error: UpstreamError) -> Self {
-        Self {
-            error,
-            unsent: None,
-        }
+        Self { error, again: None }
     }
 }

@@ -16,13 +16,14 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use super::counters::Counters;
+use super::{counters::Counters, tape::Tape};
 
-/// A connection that notes whether the upstream has said anything.
+/// A connection that notes whether the upstream has said anything, and what it was sent.
 #[derive(Debug)]
 pub(super) struct Stream {
     transport: Transport,
     heard: Heard,
+    tape: Tape,
     counters: Arc<Counters>,
 }
 
@@ -57,12 +58,17 @@ impl Stream {
         Self {
             transport,
             heard: Heard::default(),
+            tape: Tape::default(),
             counters,
         }
     }
 
     pub(super) fn heard(&self) -> Heard {
         self.heard.clone()
+    }
+
+    pub(super) fn tape(&self) -> Tape {
+        self.tape.clone()
     }
 }
 
@@ -96,10 +102,12 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let polled = match &mut self.transport {
             Transport::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Transport::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-        }
+        };
+        self.tape.record(bytes, &polled);
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
