@@ -20,6 +20,7 @@ mod pattern;
 mod policies;
 mod reports;
 mod routing;
+mod safety;
 mod secret;
 mod seen;
 mod selector;

@@ -19,6 +19,7 @@ use crate::{
         HostPattern, HostTable,
         host::NamePattern,
         matching::{Region, Regions, RouteSet},
+        route::Pattern,
         table::RouteTable,
     },
     resource::{Object, ObjectKey},
@@ -48,6 +49,14 @@ struct HostSlots {
 }
 
 type Tables = BTreeMap<Scope, Arc<RouteTable>>;
+
+/// A hostname, and the first who came for it.
+pub(super) enum Named<'r> {
+    Pattern(&'r HostPattern, &'r Arc<Object<MappingSpec>>),
+    Regex(&'r Pattern, &'r Arc<Object<MappingSpec>>),
+    /// The names of the Hosts with this selector.
+    Selected(&'r Arc<Selector>, &'r Arc<Object<MappingSpec>>),
+}
 
 /// What linking has changed.
 #[derive(Debug, Default)]
@@ -102,10 +111,32 @@ impl Routing {
         self.hosts.get(&slot.0)?.slots.get(&slot.1)?.note(key)
     }
 
-    /// Who was first to name a hostname.
-    pub(super) fn oldest(&self, pattern: &HostPattern) -> Option<&Arc<Object<MappingSpec>>> {
-        let host = self.hosts.get(&SlotHost::Pattern(pattern.clone()))?;
-        host.oldest.as_ref()
+    /// The hostnames that may have a name in common with a pattern, whatever its port, each with its oldest Mapping.
+    pub(super) fn naming(&self, pattern: &HostPattern) -> impl Iterator<Item = Named<'_>> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let at = |name: NamePattern, port| SlotHost::Pattern(HostPattern { name, port });
+        let nothing = || NamePattern::Exact("".into());
+        let (before_names, after_names) = (
+            Excluded(at(nothing(), None)),
+            Included(at(NamePattern::Suffix("".into()), None)),
+        );
+        // Among the exact names, of which there are many, an exact one has only itself.
+        let exact = match &pattern.name {
+            NamePattern::Exact(_) => (
+                Included(at(pattern.name.clone(), None)),
+                Included(at(pattern.name.clone(), Some(u16::MAX))),
+            ),
+            _ => (
+                Included(at(nothing(), None)),
+                Excluded(at(NamePattern::Suffix("".into()), None)),
+            ),
+        };
+        let wide = self.hosts.range((Unbounded, before_names));
+        let narrow = self.hosts.range(exact);
+        let rest = self.hosts.range((after_names, Unbounded));
+        wide.chain(narrow)
+            .chain(rest)
+            .filter_map(|(host, slots)| slots.named(host))
     }
 
     pub(super) fn set(&self, scope: &Scope) -> Arc<RouteSet> {
@@ -238,6 +269,20 @@ impl Routing {
 }
 
 impl HostSlots {
+    fn named<'r>(&'r self, host: &'r SlotHost) -> Option<Named<'r>> {
+        let oldest = self.oldest.as_ref()?;
+        Some(match host {
+            SlotHost::Pattern(pattern) => Named::Pattern(pattern, oldest),
+            SlotHost::Selected(selector) => Named::Selected(selector, oldest),
+            SlotHost::Regex(_) => {
+                let mut patterns = self
+                    .placed()
+                    .filter_map(|placed| placed.regex_host.as_ref());
+                Named::Regex(patterns.next()?, oldest)
+            }
+        })
+    }
+
     fn placed(&self) -> impl Iterator<Item = &Placed> {
         self.slots.values().flat_map(|slot| &slot.routes)
     }

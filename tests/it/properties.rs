@@ -95,7 +95,7 @@ fn document(
 }
 
 fn hostnames() -> Vec<Value> {
-    ["*", "x.com", "*.com", "y.com", "a.*.b"]
+    ["*", "x.com", "*.com", "x.*", "x.com:8080", "y.com", "a.*.b"]
         .map(Value::from)
         .into()
 }
@@ -303,6 +303,15 @@ fn spoilt() -> impl Strategy<Value = (&'static str, Value)> {
     ])
 }
 
+/// Whose Host has the requests of an authority.
+fn host_of(graph: &postern::graph::Graph, name: &str, port: u16) -> Vec<String> {
+    let hosts = graph
+        .listeners
+        .iter()
+        .filter_map(|listener| listener.hosts.best(name, Some(port)));
+    hosts.map(|host| host.id.to_string()).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -347,6 +356,45 @@ proptest! {
             last = Some(compiler.compile(&growing));
         }
         prop_assert_eq!(last.map(|last| shown(&last)), Some(expected));
+    }
+
+    #[test]
+    fn a_strangers_host_has_no_name_that_an_older_mapping_serves(
+        mappings in proptest::collection::vec(mapping(), 1..6),
+        own in proptest::collection::vec(mapping(), 0..3),
+        hosts in proptest::collection::vec(host(), 1..4),
+    ) {
+        let from = |documents: Vec<Value>, namespace: &str, created: &str| -> Vec<Value> {
+            let placed = documents.into_iter().enumerate().map(|(number, mut document)| {
+                document["metadata"]["name"] = json!(format!("o{number}"));
+                document["metadata"]["namespace"] = json!(namespace);
+                document["metadata"]["creationTimestamp"] = json!(created);
+                document
+            });
+            placed.collect()
+        };
+        let theirs = from(mappings, "a", "2026-01-01T00:00:00Z");
+        let strangers = [
+            from(own, "b", "2026-01-02T00:00:00Z"),
+            from(hosts, "b", "2026-01-03T00:00:00Z"),
+        ];
+        let (before, report) = compile(&set(&theirs), &options());
+        let (after, _) = compile(&set(&[theirs.clone(), strangers.concat()].concat()), &options());
+        let is_served = |mapping: &&Value| {
+            let key = object(mapping).key().clone();
+            report.object(&key).is_some_and(|report| report.in_graph)
+        };
+        let patterns: Vec<postern::graph::HostPattern> = theirs
+            .iter()
+            .filter(is_served)
+            .filter_map(|mapping| mapping["spec"]["hostname"].as_str()?.parse().ok())
+            .collect();
+        let authorities = [("x.com", 80), ("x.com", 8080), ("z.com", 80), ("y.com", 80), ("x.org", 80), ("a.b", 80)];
+        for (name, port) in authorities {
+            if patterns.iter().any(|pattern| pattern.matches(name, Some(port))) {
+                prop_assert_eq!(host_of(&before, name, port), host_of(&after, name, port), "{}:{}", name, port);
+            }
+        }
     }
 
     #[test]
