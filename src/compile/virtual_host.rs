@@ -80,7 +80,7 @@ pub(super) fn link(
     });
     let has_default = match settings.default_host {
         DefaultHost::Always => true,
-        DefaultHost::Auto => candidates.is_empty(),
+        DefaultHost::Auto => hosts.is_empty(),
         DefaultHost::Never => false,
     };
     let built: Vec<_> = candidates
