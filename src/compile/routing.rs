@@ -358,7 +358,7 @@ pub(super) fn slots(state: &MappingState, scopes: &BTreeSet<Scope>) -> Vec<SlotK
                 .collect()
         }
     };
-    let path = &matching.path_key;
+    let path = matching.path_key.owned();
     hosts.into_iter().map(|host| (host, path.clone())).collect()
 }
 

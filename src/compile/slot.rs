@@ -1,5 +1,5 @@
-//! Slots: all Mappings with the same hostname and path match. Each is linked on its own: who owns it, who shares a route
-//! with whom, and what every member gets.
+//! Slots: all Mappings with the same hostname and path match, whatever its case. Each is linked on its own: who owns it, who
+//! shares a route with whom, and what every member gets.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -90,12 +90,13 @@ pub(super) fn link<'m>(
     let first = members.first().map(|first| &first.state.lowered.object);
     let owner = ownership::unclaimed(settings.unclaimed, first.map(|first| &first.key));
     // Those with the same match, the oldest first.
-    let mut admitted: Vec<(&str, usize)> = Vec::with_capacity(members.len());
+    let mut admitted: Vec<((&PathKey, &str), usize)> = Vec::with_capacity(members.len());
     for (position, member) in members.iter_mut().enumerate() {
         let lowered = &member.state.lowered;
         let pair = || pair(lowered);
         if owner.admits(&lowered.object.key, pair, &mut member.note.findings) {
-            admitted.push((&member.matching.group, position));
+            let matching = member.matching;
+            admitted.push(((&matching.path_key, &matching.group), position));
         }
     }
     admitted.sort();

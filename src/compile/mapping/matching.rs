@@ -163,6 +163,22 @@ impl PathKey {
             case_sensitive,
         }
     }
+
+    /// Equal for paths that differ in nothing but case: who owns one owns the others. An expression says itself whether
+    /// case counts, so only its very text is the same.
+    pub(in crate::compile) fn owned(&self) -> Self {
+        let is_folded = |text: &str| !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let text = if self.kind == PathKind::Regex || is_folded(&self.text) {
+            Arc::clone(&self.text)
+        } else {
+            self.text.to_ascii_lowercase().into()
+        };
+        Self {
+            text,
+            kind: self.kind,
+            case_sensitive: false,
+        }
+    }
 }
 
 impl Reader<'_> {
