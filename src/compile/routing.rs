@@ -67,6 +67,9 @@ pub(super) struct Relinked {
     pub(super) oldest: bool,
 }
 
+/// Who came first for a path.
+type Oldest = BTreeMap<PathKey, Arc<Object<MappingSpec>>>;
+
 type Mappings = BTreeMap<ObjectKey, Box<MappingState>>;
 
 impl Routing {
@@ -152,10 +155,11 @@ impl Routing {
         touched: &mut Touched,
     ) -> Relinked {
         let mut relinked = Relinked::default();
-        let dirty = std::mem::take(&mut self.dirty);
+        let dirty = self.take_dirty();
         for host in &dirty {
+            let elsewhere = self.oldest_on_other_ports(host, mappings);
             if let Some(slots) = self.hosts.get_mut(host) {
-                slots.link(mappings, settings, touched);
+                slots.link(mappings, settings, &elsewhere, touched);
                 relinked.oldest |= slots.find_oldest();
             }
         }
@@ -174,6 +178,71 @@ impl Routing {
             relinked.sets = true;
         }
         relinked
+    }
+
+    /// The hostnames with slots to link. A slot decides with those of the same name on other ports who owns the path.
+    fn take_dirty(&mut self) -> BTreeSet<SlotHost> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut with_them = Vec::new();
+        for host in &dirty {
+            let paths = self.hosts.get(host).map(|slots| &slots.dirty);
+            for (other, slots) in self.other_ports(host) {
+                let paths = paths.into_iter().flatten();
+                let shared = paths.filter(|path| slots.slots.contains_key(path));
+                with_them.extend(shared.map(|path| (other.clone(), path.clone())));
+            }
+        }
+        for (host, path) in with_them {
+            if let Some(slots) = self.hosts.get_mut(&host) {
+                slots.dirty.push(path);
+                dirty.insert(host);
+            }
+        }
+        dirty
+    }
+
+    /// The same name with another port, or without one.
+    fn other_ports(&self, host: &SlotHost) -> impl Iterator<Item = (&SlotHost, &HostSlots)> {
+        let on = |pattern: &HostPattern, port| {
+            let name = pattern.name.clone();
+            SlotHost::Pattern(HostPattern { name, port })
+        };
+        let all = match host {
+            SlotHost::Pattern(pattern) => {
+                let ports = on(pattern, None)..=on(pattern, Some(u16::MAX));
+                Some(self.hosts.range(ports))
+            }
+            SlotHost::Regex(_) | SlotHost::Selected(_) => None,
+        };
+        let own = host.clone();
+        all.into_iter()
+            .flatten()
+            .filter(move |(other, _)| **other != own)
+    }
+
+    /// For the slots to link: the oldest Mapping that asks for the same path of the same name on another port.
+    fn oldest_on_other_ports(&self, host: &SlotHost, mappings: &Mappings) -> Oldest {
+        let mut oldest = Oldest::new();
+        let Some(own) = self.hosts.get(host) else {
+            return oldest;
+        };
+        for (_, slots) in self.other_ports(host) {
+            for path in &own.dirty {
+                let members = slots.slots.get(path).into_iter();
+                let members = members.flat_map(|slot| &slot.members);
+                let objects = members.filter_map(|member| {
+                    let state = mappings.get(&member.key)?;
+                    Some(&state.lowered.object)
+                });
+                let found = objects
+                    .chain(oldest.get(path))
+                    .min_by_key(|object| age(object));
+                if let Some(found) = found.map(Arc::clone) {
+                    oldest.insert(path.clone(), found);
+                }
+            }
+        }
+        oldest
     }
 
     /// Builds the tables of these hostnames again, and the route sets that they are in.
@@ -287,7 +356,13 @@ impl HostSlots {
         self.slots.values().flat_map(|slot| &slot.routes)
     }
 
-    fn link(&mut self, mappings: &Mappings, settings: &Settings, touched: &mut Touched) {
+    fn link(
+        &mut self,
+        mappings: &Mappings,
+        settings: &Settings,
+        elsewhere: &Oldest,
+        touched: &mut Touched,
+    ) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
         dirty.dedup();
@@ -302,7 +377,8 @@ impl HostSlots {
             let members = slot.members.iter().map(|member| &member.key);
             touched.extend(members.clone());
             let members = members.filter_map(|key| mappings.get(key));
-            *slot = slot::link(members.map(|state| &**state), settings);
+            let members = members.map(|state| &**state);
+            *slot = slot::link(members, elsewhere.get(&path), settings);
         }
     }
 

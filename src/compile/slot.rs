@@ -73,9 +73,11 @@ struct Member<'m> {
     note: Note,
 }
 
-/// Links the members of one slot.
+/// Links the members of one slot. `elsewhere` is the oldest Mapping for the same path of the same name on another port:
+/// ports do not make another pair.
 pub(super) fn link<'m>(
     members: impl Iterator<Item = &'m MappingState>,
+    elsewhere: Option<&Arc<Object<MappingSpec>>>,
     settings: &Settings,
 ) -> Linked {
     let members = members.filter_map(|state| {
@@ -88,7 +90,9 @@ pub(super) fn link<'m>(
     let mut members: Vec<_> = members.collect();
     members.sort_by_key(|member| super::age(&member.state.lowered.object));
     let first = members.first().map(|first| &first.state.lowered.object);
-    let owner = ownership::unclaimed(settings.unclaimed, first.map(|first| &first.key));
+    let oldest = [first, elsewhere].into_iter().flatten();
+    let oldest = oldest.min_by_key(|object| super::age(object));
+    let owner = ownership::unclaimed(settings.unclaimed, oldest.map(|oldest| &oldest.key));
     // Those with the same match, the oldest first.
     let mut admitted: Vec<((&PathKey, &str), usize)> = Vec::with_capacity(members.len());
     for (position, member) in members.iter_mut().enumerate() {

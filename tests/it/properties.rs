@@ -103,9 +103,10 @@ fn hostnames() -> Vec<Value> {
 fn mapping() -> impl Strategy<Value = Value> {
     let matching = (
         maybe("hostname", hostnames()),
-        select(vec!["/", "/a", "/a/", "/b/(", "x"])
+        select(vec!["/", "/a", "/a/", "/A/", "/b/(", "x"])
             .prop_map(|prefix| Some(("prefix", json!(prefix)))),
         maybe("prefixRegex", vec![json!(true), json!(false)]),
+        maybe("caseSensitive", vec![json!(false)]),
         maybe(
             "headers",
             vec![json!({ "x-a": "b" }), json!({ "x y": "b" })],
@@ -132,7 +133,7 @@ fn mapping() -> impl Strategy<Value = Value> {
         maybe("tls", vec![json!("o1"), json!("true")]),
     );
     (metadata(), matching, action).prop_map(|(metadata, m, a)| {
-        let fields = vec![m.0, m.1, m.2, m.3, m.4, a.0, a.1, a.2, a.3, a.4];
+        let fields = vec![m.0, m.1, m.2, m.3, m.4, m.5, a.0, a.1, a.2, a.3, a.4];
         document("Mapping", &metadata, fields)
     })
 }
