@@ -42,7 +42,7 @@ pub(super) struct Routing {
 struct HostSlots {
     slots: BTreeMap<PathKey, Linked>,
     tables: Tables,
-    /// The first who came.
+    /// The oldest of all members.
     oldest: Option<Arc<Object<MappingSpec>>>,
     /// Slots that are to be linked again; one may be there twice.
     dirty: Vec<PathKey>,
@@ -388,8 +388,8 @@ impl HostSlots {
         let oldest = all
             .filter_map(|slot| slot.oldest.as_ref())
             .min_by_key(|object| age(object));
-        let who = |object: &Arc<Object<MappingSpec>>| (object.key.clone(), object.meta.created);
-        let changed = oldest.map(who) != self.oldest.as_ref().map(who);
+        let changed =
+            oldest.map(|object| age(object)) != self.oldest.as_ref().map(|object| age(object));
         self.oldest = oldest.map(Arc::clone);
         changed
     }
