@@ -75,4 +75,4 @@ deny: ## Licences, sources and banned crates of all dependencies
 
 .PHONY: clean-tree
 clean-tree: ## Fail if the tests or generators left the working tree different
-	@git diff --exit-code --stat || { echo 'the tree differs: run `make gen golden` and commit the result'; exit 1; }
+	@test -z "$$(git status --porcelain)" || { git status --short; echo 'the tree differs: run `make gen golden` and commit the result'; exit 1; }

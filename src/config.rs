@@ -226,7 +226,7 @@ pub struct Pod {
     )]
     pub pod_uid: Option<String>,
 
-    /// The addresses of the pod: no route leads to them
+    /// Addresses of the pod, beside those of its interfaces: no route leads to them
     #[arg(
         long = "pod-ip",
         env = "POSTERN_POD_IPS",

@@ -106,6 +106,8 @@ struct Desk<C> {
     resources: ResourceSet,
     versions: Versions,
     compiler: C,
+    /// Whether the resources have changed since the last compile that came to an end: the published graph is not theirs.
+    stale: bool,
 }
 
 /// Changes that are not compiled yet.
@@ -144,6 +146,7 @@ where
             resources: ResourceSet::default(),
             versions: Versions::new(),
             compiler: new_compiler(),
+            stale: true,
         };
         Self {
             ends,
@@ -194,16 +197,15 @@ where
         self.waiting.changes.extend(batch);
     }
 
-    /// 2. The hold-off ends. Nothing is compiled when only versions moved on.
+    /// 2. The hold-off ends. Nothing is compiled when only versions moved on since the last snapshot.
     fn start(&mut self) -> Option<JoinHandle<Done<C>>> {
         let Waiting { changes, first, .. } = mem::take(&mut self.waiting);
         let mut desk = self
             .desk
             .take()
             .expect("the desk must be here while nothing compiles");
-        let only_versions =
-            self.generation > 0 && changes.iter().all(|c| matches!(c, Change::Version(..)));
-        if only_versions {
+        desk.stale |= !changes.iter().all(|c| matches!(c, Change::Version(..)));
+        if !desk.stale {
             desk.apply(changes);
             self.publish_versions(&desk.versions);
             self.desk = Some(desk);
@@ -233,6 +235,7 @@ where
         } = done;
         match output {
             Ok((graph, report)) => {
+                desk.stale = false;
                 let compiled = self.publish(graph, report, &desk);
                 self.ends
                     .metrics

@@ -1,6 +1,11 @@
 //! The parts that are different in a folder and in a cluster.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use prometheus_client::registry::Registry;
@@ -9,7 +14,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{Snapshots, Stoppable};
 use crate::{
@@ -85,7 +90,7 @@ impl Site {
             },
             Place::Cluster { .. } => Environment::Cluster {
                 domain: serve.cluster_domain.as_str().into(),
-                own_addresses: serve.pod.pod_ips.clone(),
+                own_addresses: own_addresses(serve),
                 echo: self.echo,
             },
         };
@@ -207,6 +212,21 @@ async fn start_echo() -> Result<SocketAddr> {
     info!(server.addr = %address, "Echoing for every Service without a backend");
     tokio::spawn(echo.run());
     Ok(address)
+}
+
+/// Those that the pod was told, and those of its interfaces.
+fn own_addresses(serve: &Serve) -> Vec<IpAddr> {
+    let mut addresses = serve.pod.pod_ips.clone();
+    match if_addrs::get_if_addrs() {
+        Ok(interfaces) => addresses.extend(interfaces.iter().map(if_addrs::Interface::ip)),
+        Err(error) => warn!(
+            %error,
+            "Cannot read the addresses of this machine: only those of --pod-ip are never dialled"
+        ),
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }
 
 fn backends(serve: &Serve) -> Vec<Backend> {

@@ -25,7 +25,7 @@ Each problem is one line, with the next step in the line after it:
 
 Services that the files do not hold are taken to exist; everything else is checked as `postern serve` does.
 
-Exit codes: 0 nothing is wrong (there may be warnings), 1 something is, 2 a path cannot be read.";
+Exit codes: 0 nothing is wrong (there may be warnings), 1 something is, 2 a path cannot be read or holds no object.";
 
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
@@ -98,6 +98,15 @@ impl Lint {
         let (_, report) = compile(&set, &options);
         let findings = findings(&set, &report);
         let errors = findings.iter().filter(|f| f.severity == "error").count();
+        if report.objects.is_empty() && findings.is_empty() {
+            let paths: Vec<_> = self.paths.iter().map(|p| p.display().to_string()).collect();
+            writeln!(
+                io::stderr(),
+                "postern: there is no object to look at in {}: name files or folders that end in .yaml, .yml or .json",
+                paths.join(", ")
+            )?;
+            return Ok(ExitCode::from(2));
+        }
         let text = match self.output {
             Output::Text => text(&findings, errors, report.objects.len()),
             Output::Json => serde_json::to_string_pretty(&findings).context("writing JSON")? + "\n",

@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{Options, finding::Findings, installation, settings::Settings};
+use super::{
+    Options,
+    finding::Findings,
+    installation::{self, Belongs},
+    settings::Settings,
+};
 use crate::{
     report::Code,
     resource::{Kind, Object, Objects},
@@ -108,19 +113,27 @@ pub(super) fn read<'r>(
     options: &Options,
     settings: &mut Settings,
 ) -> Vec<PolicyReport<'r>> {
-    let ours = objects
-        .values()
-        .filter(|object| installation::includes_json(&object.spec, options));
-    ours.map(|object| {
+    let mut reports = Vec::new();
+    for object in objects.values() {
         let mut report = PolicyReport {
             object,
             findings: Findings::of(&object.problems),
             in_force: false,
         };
+        match installation::belongs(&object.spec, options) {
+            Belongs::ToOthers => continue,
+            Belongs::ToUs => {}
+            Belongs::Unreadable(field) => report.findings.push(
+                Code::WrongType,
+                &field,
+                "the ids of installations must be a list of strings; until they are, the object belongs to every one",
+                "Write a list of strings",
+            ),
+        }
         report.read(settings);
-        report
-    })
-    .collect()
+        reports.push(report);
+    }
+    reports
 }
 
 impl PolicyReport<'_> {

@@ -30,9 +30,17 @@ impl<'r> Authority<'r> {
     /// Names are letters, digits, `-`, `_` and dots between; everything else that RFC 3986 would let a host be is no name
     /// that could be routed.
     pub fn parse(raw: &'r str) -> Result<Self, AuthorityError> {
-        if raw.contains('@') {
-            return Err(AuthorityError::UserInfo);
-        }
+        // Nothing that is let through has an `@`: it is looked for only to say what is wrong.
+        Self::host_and_port(raw).map_err(|error| {
+            if raw.contains('@') {
+                AuthorityError::UserInfo
+            } else {
+                error
+            }
+        })
+    }
+
+    fn host_and_port(raw: &'r str) -> Result<Self, AuthorityError> {
         if raw.starts_with('[') {
             return Self::ipv6(raw);
         }

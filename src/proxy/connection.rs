@@ -28,7 +28,7 @@ use super::{
     limits,
     peer::{Peer, PeerParts, Transport},
     prefixed::Prefixed,
-    site::Site,
+    site::{Site, Snapshot},
     tls,
 };
 use clock::{Http1Clock, Http2Clock, Verdict};
@@ -49,34 +49,56 @@ where
     let Some(listener) = graph.listener(parts.port) else {
         return;
     };
-    let streams = listener.http2_max_concurrent_streams;
     let mut io = Prefixed::new(io);
     let encrypted = listener.tls
         && (!listener.cleartext || begins_with(&mut io, TLS_HANDSHAKE).await == Some(true));
+    // Boxed: what waits for its next HTTP/1 request, as most connections do, keeps no room for the others.
     if encrypted {
-        match tls::handshake(io, listener, &site.certificates).await {
-            Ok(encrypted) => {
-                drop(graph);
-                let transport = Transport::Tls { sni: encrypted.sni };
-                if encrypted.is_http2 {
-                    http2(site, parts, transport, encrypted.stream, pass, streams).await;
-                } else {
-                    http1(site, parts, transport, encrypted.stream, pass).await;
-                }
-            }
-            Err(error) => {
-                parts.counters.handshakes_failed.add(1);
-                let error = &error as &dyn std::error::Error;
-                tracing::debug!(client.addr = %parts.client, error, "TLS handshake failed");
-            }
-        }
-        return;
+        return Box::pin(serve_encrypted(site, parts, graph, io, pass)).await;
     }
+    let streams = listener.http2_max_concurrent_streams;
     drop(graph);
     match begins_with(&mut io, HTTP2_PREFACE).await {
-        Some(true) => http2(site, parts, Transport::Cleartext, io, pass, streams).await,
+        Some(true) => {
+            let transport = Transport::Cleartext;
+            Box::pin(http2(site, parts, transport, io, pass, streams)).await;
+        }
         Some(false) => http1(site, parts, Transport::Cleartext, io, pass).await,
         None => {}
+    }
+}
+
+async fn serve_encrypted<U, IO>(
+    site: Rc<Site<U>>,
+    parts: PeerParts,
+    graph: Rc<Snapshot>,
+    io: Prefixed<IO>,
+    pass: Pass,
+) where
+    U: Upstreams,
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Some(listener) = graph.listener(parts.port) else {
+        return;
+    };
+    let handshake = tls::handshake(io, listener, &site.certificates);
+    let encrypted = match Box::pin(handshake).await {
+        Ok(encrypted) => encrypted,
+        Err(error) => {
+            parts.counters.handshakes_failed.add(1);
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(client.addr = %parts.client, error, "TLS handshake failed");
+            return;
+        }
+    };
+    let streams = listener.http2_max_concurrent_streams;
+    drop(graph);
+    let transport = Transport::Tls { sni: encrypted.sni };
+    let stream = encrypted.stream;
+    if encrypted.is_http2 {
+        Box::pin(http2(site, parts, transport, stream, pass, streams)).await;
+    } else {
+        Box::pin(http1(site, parts, transport, stream, pass)).await;
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn serve<U: Upstreams>(
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody<U::Body>>, Infallible> {
     let graph = site.graph();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let mut record = Record::new(peer.clone(), Instant::now());
     let listener = graph.listener(peer.port);
     let trusted = listener.is_some_and(|listener| listener.trusts(peer.client.ip()));
@@ -69,7 +69,9 @@ pub(super) async fn serve<U: Upstreams>(
         graph: &graph,
         trusted,
     };
-    let answer = exchange.answer(parts, body, &mut asked, &mut record).await;
+    let answer = exchange
+        .answer(&mut parts, body, &mut asked, &mut record)
+        .await;
     let mut response = answer.unwrap_or_else(|error| {
         record.reason = error.reason();
         tracing::debug!(client.addr = %peer.client, blame = ?error.blame(), %error, "Answered by the gateway");
@@ -126,12 +128,12 @@ impl HeadView for Head<'_> {
 impl<U: Upstreams> Exchange<'_, U> {
     async fn answer(
         &self,
-        mut parts: Parts,
+        parts: &mut Parts,
         body: Incoming,
         asked: &mut Asked,
         record: &mut Record,
     ) -> Answer<U> {
-        let survey = self.check(&parts)?;
+        let survey = self.check(parts)?;
         asked.prefers_json = survey.prefers_json;
         let uri = std::mem::take(&mut parts.uri);
         let value = survey::authority(&survey, &uri, &mut parts.headers)?;
@@ -155,7 +157,7 @@ impl<U: Upstreams> Exchange<'_, U> {
             query: uri.query(),
             forwarded_proto: proto.as_ref().map(HeaderValue::as_bytes),
         };
-        match self.route(&parts, &request)? {
+        match self.route(parts, &request)? {
             Step::RedirectToHttps => {
                 record.reason = Reason::Redirect;
                 let location = decide::https_location(&authority, path.as_str(), uri.query());

@@ -31,10 +31,10 @@ pub(super) trait Upstreams: 'static {
 
     /// Sends a request, and returns the head of the response. With `replay` it may be sent again when a connection from the
     /// pool turns out to be dead.
-    fn send(
-        &self,
-        upstream: &Arc<Upstream>,
-        dial: &DialPolicy,
+    fn send<'o>(
+        &'o self,
+        upstream: &'o Arc<Upstream>,
+        dial: &'o DialPolicy,
         request: Request<RequestBody>,
         replay: bool,
     ) -> impl Future<Output = Result<Response<Self::Body>, ProxyError>>;
@@ -52,19 +52,21 @@ pub(super) trait Upstreams: 'static {
 impl Upstreams for Pools<RequestBody> {
     type Body = ResponseBody;
 
-    async fn send(
-        &self,
-        upstream: &Arc<Upstream>,
-        dial: &DialPolicy,
+    fn send<'o>(
+        &'o self,
+        upstream: &'o Arc<Upstream>,
+        dial: &'o DialPolicy,
         request: Request<RequestBody>,
         replay: bool,
-    ) -> Result<Response<ResponseBody>, ProxyError> {
-        let response = Self::send(self, upstream, dial, request, replay).await;
-        response.map_err(|error| {
-            let reason = &error as &dyn Error;
-            tracing::debug!(upstream = %upstream.id, error = reason, "A request got no response");
-            (&error).into()
-        })
+    ) -> impl Future<Output = Result<Response<ResponseBody>, ProxyError>> {
+        let sent = Self::send(self, upstream, dial, request, replay);
+        async move {
+            sent.await.map_err(|error| {
+                let reason = &error as &dyn Error;
+                tracing::debug!(upstream = %upstream.id, error = reason, "A request got no response");
+                (&error).into()
+            })
+        }
     }
 
     fn upgrade(mut response: Response<ResponseBody>) -> OnUpgrade {
@@ -174,16 +176,25 @@ impl Patience {
 }
 
 /// Sends a request that was admitted, and waits for the head of the response.
-pub(super) async fn call<U: Upstreams>(
+pub(super) fn call<'o, U: Upstreams>(
     _admitted: Admitted,
-    upstreams: &U,
-    forward: &Forward,
-    dial: &DialPolicy,
+    upstreams: &'o U,
+    forward: &'o Forward,
+    dial: &'o DialPolicy,
     request: Request<RequestBody>,
-    patience: &Patience,
-) -> Result<Response<U::Body>, ProxyError> {
+    patience: &'o Patience,
+) -> impl Future<Output = Result<Response<U::Body>, ProxyError>> {
     let replay = request.method().is_idempotent() && patience.upload.is_none();
-    let send = upstreams.send(&forward.upstream, dial, request, replay);
+    wait(
+        upstreams.send(&forward.upstream, dial, request, replay),
+        patience,
+    )
+}
+
+async fn wait<R>(
+    send: impl Future<Output = Result<R, ProxyError>>,
+    patience: &Patience,
+) -> Result<R, ProxyError> {
     let mut send = pin!(send);
     let result = poll_fn(|context| {
         if let Poll::Ready(result) = send.as_mut().poll(context) {

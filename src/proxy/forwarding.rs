@@ -62,18 +62,15 @@ impl RequestId {
     /// A random UUID (RFC 9562, section 5.4).
     fn new(random: u128) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        /// Where the digits of each byte are.
+        const AT: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
         let mut bytes = random.to_be_bytes();
         bytes[6] = bytes[6] & 0x0F | 0x40;
         bytes[8] = bytes[8] & 0x3F | 0x80;
         let mut text = [b'-'; 36];
-        let mut at = 0;
-        for (index, byte) in bytes.into_iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                at += 1;
-            }
+        for (byte, at) in bytes.into_iter().zip(AT) {
             text[at] = DIGITS[usize::from(byte >> 4)];
             text[at + 1] = DIGITS[usize::from(byte & 15)];
-            at += 2;
         }
         Self::New(text)
     }

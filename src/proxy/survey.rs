@@ -19,6 +19,8 @@ pub(super) struct Survey {
     pub(super) drop: SmallVec<[HeaderName; 8]>,
     /// `Connection` says that `Upgrade` is meant.
     pub(super) upgrade: bool,
+    /// There is an `Upgrade`.
+    pub(super) names_protocol: bool,
     /// The client takes trailers.
     pub(super) trailers: bool,
     /// The client would rather have JSON.
@@ -79,7 +81,10 @@ impl Survey {
                 self.trailers = has_token(value, "trailers");
                 self.drop.push(TE);
             }
-            b'u' if *name == UPGRADE => self.drop.push(UPGRADE),
+            b'u' if *name == UPGRADE => {
+                self.names_protocol = true;
+                self.drop.push(UPGRADE);
+            }
             b'x' if !rules.trusted && is_forwarding(text) => self.drop.push(name.clone()),
             _ => {}
         }

@@ -169,10 +169,10 @@ impl Script {
 impl Upstreams for Script {
     type Body = Full<Bytes>;
 
-    async fn send(
-        &self,
-        _upstream: &Arc<Upstream>,
-        _dial: &DialPolicy,
+    async fn send<'o>(
+        &'o self,
+        _upstream: &'o Arc<Upstream>,
+        _dial: &'o DialPolicy,
         request: Request<RequestBody>,
         replay: bool,
     ) -> Result<Response<Full<Bytes>>, ProxyError> {

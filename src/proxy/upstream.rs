@@ -33,6 +33,7 @@ use std::{
     collections::{HashMap, HashSet},
     error::Error,
     fmt,
+    future::Future,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -40,6 +41,7 @@ use std::{
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
+use futures_util::future::Either;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
@@ -106,30 +108,31 @@ impl<B: RequestBody> Pools<B> {
     }
 
     /// Sends a request and waits for the head of the response. The URI is path and query, the Host header is set. `replay` says
-    /// that the request is idempotent and has no body.
+    /// that the request is idempotent and has no body. On an idle HTTP/1 connection the request is under way before the
+    /// future is first polled, which therefore does not hold it.
     ///
     /// Dropped while it waits, it closes the connection, or resets the stream.
-    pub async fn send(
-        &self,
-        upstream: &Arc<Upstream>,
-        dial: &DialPolicy,
+    pub fn send<'o>(
+        &'o self,
+        upstream: &'o Arc<Upstream>,
+        dial: &'o DialPolicy,
         mut request: Request<B>,
         replay: bool,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> + use<'o, B> {
         request::name_stand_in(&mut request, &upstream.target);
         let pool = self.pool(&upstream.id);
         pool.set_idle_timeout(upstream.idle_timeout);
         let order = Order {
             shared: &self.0.shared,
             aim: pool.dialler.aim(&upstream.target),
-            pool: &pool,
+            pool,
             upstream,
             policy: dial,
         };
         match upstream.protocol {
-            UpstreamProtocol::Http1 => http1::send(order, request, replay).await,
+            UpstreamProtocol::Http1 => Either::Left(http1::send(order, request, replay)),
             // Boxed, so that it does not take room in the future of every HTTP/1 request.
-            UpstreamProtocol::Http2 => Box::pin(http2::send(order, request, replay)).await,
+            UpstreamProtocol::Http2 => Either::Right(Box::pin(http2::send(order, request, replay))),
         }
     }
 

@@ -197,6 +197,42 @@ async fn a_panic_keeps_the_last_snapshot_and_the_next_change_is_compiled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn versions_are_never_published_with_a_graph_that_lacks_them() {
+    let version = |version: &str| Change::Version("namespaces".into(), version.into());
+    let mut harness = start();
+    harness
+        .send([namespace("a"), version("1"), Change::Synced])
+        .await;
+    harness.next().await;
+
+    harness.send([namespace("panic"), version("2")]).await;
+    while harness.health.readiness().degraded.is_empty() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    harness.send([version("3")]).await;
+    sleep(2 * MAX_HOLD_OFF).await;
+    assert_eq!(harness.compiles(), 3);
+    assert!(
+        !harness.published.has_changed().unwrap(),
+        "no replica may say that it serves what it could not compile"
+    );
+
+    harness
+        .send([Change::Delete(ObjectKey::new(
+            Group::Core,
+            Kind::Namespace,
+            "",
+            "panic",
+        ))])
+        .await;
+    let published = harness.next().await;
+    assert_eq!(
+        published.versions.get("namespaces").map(|v| &**v),
+        Some("3")
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn versions_alone_are_published_without_a_compile() {
     let mut harness = start();
     harness.send([namespace("a"), Change::Synced]).await;

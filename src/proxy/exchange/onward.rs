@@ -66,7 +66,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         &self,
         forward: &Forward,
         onward: Onward<'_>,
-        mut parts: Parts,
+        parts: &mut Parts,
         body: Incoming,
         survey: &Survey,
         record: &mut Record,
@@ -76,8 +76,8 @@ impl<U: Upstreams> Exchange<'_, U> {
         if survey.content_length > limit.or(Some(u64::MAX)) {
             return Err(ProxyError::BodyTooLarge);
         }
-        let change = self.change(forward, &mut parts, &body, survey);
-        let values = self.edit(forward, &mut parts, survey, record.client);
+        let change = self.change(forward, parts, &body, survey);
+        let values = self.edit(forward, parts, survey, record.client);
         rewrite_host(forward, onward.authority, &mut parts.headers);
         if let Some((protocol, _)) = &change {
             upgrade::write(&mut parts.headers, protocol.clone());
@@ -113,7 +113,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         body: &Incoming,
         survey: &Survey,
     ) -> Option<(HeaderValue, OnUpgrade)> {
-        if !parts.headers.contains_key(http::header::UPGRADE) {
+        if !survey.names_protocol {
             return None;
         }
         // What follows on the connection is not told apart (see `Framing`): either it changes now, or it ends.
@@ -196,15 +196,16 @@ fn rewrite_host(forward: &Forward, asked: &HeaderValue, headers: &mut HeaderMap)
 }
 
 fn onward_request(
-    mut parts: Parts,
+    parts: &mut Parts,
     target: PathAndQuery,
     body: RequestBody,
 ) -> Request<RequestBody> {
-    parts.uri = Uri::from(target);
-    parts.version = Version::HTTP_11;
-    // What the client's side noted is not for the upstream's.
-    parts.extensions.clear();
-    Request::from_parts(parts, body)
+    let mut request = Request::new(body);
+    *request.method_mut() = std::mem::take(&mut parts.method);
+    *request.uri_mut() = Uri::from(target);
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = std::mem::take(&mut parts.headers);
+    request
 }
 
 fn edited<B>(forward: &Forward, values: Rendered, mut response: Response<B>) -> Response<B> {

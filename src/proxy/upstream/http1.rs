@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::Future,
     net::SocketAddr,
     rc::{Rc, Weak},
 };
@@ -43,31 +44,47 @@ pub(super) struct Connection<B> {
     driver: AbortHandle,
 }
 
+/// How far a request has come before anybody waits for it. `F` waits for its response.
+enum Begun<F, B> {
+    Sent(F, Option<Copied>),
+    NotYet(Box<Request<B>>),
+}
+
 /// Sends a request on an idle connection, or opens one. When the idle one turns out to be dead and no harm can come of it, the
 /// request goes out once more on a new one.
-pub(super) async fn send<B: RequestBody>(
+pub(super) fn send<B: RequestBody>(
     order: Order<'_, B>,
     mut request: Request<B>,
     replay: bool,
-) -> Result<Response<ResponseBody>, UpstreamError> {
+) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> {
     // Whatever the client speaks; and hyper panics on some others.
     *request.version_mut() = Version::HTTP_11;
-    if let Some(connection) = order.pool.take_idle(order.aim) {
-        let copied = replay.then(|| Copied::of(&request));
-        let unanswered = match connection.exchange(request).await {
-            Ok(response) => return Ok(response),
-            Err(unanswered) => unanswered,
+    let begun = match order.pool.take_idle(order.aim) {
+        Some(connection) => {
+            let copied = replay.then(|| Copied::of(&request));
+            Begun::Sent(connection.exchange(request), copied)
+        }
+        None => Begun::NotYet(Box::new(request)),
+    };
+    async move {
+        let request = match begun {
+            Begun::Sent(sent, copied) => {
+                let unanswered = match sent.await {
+                    Ok(response) => return Ok(response),
+                    Err(unanswered) => unanswered,
+                };
+                let again = |error: &UpstreamError| matches!(error, UpstreamError::Reset(_));
+                let request = unanswered.again(copied, again)?;
+                order.pool.worker.counters.replays.increase();
+                request
+            }
+            Begun::NotYet(request) => request,
         };
-        let again = |error: &UpstreamError| matches!(error, UpstreamError::Reset(_));
-        request = unanswered.again(copied, again)?;
-        order.pool.worker.counters.replays.increase();
+        // Boxed: opening is rare and large, and the future of every request would have room for it.
+        let connection = Box::pin(Connection::open(&order)).await?;
+        let sent = connection.exchange(*request).await;
+        sent.map_err(|unanswered| unanswered.error)
     }
-    // Boxed: opening is rare and large, and the future of every request would have room for it.
-    let connection = Box::pin(Connection::open(&order)).await?;
-    connection
-        .exchange(request)
-        .await
-        .map_err(|unanswered| unanswered.error)
 }
 
 impl<B: RequestBody> Connection<B> {
@@ -93,7 +110,7 @@ impl<B: RequestBody> Connection<B> {
         };
         Ok(Rc::new(Self {
             sender: RefCell::new(sender),
-            pool: Rc::downgrade(order.pool),
+            pool: Rc::downgrade(&order.pool),
             address: dialled.address,
             heard,
             retirement: retirement(order.upstream.max_age),
@@ -107,7 +124,9 @@ impl<B: RequestBody> Connection<B> {
         self: Rc<Self>,
         request: Request<B>,
     ) -> impl Future<Output = Result<Response<ResponseBody>, Unanswered<B>>> {
-        let upgrade = request.headers().contains_key(header::UPGRADE);
+        // Among so few, looking at each is less than looking one up.
+        let mut names = request.headers().keys();
+        let upgrade = names.any(|name| *name == header::UPGRADE);
         self.heard.forget();
         let heard = self.heard.clone();
         let sent = self.sender.borrow_mut().try_send_request(request);
@@ -116,7 +135,7 @@ impl<B: RequestBody> Connection<B> {
             match sent.await {
                 Ok(response) => Ok(leased(response, lease, upgrade)?),
                 Err(mut failed) => {
-                    let unsent = failed.take_message();
+                    let unsent = failed.take_message().map(Box::new);
                     let error = UpstreamError::before_head(failed.into_error(), heard.get());
                     Err(Unanswered { error, unsent })
                 }
@@ -144,15 +163,19 @@ fn leased(
 
 /// Refuses what hyper lets through of ambiguous lengths (RFC 9112, section 6.3, where a proxy is asked to be strict).
 fn check_framing(headers: &HeaderMap) -> Result<(), UpstreamError> {
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let encoding = encodings.next();
-    let length = lengths.next();
+    let (mut encoding, mut length) = (None, None);
+    for (name, value) in headers {
+        let seen = match *name {
+            header::TRANSFER_ENCODING => &mut encoding,
+            header::CONTENT_LENGTH => &mut length,
+            _ => continue,
+        };
+        if seen.replace(value).is_some() {
+            return Err(UpstreamError::Framing("said twice"));
+        }
+    }
     if encoding.is_some() && length.is_some() {
         return Err(UpstreamError::Framing("both length and transfer encoding"));
-    }
-    if encodings.next().is_some() || lengths.next().is_some() {
-        return Err(UpstreamError::Framing("said twice"));
     }
     if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return Err(UpstreamError::Framing("unknown transfer encoding"));

@@ -81,7 +81,7 @@ pub(super) async fn send<B: RequestBody>(
     order.pool.worker.counters.replays.increase();
     let (connection, _) = order.http2().await?;
     connection
-        .exchange(request)
+        .exchange(*request)
         .await
         .map_err(|unanswered| unanswered.error)
 }
@@ -147,7 +147,7 @@ impl<B: RequestBody> Connection<B> {
         match sent.await {
             Ok(response) => Ok(response.map(|incoming| ResponseBody::new(incoming, lease))),
             Err(mut failed) => {
-                let unsent = failed.take_message();
+                let unsent = failed.take_message().map(Box::new);
                 let error = UpstreamError::before_head(failed.into_error(), false);
                 let elsewhere =
                     matches!(error, UpstreamError::NotTaken(_) | UpstreamError::Reset(_));

@@ -41,7 +41,7 @@ pub(super) struct Pool<B> {
 /// What a request needs to get a connection.
 pub(super) struct Order<'r, B> {
     pub(super) shared: &'r Shared,
-    pub(super) pool: &'r Rc<Pool<B>>,
+    pub(super) pool: Rc<Pool<B>>,
     pub(super) upstream: &'r Arc<Upstream>,
     pub(super) policy: &'r DialPolicy,
     pub(super) aim: Aim,

@@ -31,7 +31,7 @@ pub(super) struct Copied {
 pub(super) struct Unanswered<B> {
     pub(super) error: UpstreamError,
     /// The whole of it, if not a byte of it went out.
-    pub(super) unsent: Option<Request<B>>,
+    pub(super) unsent: Option<Box<Request<B>>>,
 }
 
 /// Tells the echo server for whom it answers. To any other upstream that header is one like all others.
@@ -122,13 +122,13 @@ impl<B> Unanswered<B> {
         self,
         copied: Option<Copied>,
         harmless: impl FnOnce(&UpstreamError) -> bool,
-    ) -> Result<Request<B>, UpstreamError>
+    ) -> Result<Box<Request<B>>, UpstreamError>
     where
         B: Default,
     {
         match (self.unsent, copied) {
             (Some(request), _) => Ok(request),
-            (None, Some(copied)) if harmless(&self.error) => Ok(copied.with_empty_body()),
+            (None, Some(copied)) if harmless(&self.error) => Ok(Box::new(copied.with_empty_body())),
             (None, Some(_) | None) => Err(self.error),
         }
     }
