@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Environment, Options};
+use smallvec::SmallVec;
+
+use super::{Environment, Options, seen::Edit};
 use crate::{
     graph::DialPolicy,
     resource::{ClusterIp, EndpointSlice, Group, Kind, Object, ObjectKey, ResourceSet, Service},
@@ -26,9 +28,18 @@ pub(super) struct Cluster {
     slices: HashMap<ServiceName, Vec<Arc<Object<EndpointSlice>>>>,
     namespaces: BTreeSet<Arc<str>>,
     grants: Vec<GrantRow>,
-    /// Whose address it is; of several the first by name.
-    owners: BTreeMap<IpAddr, ServiceName>,
+    /// Whose address it is, sorted, and as often as they have it.
+    owners: BTreeMap<IpAddr, SmallVec<[ServiceName; 1]>>,
     addresses: Arc<BTreeSet<IpAddr>>,
+}
+
+/// What a change of Services and endpoints leads to.
+#[derive(Debug, Default)]
+pub(super) struct Affected {
+    /// Services that dial something else, or that are new or gone.
+    pub(super) services: BTreeSet<ServiceName>,
+    /// Namespaces with other Services than before.
+    pub(super) namespaces: BTreeSet<Arc<str>>,
 }
 
 /// One permission of a ReferenceGrant.
@@ -45,16 +56,15 @@ impl Cluster {
             namespaces: namespaces(resources, options),
             ..Self::default()
         };
-        for (key, service) in &resources.services {
-            cluster.services.insert(key.into(), Arc::clone(service));
+        if let Environment::Cluster { own_addresses, .. } = &options.environment {
+            let own = own_addresses.iter().map(IpAddr::to_canonical);
+            cluster.addresses = Arc::new(own.collect());
         }
-        for (key, slice) in &resources.endpoint_slices {
-            let name = ServiceName {
-                namespace: Arc::clone(&key.namespace),
-                name: Arc::clone(&slice.spec.service),
-            };
-            let slices = cluster.slices.entry(name).or_default();
-            slices.push(Arc::clone(slice));
+        for service in resources.services.values() {
+            cluster.put_service(service);
+        }
+        for slice in resources.endpoint_slices.values() {
+            cluster.put_slice(slice);
         }
         for (key, grant) in &resources.grants {
             for from in &grant.spec.from {
@@ -67,40 +77,115 @@ impl Cluster {
                     }));
             }
         }
-        cluster.index_addresses(options);
         cluster
     }
 
-    fn index_addresses(&mut self, options: &Options) {
-        let mut owners: BTreeMap<IpAddr, ServiceName> = BTreeMap::new();
-        let mut own = |address: IpAddr, name: &ServiceName| {
-            owners
-                .entry(address.to_canonical())
-                .and_modify(|owner| {
-                    if name < owner {
-                        *owner = name.clone();
-                    }
-                })
-                .or_insert_with(|| name.clone());
+    /// Takes over what is new or gone. None when that makes a namespace appear or go.
+    pub(super) fn update(
+        &mut self,
+        services: &[Edit<Service>],
+        slices: &[Edit<EndpointSlice>],
+        resources: &ResourceSet,
+        options: &Options,
+    ) -> Option<Affected> {
+        let mut affected = Affected::default();
+        let mut named = false;
+        for Edit { key, before, now } in services {
+            if before.is_none() || now.is_none() {
+                affected.namespaces.insert(Arc::clone(&key.namespace));
+                named = true;
+            }
+            if let Some(before) = before {
+                self.take_service(before, options);
+            }
+            if let Some(now) = now {
+                self.put_service(now);
+            }
+            affected.services.insert(key.into());
+        }
+        for Edit { before, now, .. } in slices {
+            named |= before.is_none() || now.is_none();
+            if let Some(before) = before {
+                self.take_slice(before, options);
+            }
+            if let Some(now) = now {
+                self.put_slice(now);
+            }
+            let of = before.iter().chain(now).map(|slice| service_of(slice));
+            affected.services.extend(of);
+        }
+        if named && self.namespaces != namespaces(resources, options) {
+            return None;
+        }
+        Some(affected)
+    }
+
+    fn put_service(&mut self, service: &Arc<Object<Service>>) {
+        let name = ServiceName::from(&service.key);
+        for address in addresses(&service.spec) {
+            self.own(*address, &name);
+        }
+        self.services.insert(name, Arc::clone(service));
+    }
+
+    fn take_service(&mut self, service: &Object<Service>, options: &Options) {
+        let name = ServiceName::from(&service.key);
+        for address in addresses(&service.spec) {
+            self.disown(*address, &name, options);
+        }
+        self.services.remove(&name);
+    }
+
+    fn put_slice(&mut self, slice: &Arc<Object<EndpointSlice>>) {
+        let name = service_of(slice);
+        for address in &slice.spec.ready {
+            self.own(*address, &name);
+        }
+        let slices = self.slices.entry(name).or_default();
+        let at = slices.partition_point(|other| other.key < slice.key);
+        slices.insert(at, Arc::clone(slice));
+    }
+
+    fn take_slice(&mut self, slice: &Object<EndpointSlice>, options: &Options) {
+        let name = service_of(slice);
+        for address in &slice.spec.ready {
+            self.disown(*address, &name, options);
+        }
+        if let Some(slices) = self.slices.get_mut(&name) {
+            slices.retain(|other| other.key != slice.key);
+            if slices.is_empty() {
+                self.slices.remove(&name);
+            }
+        }
+    }
+
+    fn own(&mut self, address: IpAddr, name: &ServiceName) {
+        let address = address.to_canonical();
+        let owners = self.owners.entry(address).or_default();
+        let at = owners.partition_point(|owner| owner < name);
+        owners.insert(at, name.clone());
+        if !self.addresses.contains(&address) {
+            Arc::make_mut(&mut self.addresses).insert(address);
+        }
+    }
+
+    fn disown(&mut self, address: IpAddr, name: &ServiceName, options: &Options) {
+        let address = address.to_canonical();
+        let Some(owners) = self.owners.get_mut(&address) else {
+            return;
         };
-        for (name, slices) in &self.slices {
-            for address in slices.iter().flat_map(|slice| &slice.spec.ready) {
-                own(*address, name);
-            }
+        if let Ok(at) = owners.binary_search(name) {
+            owners.remove(at);
         }
-        for (name, service) in &self.services {
-            if let ClusterIp::Addresses(addresses) = &service.spec.cluster_ip {
-                for address in addresses {
-                    own(*address, name);
-                }
-            }
+        if !owners.is_empty() {
+            return;
         }
-        let mut addresses: BTreeSet<_> = owners.keys().copied().collect();
-        if let Environment::Cluster { own_addresses, .. } = &options.environment {
-            addresses.extend(own_addresses.iter().map(IpAddr::to_canonical));
+        self.owners.remove(&address);
+        let is_own = |own: &IpAddr| own.to_canonical() == address;
+        if !matches!(&options.environment, Environment::Cluster { own_addresses, .. } if own_addresses.iter().any(is_own))
+        {
+            Arc::make_mut(&mut self.addresses).remove(&address);
         }
-        self.addresses = Arc::new(addresses);
-        self.owners = owners;
     }
 
     /// Whether Mappings alone have made a namespace appear or go.
@@ -125,7 +210,7 @@ impl Cluster {
 
     /// The Service that an address belongs to.
     pub(super) fn owner(&self, address: IpAddr) -> Option<&ServiceName> {
-        self.owners.get(&address.to_canonical())
+        self.owners.get(&address.to_canonical())?.first()
     }
 
     /// Names of Services in a namespace, for suggestions.
@@ -191,6 +276,21 @@ fn namespaces(resources: &ResourceSet, options: &Options) -> BTreeSet<Arc<str>> 
         namespaces.extend(of_backends.cloned());
     }
     namespaces
+}
+
+fn addresses(service: &Service) -> &[IpAddr] {
+    match &service.cluster_ip {
+        ClusterIp::Addresses(addresses) => addresses,
+        ClusterIp::Headless | ClusterIp::None => &[],
+    }
+}
+
+/// The Service that a slice belongs to.
+fn service_of(slice: &Object<EndpointSlice>) -> ServiceName {
+    ServiceName {
+        namespace: Arc::clone(&slice.key.namespace),
+        name: Arc::clone(&slice.spec.service),
+    }
 }
 
 impl From<&ObjectKey> for ServiceName {

@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+use smallvec::SmallVec;
+
 use super::{
     MappingState,
     finding::Findings,
@@ -73,6 +75,9 @@ struct Member<'m> {
     note: Note,
 }
 
+/// Positions in a list of members.
+type Positions = SmallVec<[usize; 4]>;
+
 /// Links the members of one slot.
 pub(super) fn link<'m>(
     members: impl Iterator<Item = &'m MappingState>,
@@ -85,12 +90,12 @@ pub(super) fn link<'m>(
             note: Note::default(),
         })
     });
-    let mut members: Vec<_> = members.collect();
+    let mut members: SmallVec<[_; 1]> = members.collect();
     members.sort_by_key(|member| super::age(&member.state.lowered.object));
     let first = members.first().map(|first| &first.state.lowered.object);
     let owner = ownership::unclaimed(settings.unclaimed, first.map(|first| &first.key));
     // Those with the same match, the oldest first.
-    let mut admitted: Vec<(&str, usize)> = Vec::with_capacity(members.len());
+    let mut admitted: SmallVec<[(&str, usize); 2]> = SmallVec::new();
     for (position, member) in members.iter_mut().enumerate() {
         let lowered = &member.state.lowered;
         let pair = || pair(lowered);
@@ -102,7 +107,7 @@ pub(super) fn link<'m>(
     let groups = admitted.chunk_by(|a, b| a.0 == b.0);
     let routes = groups
         .filter_map(|group| {
-            let group: Vec<_> = group.iter().map(|(_, position)| *position).collect();
+            let group: Positions = group.iter().map(|(_, position)| *position).collect();
             route(&group, &mut members, settings)
         })
         .collect();
@@ -128,7 +133,8 @@ pub(super) fn pair(lowered: &Lowered) -> String {
     let path = &matching.path_key;
     match &matching.name {
         NameMatch::Unnamed => format!("*{}", path_text(path)),
-        name => format!("{name}{}", path_text(path)),
+        NameMatch::Pattern(hostname) => [&*hostname.text, &path_text(path)].concat(),
+        NameMatch::Regex(pattern) => format!("~{}{}", pattern.text, path_text(path)),
     }
 }
 
@@ -163,13 +169,13 @@ impl Linked {
 fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Option<Placed> {
     let matching = members[*group.first()?].matching;
     let fitting = fitting(group, members);
-    let weights: Vec<_> = fitting
+    let weights: SmallVec<[_; 4]> = fitting
         .iter()
         .map(|position| members[*position].state.lowered.weight)
         .collect();
     let shares = shares(&weights);
     let nobody = !shares.iter().any(|share| matches!(share, Share::Of(_)));
-    let mut placed: Vec<(&ObjectKey, _)> = Vec::with_capacity(group.len());
+    let mut placed: SmallVec<[(&ObjectKey, _); 1]> = SmallVec::new();
     let mut labels = BTreeMap::new();
     for position in group {
         let member = &mut members[*position];
@@ -214,8 +220,8 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
 }
 
 /// Those that can be served beside the oldest; the others are told why not.
-fn fitting(group: &[usize], members: &mut [Member<'_>]) -> Vec<usize> {
-    let mut fitting: Vec<usize> = Vec::with_capacity(group.len());
+fn fitting(group: &[usize], members: &mut [Member<'_>]) -> Positions {
+    let mut fitting = Positions::new();
     for position in group {
         let first = fitting.first().map(|first| &members[*first].state.lowered);
         let lowered = &members[*position].state.lowered;

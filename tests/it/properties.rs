@@ -7,7 +7,7 @@ use postern::{
     admin,
     compile::{Compiler, Environment, Options, compile},
     resource::{
-        AnyObject, ObjectKey, Origin, ResourceSet,
+        AnyObject, ObjectKey, Origin, Positions, ResourceSet,
         decode::{self, Decoded},
     },
 };
@@ -27,7 +27,7 @@ fn options() -> Options {
 }
 
 fn object(document: &Value) -> AnyObject {
-    match decode::object(document, Origin::Cluster, "default", BTreeMap::new()) {
+    match decode::object(document, Origin::Cluster, "default", Positions::default()) {
         Decoded::Object(object) => object,
         other => panic!("{document} must be an object, and is {other:?}"),
     }
