@@ -103,7 +103,7 @@ pub(super) fn link<'m>(
             admitted.push((&member.matching.group, position));
         }
     }
-    admitted.sort();
+    admitted.sort_unstable();
     let groups = admitted.chunk_by(|a, b| a.0 == b.0);
     let routes = groups
         .filter_map(|group| {

@@ -35,8 +35,9 @@ impl ReportList {
         match position(chunk, &report.key) {
             Ok(found) => chunk[found] = report,
             Err(free) => {
-                let right = insert(chunk, free, report);
-                self.chunks.splice(at + 1..at + 1, right.map(Arc::new));
+                if let Some(right) = insert(chunk, free, report) {
+                    self.chunks.insert(at + 1, Arc::new(right));
+                }
                 self.len += 1;
             }
         }
