@@ -9,6 +9,7 @@
 
 mod cluster;
 mod context;
+mod dependents;
 mod finding;
 mod host;
 mod installation;

@@ -97,11 +97,7 @@ impl Routing {
     }
 
     fn touch_slot(&mut self, host: &SlotHost, path: &PathKey) -> &mut HostSlots {
-        if !self.hosts.contains_key(host) {
-            self.hosts.insert(host.clone(), HostSlots::default());
-        }
-        let found = self.hosts.get_mut(host);
-        let found = found.expect("the hostname must be there after it was put in");
+        let found = self.hosts.entry(host.clone()).or_default();
         if found.dirty.is_empty() {
             self.dirty.insert(host.clone());
         }

@@ -4,11 +4,11 @@ mod field;
 mod kubernetes;
 mod meta;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{AnyObject, Group, Kind, Meta, Object, ObjectKey, Origin, Position, key::KINDS};
+use super::{AnyObject, Group, Kind, Meta, Object, ObjectKey, Origin, Positions, key::KINDS};
 use crate::crd::schema::{self, Problem, ProblemKind, Spec, Spelling};
 
 /// What a JSON document became.
@@ -41,7 +41,7 @@ pub fn object(
     document: &Value,
     origin: Origin,
     default_namespace: &str,
-    positions: BTreeMap<String, Position>,
+    positions: Positions,
 ) -> Decoded {
     let Value::Object(document) = document else {
         return Decoded::Invalid("the document is not an object".to_owned());
@@ -95,7 +95,7 @@ struct Found {
     origin: Origin,
     meta: Meta,
     problems: Vec<Problem>,
-    positions: BTreeMap<String, Position>,
+    positions: Positions,
 }
 
 // === impl Found ===

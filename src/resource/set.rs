@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{EndpointSlice, Grant, ObjectKey, Origin, Position, SecretData, Service};
+use super::{EndpointSlice, Grant, ObjectKey, Origin, Position, Positions, SecretData, Service};
 use crate::crd::{self, schema::Problem};
 
 /// What every object has besides its spec.
@@ -30,7 +30,7 @@ pub struct Object<T> {
     pub spec: T,
     pub problems: Vec<Problem>,
     /// Where each field was found, by its path (`spec.prefix`); empty when the origin has no lines.
-    pub positions: BTreeMap<String, Position>,
+    pub positions: Positions,
 }
 
 /// Objects of one kind, in the order of their keys. An object that did not change keeps its `Arc`.
@@ -124,7 +124,7 @@ impl AnyObject {
         each_kind!(self, object => &object.origin)
     }
 
-    pub fn positions(&self) -> &BTreeMap<String, Position> {
+    pub fn positions(&self) -> &Positions {
         each_kind!(self, object => &object.positions)
     }
 
@@ -159,13 +159,13 @@ impl ResourceSet {
         let mut field = field;
         loop {
             if let Some(position) = positions.get(field) {
-                return Some(*position);
+                return Some(position);
             }
             field = &field[..field.rfind(['.', '['])?];
         }
     }
 
-    fn positions(&self, key: &ObjectKey) -> Option<&BTreeMap<String, Position>> {
+    fn positions(&self, key: &ObjectKey) -> Option<&Positions> {
         None.or_else(|| Some(&self.mappings.get(key)?.positions))
             .or_else(|| Some(&self.hosts.get(key)?.positions))
             .or_else(|| Some(&self.listeners.get(key)?.positions))

@@ -7,7 +7,7 @@ use postern::{
     admin,
     compile::{Compiler, Environment, Options, compile},
     resource::{
-        AnyObject, ObjectKey, Origin, ResourceSet,
+        AnyObject, ObjectKey, Origin, Positions, ResourceSet,
         decode::{self, Decoded},
     },
 };
@@ -27,7 +27,7 @@ fn options() -> Options {
 }
 
 fn object(document: &Value) -> AnyObject {
-    match decode::object(document, Origin::Cluster, "default", BTreeMap::new()) {
+    match decode::object(document, Origin::Cluster, "default", Positions::default()) {
         Decoded::Object(object) => object,
         other => panic!("{document} must be an object, and is {other:?}"),
     }
@@ -224,11 +224,12 @@ fn kubernetes() -> impl Strategy<Value = Value> {
             "metadata": { "namespace": namespace, "name": name },
             "spec": { "clusterIP": ip, "ports": [{ "name": "http", "port": 80 }] },
         })),
-        (name, 1..4_u8).prop_map(|((namespace, name), host)| json!({
+        // The last one is also a ClusterIP: who writes slices can write that.
+        (name, select(vec!["10.1.0.1", "10.1.0.2", "10.96.0.1"])).prop_map(|((namespace, name), address)| json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": { "namespace": namespace, "name": name, "labels": { "kubernetes.io/service-name": name } },
             "ports": [{ "name": "http", "port": 8080 }],
-            "endpoints": [{ "addresses": [format!("10.1.0.{host}")] }],
+            "endpoints": [{ "addresses": [address] }],
         })),
         select(vec!["Mapping", "Host"]).prop_map(|kind| json!({
             "apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "ReferenceGrant",

@@ -422,6 +422,9 @@ impl Reader<'_> {
 
     fn group(&mut self, spec: &MappingSpec) -> Arc<str> {
         use std::fmt::Write as _;
+        if self.has_no_conditions() && self.method.is_none() && spec.precedence.is_none() {
+            return self.interner.text("0");
+        }
         let mut group = spec.precedence.unwrap_or_default().to_string();
         let query = self.query.iter().map(|condition| ('?', condition));
         let method = self.method_condition();

@@ -393,7 +393,7 @@ fn compiled(manifests: &str) -> Arc<Graph> {
             &document.value,
             Origin::Cluster,
             "default",
-            document.positions,
+            document.positions.into(),
         );
         let Decoded::Object(object) = decoded else {
             panic!("{decoded:?} in {manifests}");
