@@ -29,7 +29,7 @@ pub(super) struct Cluster {
     namespaces: BTreeSet<Arc<str>>,
     grants: Vec<GrantRow>,
     /// The Services that have an address as their ClusterIP, sorted.
-    cluster_ips: Owners,
+    service_ips: Owners,
     /// The Services that have it as an endpoint, sorted, and as often as they have it. Who can write an EndpointSlice can put
     /// any address into it.
     endpoints: Owners,
@@ -137,7 +137,7 @@ impl Cluster {
     fn put_service(&mut self, service: &Arc<Object<Service>>) {
         let name = ServiceName::from(&service.key);
         for address in addresses(&service.spec) {
-            own(&mut self.cluster_ips, *address, &name);
+            own(&mut self.service_ips, *address, &name);
             self.know(*address);
         }
         self.services.insert(name, Arc::clone(service));
@@ -146,7 +146,7 @@ impl Cluster {
     fn take_service(&mut self, service: &Object<Service>, options: &Options) {
         let name = ServiceName::from(&service.key);
         for address in addresses(&service.spec) {
-            disown(&mut self.cluster_ips, *address, &name);
+            disown(&mut self.service_ips, *address, &name);
             self.forget(*address, options);
         }
         self.services.remove(&name);
@@ -221,13 +221,13 @@ impl Cluster {
     /// slices say, else all that have it as an endpoint.
     pub(super) fn owners(&self, address: IpAddr) -> impl Iterator<Item = &ServiceName> {
         let address = stands_for(address);
-        let owners = self.cluster_ips.get(&address);
+        let owners = self.service_ips.get(&address);
         let owners = owners.or_else(|| self.endpoints.get(&address));
         owners.into_iter().flatten()
     }
 
     pub(super) fn is_cluster_ip(&self, address: IpAddr) -> bool {
-        self.cluster_ips.contains_key(&stands_for(address))
+        self.service_ips.contains_key(&stands_for(address))
     }
 
     /// Names of Services in a namespace, for suggestions.

@@ -115,3 +115,28 @@ fn code(kind: ProblemKind) -> Code {
         ProblemKind::NoEffect => Code::NoEffect,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_spelled_along_the_schema_and_names_of_entries_are_left() {
+        for (path, wanted) in [
+            ("spec.timeoutMs", "spec.timeout_ms"),
+            ("spec.headers.X-FooBar", "spec.headers.X-FooBar"),
+            (
+                "spec.addRequestHeaders.fooBar",
+                "spec.add_request_headers.fooBar",
+            ),
+            ("spec.allowUpgrade[1]", "spec.allow_upgrade[1]"),
+            ("spec.regexRewrite.pattern", "spec.regex_rewrite.pattern"),
+            ("spec.notThere.x", "spec.notThere.x"),
+            ("spec", "spec"),
+            ("metadata.fooBar", "metadata.fooBar"),
+            ("", ""),
+        ] {
+            assert_eq!(snake(MappingSpec::tree(), path), wanted, "{path}");
+        }
+    }
+}

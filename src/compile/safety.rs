@@ -136,3 +136,35 @@ fn covers(outer: &NamePattern, inner: &NamePattern) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_as_sets_and_ports_do_not_count() {
+        for (host, other, shared, covered) in [
+            ("x.com", "x.com", true, true),
+            ("x.com:8080", "x.com", true, true),
+            ("x.com:8080", "x.com:9090", true, true),
+            ("x.com", "y.com", false, false),
+            ("*.com", "x.com", true, false),
+            ("x.com", "*.com", true, true),
+            ("*.x.com", "*.com", true, true),
+            ("*.com", "*.x.com", true, false),
+            ("x.*", "*.com", true, false),
+            ("x.y.*", "x.*", true, true),
+            ("*", "x.com", true, false),
+            ("x.com", "*", true, true),
+            ("com", "*.com", false, false),
+        ] {
+            let [host, other] = [host, other].map(|text| text.parse::<HostPattern>().unwrap());
+            assert_eq!(share_a_name(&other, &host), shared, "{host} and {other}");
+            assert_eq!(
+                covers(&other.name, &host.name),
+                covered,
+                "{host} in {other}"
+            );
+        }
+    }
+}
