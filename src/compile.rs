@@ -9,6 +9,7 @@
 
 mod cluster;
 mod context;
+mod dependents;
 mod finding;
 mod host;
 mod installation;
@@ -20,6 +21,7 @@ mod pattern;
 mod policies;
 mod reports;
 mod routing;
+mod safety;
 mod secret;
 mod seen;
 mod selector;
@@ -37,7 +39,7 @@ use std::{net::IpAddr, net::SocketAddr, sync::Arc};
 use crate::{
     graph::Graph,
     report::Report,
-    resource::{Kind, Object, ResourceSet},
+    resource::{Kind, Object, Origin, ResourceSet},
 };
 use state::{MappingState, State};
 
@@ -108,12 +110,14 @@ pub fn compile(resources: &ResourceSet, options: &Options) -> (Arc<Graph>, Arc<R
     Compiler::new(options.clone()).compile(resources)
 }
 
-/// Who was first: created, then namespace and name. In a folder nothing says when it was created.
-type Age<'o> = (Option<i64>, &'o str, &'o str, &'static str, Kind);
+/// Whose object is older: created, then namespace and name. In a folder nothing says when it was created. What an annotation
+/// carries has no age of its own, so it is younger than every real object: a Service may be older than the text in it.
+type Age<'o> = (bool, Option<i64>, &'o str, &'o str, &'static str, Kind);
 
 fn age<T>(object: &Object<T>) -> Age<'_> {
     let key = &object.key;
     (
+        matches!(object.origin, Origin::Annotation { .. }),
         object.meta.created,
         &key.namespace,
         &key.name,

@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Environment, Options};
+use smallvec::SmallVec;
+
+use super::{Environment, Options, seen::Edit};
 use crate::{
     graph::{DialPolicy, dial::stands_for},
     resource::{ClusterIp, EndpointSlice, Group, Kind, Object, ObjectKey, ResourceSet, Service},
@@ -26,11 +28,24 @@ pub(super) struct Cluster {
     slices: HashMap<ServiceName, Vec<Arc<Object<EndpointSlice>>>>,
     namespaces: BTreeSet<Arc<str>>,
     grants: Vec<GrantRow>,
-    /// Whose address it is: the Service that has it as its ClusterIP, or all that have it as an endpoint.
-    owners: BTreeMap<IpAddr, BTreeSet<ServiceName>>,
-    service_ips: BTreeSet<IpAddr>,
+    /// The Services that have an address as their ClusterIP, sorted.
+    service_ips: Owners,
+    /// The Services that have it as an endpoint, sorted, and as often as they have it. Who can write an EndpointSlice can put
+    /// any address into it.
+    endpoints: Owners,
     /// What no name outside may lead to: the addresses above, and those of the own pod.
     addresses: Arc<BTreeSet<IpAddr>>,
+}
+
+type Owners = BTreeMap<IpAddr, SmallVec<[ServiceName; 1]>>;
+
+/// What a change of Services and endpoints leads to.
+#[derive(Debug, Default)]
+pub(super) struct Affected {
+    /// Services that dial something else, or that are new or gone.
+    pub(super) services: BTreeSet<ServiceName>,
+    /// Namespaces with other Services than before.
+    pub(super) namespaces: BTreeSet<Arc<str>>,
 }
 
 /// One permission of a ReferenceGrant.
@@ -47,16 +62,15 @@ impl Cluster {
             namespaces: namespaces(resources, options),
             ..Self::default()
         };
-        for (key, service) in &resources.services {
-            cluster.services.insert(key.into(), Arc::clone(service));
+        if let Environment::Cluster { own_addresses, .. } = &options.environment {
+            let own = own_addresses.iter().copied().map(stands_for);
+            cluster.addresses = Arc::new(own.collect());
         }
-        for (key, slice) in &resources.endpoint_slices {
-            let name = ServiceName {
-                namespace: Arc::clone(&key.namespace),
-                name: Arc::clone(&slice.spec.service),
-            };
-            let slices = cluster.slices.entry(name).or_default();
-            slices.push(Arc::clone(slice));
+        for service in resources.services.values() {
+            cluster.put_service(service);
+        }
+        for slice in resources.endpoint_slices.values() {
+            cluster.put_slice(slice);
         }
         for (key, grant) in &resources.grants {
             for from in &grant.spec.from {
@@ -69,38 +83,124 @@ impl Cluster {
                     }));
             }
         }
-        cluster.index_addresses(options);
         cluster
     }
 
-    /// Who can write an EndpointSlice can put any address into it, so one address may have several owners; a ClusterIP has
-    /// one, whatever slices say.
-    fn index_addresses(&mut self, options: &Options) {
-        let mut owners: BTreeMap<IpAddr, BTreeSet<ServiceName>> = BTreeMap::new();
-        for (name, slices) in &self.slices {
-            for address in slices.iter().flat_map(|slice| &slice.spec.ready) {
-                let of_address = owners.entry(stands_for(*address)).or_default();
-                of_address.insert(name.clone());
+    /// Takes over what is new or gone. None when that makes a namespace appear or go.
+    pub(super) fn update(
+        &mut self,
+        services: &[Edit<Service>],
+        slices: &[Edit<EndpointSlice>],
+        resources: &ResourceSet,
+        options: &Options,
+    ) -> Option<Affected> {
+        let mut affected = Affected::default();
+        let mut named = false;
+        let mut ips: Vec<&IpAddr> = Vec::new();
+        for Edit { key, before, now } in services {
+            if before.is_none() || now.is_none() {
+                affected.namespaces.insert(Arc::clone(&key.namespace));
+                named = true;
+            }
+            if let Some(before) = before {
+                self.take_service(before, options);
+            }
+            if let Some(now) = now {
+                self.put_service(now);
+            }
+            affected.services.insert(key.into());
+            let services = before.iter().chain(now);
+            ips.extend(services.flat_map(|service| addresses(&service.spec)));
+        }
+        for Edit { before, now, .. } in slices {
+            named |= before.is_none() || now.is_none();
+            if let Some(before) = before {
+                self.take_slice(before, options);
+            }
+            if let Some(now) = now {
+                self.put_slice(now);
+            }
+            let of = before.iter().chain(now).map(|slice| service_of(slice));
+            affected.services.extend(of);
+        }
+        if named && self.namespaces != namespaces(resources, options) {
+            return None;
+        }
+        // Endpoints that are the ClusterIP of another Service do not count.
+        let endpoints = ips
+            .into_iter()
+            .filter_map(|ip| self.endpoints.get(&stands_for(*ip)));
+        affected.services.extend(endpoints.flatten().cloned());
+        Some(affected)
+    }
+
+    fn put_service(&mut self, service: &Arc<Object<Service>>) {
+        let name = ServiceName::from(&service.key);
+        for address in addresses(&service.spec) {
+            own(&mut self.service_ips, *address, &name);
+            self.know(*address);
+        }
+        self.services.insert(name, Arc::clone(service));
+    }
+
+    fn take_service(&mut self, service: &Object<Service>, options: &Options) {
+        let name = ServiceName::from(&service.key);
+        for address in addresses(&service.spec) {
+            disown(&mut self.service_ips, *address, &name);
+            self.forget(*address, options);
+        }
+        self.services.remove(&name);
+    }
+
+    fn put_slice(&mut self, slice: &Arc<Object<EndpointSlice>>) {
+        let name = service_of(slice);
+        for address in &slice.spec.ready {
+            own(&mut self.endpoints, *address, &name);
+            self.know(*address);
+        }
+        let slices = self.slices.entry(name).or_default();
+        let at = slices.partition_point(|other| other.key < slice.key);
+        slices.insert(at, Arc::clone(slice));
+    }
+
+    fn take_slice(&mut self, slice: &Object<EndpointSlice>, options: &Options) {
+        let name = service_of(slice);
+        for address in &slice.spec.ready {
+            disown(&mut self.endpoints, *address, &name);
+            self.forget(*address, options);
+        }
+        if let Some(slices) = self.slices.get_mut(&name) {
+            slices.retain(|other| other.key != slice.key);
+            if slices.is_empty() {
+                self.slices.remove(&name);
             }
         }
-        for (name, service) in &self.services {
-            if let ClusterIp::Addresses(addresses) = &service.spec.cluster_ip {
-                for address in addresses {
-                    let address = stands_for(*address);
-                    let of_address = owners.entry(address).or_default();
-                    if self.service_ips.insert(address) {
-                        of_address.clear();
-                    }
-                    of_address.insert(name.clone());
-                }
-            }
+    }
+
+    fn know(&mut self, address: IpAddr) {
+        let address = stands_for(address);
+        if !self.addresses.contains(&address) {
+            Arc::make_mut(&mut self.addresses).insert(address);
         }
-        let mut addresses: BTreeSet<_> = owners.keys().copied().collect();
-        if let Environment::Cluster { own_addresses, .. } = &options.environment {
-            addresses.extend(own_addresses.iter().copied().map(stands_for));
+    }
+
+    /// Takes an address out of what is known, unless it is still somebody's.
+    fn forget(&mut self, address: IpAddr, options: &Options) {
+        let address = stands_for(address);
+        if self.owners(address).next().is_some() {
+            return;
         }
-        self.addresses = Arc::new(addresses);
-        self.owners = owners;
+        let is_own = |own: &IpAddr| stands_for(*own) == address;
+        if !matches!(&options.environment, Environment::Cluster { own_addresses, .. } if own_addresses.iter().any(is_own))
+        {
+            Arc::make_mut(&mut self.addresses).remove(&address);
+        }
+    }
+
+    /// Whether Mappings alone have made a namespace appear or go.
+    pub(super) fn is_stale(&self, resources: &ResourceSet, options: &Options) -> bool {
+        let in_folder = matches!(options.environment, Environment::Folder { .. });
+        in_folder && self.namespaces != namespaces(resources, options)
     }
 
     pub(super) fn service(&self, name: &ServiceName) -> Option<&Service> {
@@ -117,20 +217,17 @@ impl Cluster {
         self.namespaces.contains(name)
     }
 
-    /// Whether Mappings alone have made a namespace appear or go.
-    pub(super) fn is_stale(&self, resources: &ResourceSet, options: &Options) -> bool {
-        let in_folder = matches!(options.environment, Environment::Folder { .. });
-        in_folder && self.namespaces != namespaces(resources, options)
-    }
-
-    /// The Services that an address belongs to, in the order of their names.
+    /// The Services that an address belongs to, in the order of their names: those that have it as their ClusterIP, whatever
+    /// slices say, else all that have it as an endpoint.
     pub(super) fn owners(&self, address: IpAddr) -> impl Iterator<Item = &ServiceName> {
-        let owners = self.owners.get(&stands_for(address));
+        let address = stands_for(address);
+        let owners = self.service_ips.get(&address);
+        let owners = owners.or_else(|| self.endpoints.get(&address));
         owners.into_iter().flatten()
     }
 
     pub(super) fn is_cluster_ip(&self, address: IpAddr) -> bool {
-        self.service_ips.contains(&stands_for(address))
+        self.service_ips.contains_key(&stands_for(address))
     }
 
     /// Names of Services in a namespace, for suggestions.
@@ -196,6 +293,40 @@ fn namespaces(resources: &ResourceSet, options: &Options) -> BTreeSet<Arc<str>> 
         namespaces.extend(of_backends.cloned());
     }
     namespaces
+}
+
+fn own(owners: &mut Owners, address: IpAddr, name: &ServiceName) {
+    let owners = owners.entry(stands_for(address)).or_default();
+    let at = owners.partition_point(|owner| owner < name);
+    owners.insert(at, name.clone());
+}
+
+fn disown(owners: &mut Owners, address: IpAddr, name: &ServiceName) {
+    let address = stands_for(address);
+    let Some(of_address) = owners.get_mut(&address) else {
+        return;
+    };
+    if let Ok(at) = of_address.binary_search(name) {
+        of_address.remove(at);
+    }
+    if of_address.is_empty() {
+        owners.remove(&address);
+    }
+}
+
+fn addresses(service: &Service) -> &[IpAddr] {
+    match &service.cluster_ip {
+        ClusterIp::Addresses(addresses) => addresses,
+        ClusterIp::Headless | ClusterIp::None => &[],
+    }
+}
+
+/// The Service that a slice belongs to.
+fn service_of(slice: &Object<EndpointSlice>) -> ServiceName {
+    ServiceName {
+        namespace: Arc::clone(&slice.key.namespace),
+        name: Arc::clone(&slice.spec.service),
+    }
 }
 
 impl From<&ObjectKey> for ServiceName {

@@ -1,8 +1,12 @@
 //! What a pass has to say about one object, collected in any order.
 
 use crate::{
-    crd::schema::{Problem, ProblemKind},
+    crd::{
+        HostSpec, ListenerSpec, MappingSpec, TlsContextSpec,
+        schema::{Node, Problem, ProblemKind, Spec, tree::Shape},
+    },
     report::{Code, Diagnostic},
+    resource::{Group, Kind, Object},
 };
 
 /// Diagnostics of one object.
@@ -62,6 +66,45 @@ fn is_within(path: &str, field: &str) -> bool {
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'.' | b'[')))
 }
 
+/// The path of a field as the object spells it. Passes name fields in camelCase, and Emissary's kinds have snake_case,
+/// unless the object itself says otherwise.
+pub(super) fn as_written<T>(object: &Object<T>, field: String) -> String {
+    if object.key.group != Group::Emissary || object.positions.get(&field).is_some() {
+        return field;
+    }
+    match object.key.kind {
+        Kind::Mapping => snake(MappingSpec::tree(), &field),
+        Kind::Host => snake(HostSpec::tree(), &field),
+        Kind::Listener => snake(ListenerSpec::tree(), &field),
+        Kind::TlsContext => snake(TlsContextSpec::tree(), &field),
+        _ => field,
+    }
+}
+
+/// Names of map entries, and what no schema names, stay as they are.
+fn snake(mut node: &Node, path: &str) -> String {
+    let Some(mut rest) = path.strip_prefix("spec") else {
+        return path.to_owned();
+    };
+    let mut out = "spec".to_owned();
+    while let (Shape::Object(fields), Some(next)) = (&node.shape, rest.strip_prefix('.')) {
+        let (name, _) = next.split_at(next.find(['.', '[']).unwrap_or(next.len()));
+        let Some(field) = fields.list.iter().find(|field| field.name == name) else {
+            break;
+        };
+        out.push('.');
+        out.push_str(&field.snake);
+        rest = &next[name.len()..];
+        node = &field.node;
+        if let (Shape::List { items, .. }, Some(end)) = (&node.shape, rest.find(']')) {
+            out.push_str(&rest[..=end]);
+            rest = &rest[end + 1..];
+            node = items;
+        }
+    }
+    out + rest
+}
+
 fn code(kind: ProblemKind) -> Code {
     match kind {
         ProblemKind::UnknownField => Code::UnknownField,
@@ -71,5 +114,30 @@ fn code(kind: ProblemKind) -> Code {
         ProblemKind::NotImplemented => Code::NotImplemented,
         ProblemKind::NoEffect => Code::NoEffect,
         ProblemKind::Literal => Code::LiteralVariable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_spelled_along_the_schema_and_names_of_entries_are_left() {
+        for (path, wanted) in [
+            ("spec.timeoutMs", "spec.timeout_ms"),
+            ("spec.headers.X-FooBar", "spec.headers.X-FooBar"),
+            (
+                "spec.addRequestHeaders.fooBar",
+                "spec.add_request_headers.fooBar",
+            ),
+            ("spec.allowUpgrade[1]", "spec.allow_upgrade[1]"),
+            ("spec.regexRewrite.pattern", "spec.regex_rewrite.pattern"),
+            ("spec.notThere.x", "spec.notThere.x"),
+            ("spec", "spec"),
+            ("metadata.fooBar", "metadata.fooBar"),
+            ("", ""),
+        ] {
+            assert_eq!(snake(MappingSpec::tree(), path), wanted, "{path}");
+        }
     }
 }

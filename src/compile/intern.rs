@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use super::mapping::PathKind;
+use super::{
+    mapping::PathKind,
+    service::{ServiceError, ServiceText},
+};
 use crate::graph::{HostPattern, host::HostPatternError};
 
 /// Texts and hostnames that were seen before. Seeded per process, because tenants choose them.
@@ -14,6 +17,7 @@ use crate::graph::{HostPattern, host::HostPatternError};
 pub(super) struct Interner {
     texts: HashSet<Arc<str>, foldhash::fast::RandomState>,
     hostnames: HashMap<Box<str>, Arc<Hostname>, foldhash::fast::RandomState>,
+    services: HashMap<Box<str>, ServiceText, foldhash::fast::RandomState>,
 }
 
 /// A hostname pattern, with what follows from it for every Mapping that names it.
@@ -47,6 +51,15 @@ impl Interner {
         Ok(hostname)
     }
 
+    pub(super) fn service(&mut self, text: &str) -> Result<ServiceText, ServiceError> {
+        if let Some(known) = self.services.get(text) {
+            return Ok(known.clone());
+        }
+        let service: ServiceText = text.parse()?;
+        self.services.insert(text.into(), service.clone());
+        Ok(service)
+    }
+
     /// Forgets what nobody says any more, when there is more than `most` of it.
     pub(super) fn trim(&mut self, most: usize) {
         if self.texts.len() > most {
@@ -55,6 +68,9 @@ impl Interner {
         if self.hostnames.len() > most {
             self.hostnames
                 .retain(|_, hostname| Arc::strong_count(hostname) > 1);
+        }
+        if self.services.len() > most {
+            self.services.clear();
         }
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn lower(
     let redirect = spec.host_redirect == Some(true);
     let intent = matching.as_ref().and_then(|matching| {
         if redirect {
-            redirect::lower(spec, matching, &mut findings).map(Intent::Redirect)
+            redirect::lower(spec, matching, interner, &mut findings).map(Intent::Redirect)
         } else {
             forward(spec, matching, settings, interner, &mut findings).map(Intent::Forward)
         }
@@ -147,7 +147,7 @@ fn id(object: &Object<MappingSpec>) -> RouteId {
         Group::Emissary => "mapping.getambassador.io",
         _ => "mapping",
     };
-    RouteId(format!("{kind}/{}/{}", key.namespace, key.name).into())
+    RouteId([kind, "/", &key.namespace, "/", &key.name].concat().into())
 }
 
 fn weight(spec: &MappingSpec, findings: &mut Findings) -> Weight {
@@ -178,7 +178,7 @@ fn forward(
 ) -> Option<Box<ForwardPlan>> {
     redirect::warn_without_effect(spec, findings);
     check_resolver(spec, findings);
-    let service = service(spec, findings);
+    let service = service(spec, interner, findings);
     let tls = tls(spec, service.as_ref(), findings);
     let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
     let host = host(spec, findings);
@@ -207,13 +207,17 @@ fn forward(
     }))
 }
 
-fn service(spec: &MappingSpec, findings: &mut Findings) -> Option<ServiceText> {
+fn service(
+    spec: &MappingSpec,
+    interner: &mut Interner,
+    findings: &mut Findings,
+) -> Option<ServiceText> {
     const FIELD: &str = "spec.service";
     let Some(text) = spec.service.as_deref() else {
         missing(FIELD, findings);
         return None;
     };
-    match text.parse::<ServiceText>() {
+    match interner.service(text) {
         Ok(service) => Some(service),
         Err(error) => {
             findings.push(

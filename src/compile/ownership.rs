@@ -14,7 +14,7 @@ pub(super) enum Owner<'c> {
     Nobody,
 }
 
-/// The owner of a pair that no claim covers, and that `oldest` asked for first.
+/// The owner of a pair that no claim covers, and that `oldest`, the oldest object, asks for.
 pub(super) fn unclaimed(rule: Unclaimed, oldest: Option<&ObjectKey>) -> Owner<'_> {
     match rule {
         Unclaimed::Shared => Owner::Everybody,
@@ -41,7 +41,7 @@ impl Owner<'_> {
                     Code::Conflict,
                     "",
                     format!(
-                        "{} belongs to namespace {namespace}, where {first} had it first",
+                        "{} belongs to namespace {namespace}, whose object {first} is older",
                         pair()
                     ),
                     "Choose another hostname or path, or agree with that namespace",

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::finding::Findings;
+use super::finding::{Findings, as_written};
 use crate::{
     report::{Code, Diagnostic, ObjectReport, ReportList},
     resource::{FileProblemKind, Object, ObjectKey, Origin, ResourceSet},
@@ -37,6 +37,10 @@ pub(super) struct Place {
 /// The report of an object, its diagnostics in order and each once.
 pub(super) fn object<T>(object: &Object<T>, findings: Findings, place: Place) -> ObjectReport {
     let mut diagnostics = findings.0;
+    for diagnostic in &mut diagnostics {
+        let field = std::mem::take(&mut diagnostic.field);
+        diagnostic.field = as_written(object, field);
+    }
     diagnostics.sort();
     diagnostics.dedup();
     ObjectReport {

@@ -19,6 +19,7 @@ use crate::{
         HostPattern, HostTable,
         host::NamePattern,
         matching::{Region, Regions, RouteSet},
+        route::Pattern,
         table::RouteTable,
     },
     resource::{Object, ObjectKey},
@@ -41,13 +42,21 @@ pub(super) struct Routing {
 struct HostSlots {
     slots: BTreeMap<PathKey, Linked>,
     tables: Tables,
-    /// The first who came.
+    /// The oldest of all members.
     oldest: Option<Arc<Object<MappingSpec>>>,
     /// Slots that are to be linked again; one may be there twice.
     dirty: Vec<PathKey>,
 }
 
 type Tables = BTreeMap<Scope, Arc<RouteTable>>;
+
+/// A hostname, and the first who came for it.
+pub(super) enum Named<'r> {
+    Pattern(&'r HostPattern, &'r Arc<Object<MappingSpec>>),
+    Regex(&'r Pattern, &'r Arc<Object<MappingSpec>>),
+    /// The names of the Hosts with this selector.
+    Selected(&'r Arc<Selector>, &'r Arc<Object<MappingSpec>>),
+}
 
 /// What linking has changed.
 #[derive(Debug, Default)]
@@ -57,6 +66,9 @@ pub(super) struct Relinked {
     /// Somebody else is the first who came for a hostname.
     pub(super) oldest: bool,
 }
+
+/// Who came first for a path.
+type Oldest = BTreeMap<PathKey, Arc<Object<MappingSpec>>>;
 
 type Mappings = BTreeMap<ObjectKey, Box<MappingState>>;
 
@@ -85,11 +97,7 @@ impl Routing {
     }
 
     fn touch_slot(&mut self, host: &SlotHost, path: &PathKey) -> &mut HostSlots {
-        if !self.hosts.contains_key(host) {
-            self.hosts.insert(host.clone(), HostSlots::default());
-        }
-        let found = self.hosts.get_mut(host);
-        let found = found.expect("the hostname must be there after it was put in");
+        let found = self.hosts.entry(host.clone()).or_default();
         if found.dirty.is_empty() {
             self.dirty.insert(host.clone());
         }
@@ -102,10 +110,32 @@ impl Routing {
         self.hosts.get(&slot.0)?.slots.get(&slot.1)?.note(key)
     }
 
-    /// Who was first to name a hostname.
-    pub(super) fn oldest(&self, pattern: &HostPattern) -> Option<&Arc<Object<MappingSpec>>> {
-        let host = self.hosts.get(&SlotHost::Pattern(pattern.clone()))?;
-        host.oldest.as_ref()
+    /// The hostnames that may have a name in common with a pattern, whatever its port, each with its oldest Mapping.
+    pub(super) fn naming(&self, pattern: &HostPattern) -> impl Iterator<Item = Named<'_>> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let at = |name: NamePattern, port| SlotHost::Pattern(HostPattern { name, port });
+        let nothing = || NamePattern::Exact("".into());
+        let (before_names, after_names) = (
+            Excluded(at(nothing(), None)),
+            Included(at(NamePattern::Suffix("".into()), None)),
+        );
+        // Among the exact names, of which there are many, an exact one has only itself.
+        let exact = match &pattern.name {
+            NamePattern::Exact(_) => (
+                Included(at(pattern.name.clone(), None)),
+                Included(at(pattern.name.clone(), Some(u16::MAX))),
+            ),
+            _ => (
+                Included(at(nothing(), None)),
+                Excluded(at(NamePattern::Suffix("".into()), None)),
+            ),
+        };
+        let wide = self.hosts.range((Unbounded, before_names));
+        let narrow = self.hosts.range(exact);
+        let rest = self.hosts.range((after_names, Unbounded));
+        wide.chain(narrow)
+            .chain(rest)
+            .filter_map(|(host, slots)| slots.named(host))
     }
 
     pub(super) fn set(&self, scope: &Scope) -> Arc<RouteSet> {
@@ -121,10 +151,11 @@ impl Routing {
         touched: &mut Touched,
     ) -> Relinked {
         let mut relinked = Relinked::default();
-        let dirty = std::mem::take(&mut self.dirty);
+        let dirty = self.take_dirty();
         for host in &dirty {
+            let elsewhere = self.oldest_on_other_ports(host, mappings);
             if let Some(slots) = self.hosts.get_mut(host) {
-                slots.link(mappings, settings, touched);
+                slots.link(mappings, settings, &elsewhere, touched);
                 relinked.oldest |= slots.find_oldest();
             }
         }
@@ -143,6 +174,71 @@ impl Routing {
             relinked.sets = true;
         }
         relinked
+    }
+
+    /// The hostnames with slots to link. A slot decides with those of the same name on other ports who owns the path.
+    fn take_dirty(&mut self) -> BTreeSet<SlotHost> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut with_them = Vec::new();
+        for host in &dirty {
+            let paths = self.hosts.get(host).map(|slots| &slots.dirty);
+            for (other, slots) in self.other_ports(host) {
+                let paths = paths.into_iter().flatten();
+                let shared = paths.filter(|path| slots.slots.contains_key(path));
+                with_them.extend(shared.map(|path| (other.clone(), path.clone())));
+            }
+        }
+        for (host, path) in with_them {
+            if let Some(slots) = self.hosts.get_mut(&host) {
+                slots.dirty.push(path);
+                dirty.insert(host);
+            }
+        }
+        dirty
+    }
+
+    /// The same name with another port, or without one.
+    fn other_ports(&self, host: &SlotHost) -> impl Iterator<Item = (&SlotHost, &HostSlots)> {
+        let on = |pattern: &HostPattern, port| {
+            let name = pattern.name.clone();
+            SlotHost::Pattern(HostPattern { name, port })
+        };
+        let all = match host {
+            SlotHost::Pattern(pattern) => {
+                let ports = on(pattern, None)..=on(pattern, Some(u16::MAX));
+                Some(self.hosts.range(ports))
+            }
+            SlotHost::Regex(_) | SlotHost::Selected(_) => None,
+        };
+        let own = host.clone();
+        all.into_iter()
+            .flatten()
+            .filter(move |(other, _)| **other != own)
+    }
+
+    /// For the slots to link: the oldest Mapping that asks for the same path of the same name on another port.
+    fn oldest_on_other_ports(&self, host: &SlotHost, mappings: &Mappings) -> Oldest {
+        let mut oldest = Oldest::new();
+        let Some(own) = self.hosts.get(host) else {
+            return oldest;
+        };
+        for (_, slots) in self.other_ports(host) {
+            for path in &own.dirty {
+                let members = slots.slots.get(path).into_iter();
+                let members = members.flat_map(|slot| &slot.members);
+                let objects = members.filter_map(|member| {
+                    let state = mappings.get(&member.key)?;
+                    Some(&state.lowered.object)
+                });
+                let found = objects
+                    .chain(oldest.get(path))
+                    .min_by_key(|object| age(object));
+                if let Some(found) = found.map(Arc::clone) {
+                    oldest.insert(path.clone(), found);
+                }
+            }
+        }
+        oldest
     }
 
     /// Builds the tables of these hostnames again, and the route sets that they are in.
@@ -238,11 +334,31 @@ impl Routing {
 }
 
 impl HostSlots {
+    fn named<'r>(&'r self, host: &'r SlotHost) -> Option<Named<'r>> {
+        let oldest = self.oldest.as_ref()?;
+        Some(match host {
+            SlotHost::Pattern(pattern) => Named::Pattern(pattern, oldest),
+            SlotHost::Selected(selector) => Named::Selected(selector, oldest),
+            SlotHost::Regex(_) => {
+                let mut patterns = self
+                    .placed()
+                    .filter_map(|placed| placed.regex_host.as_ref());
+                Named::Regex(patterns.next()?, oldest)
+            }
+        })
+    }
+
     fn placed(&self) -> impl Iterator<Item = &Placed> {
         self.slots.values().flat_map(|slot| &slot.routes)
     }
 
-    fn link(&mut self, mappings: &Mappings, settings: &Settings, touched: &mut Touched) {
+    fn link(
+        &mut self,
+        mappings: &Mappings,
+        settings: &Settings,
+        elsewhere: &Oldest,
+        touched: &mut Touched,
+    ) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
         dirty.dedup();
@@ -257,7 +373,8 @@ impl HostSlots {
             let members = slot.members.iter().map(|member| &member.key);
             touched.extend(members.clone());
             let members = members.filter_map(|key| mappings.get(key));
-            *slot = slot::link(members.map(|state| &**state), settings);
+            let members = members.map(|state| &**state);
+            *slot = slot::link(members, elsewhere.get(&path), settings);
         }
     }
 
@@ -267,8 +384,8 @@ impl HostSlots {
         let oldest = all
             .filter_map(|slot| slot.oldest.as_ref())
             .min_by_key(|object| age(object));
-        let who = |object: &Arc<Object<MappingSpec>>| (object.key.clone(), object.meta.created);
-        let changed = oldest.map(who) != self.oldest.as_ref().map(who);
+        let changed =
+            oldest.map(|object| age(object)) != self.oldest.as_ref().map(|object| age(object));
         self.oldest = oldest.map(Arc::clone);
         changed
     }
@@ -313,7 +430,7 @@ pub(super) fn slots(state: &MappingState, scopes: &BTreeSet<Scope>) -> Vec<SlotK
                 .collect()
         }
     };
-    let path = &matching.path_key;
+    let path = matching.path_key.owned();
     hosts.into_iter().map(|host| (host, path.clone())).collect()
 }
 

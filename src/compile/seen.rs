@@ -1,10 +1,12 @@
 //! What the last compile was made of: tells which kinds of objects have changed since.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     crd::{GatewaySettingsSpec, HostSpec, ListenerSpec, TlsContextSpec},
-    resource::{EndpointSlice, Grant, Objects, ResourceSet, SecretData, Service},
+    resource::{
+        EndpointSlice, Grant, Object, ObjectKey, Objects, ResourceSet, SecretData, Service,
+    },
 };
 
 /// The objects of the last compile, but for Mappings.
@@ -19,18 +21,20 @@ pub(super) struct Seen {
     grants: Objects<Grant>,
     contexts: Objects<TlsContextSpec>,
     secrets: Objects<SecretData>,
-    absent: std::collections::BTreeSet<crate::resource::ObjectKey>,
+    absent: BTreeSet<ObjectKey>,
     hosts: Objects<HostSpec>,
     listeners: Objects<ListenerSpec>,
 }
 
 /// What has changed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Changed {
     /// GatewaySettings and the kinds of Emissary.
     pub(super) settings: bool,
-    /// Services, endpoints, namespaces and grants.
-    pub(super) cluster: bool,
+    /// Namespaces and grants.
+    pub(super) namespaces: bool,
+    pub(super) services: Vec<Edit<Service>>,
+    pub(super) slices: Vec<Edit<EndpointSlice>>,
     /// TLSContexts and Secrets.
     pub(super) tls: bool,
     pub(super) hosts: bool,
@@ -49,11 +53,11 @@ impl Seen {
             settings: first
                 | replaced(&mut self.settings, &now.settings)
                 | replaced(&mut self.others, &now.others),
-            cluster: first
-                | replaced(&mut self.services, &now.services)
-                | replaced(&mut self.slices, &now.endpoint_slices)
+            namespaces: first
                 | replaced(&mut self.namespaces, &now.namespaces)
                 | replaced(&mut self.grants, &now.grants),
+            services: edits(&mut self.services, &now.services),
+            slices: edits(&mut self.slices, &now.endpoint_slices),
             tls: first
                 | absent
                 | replaced(&mut self.contexts, &now.tls_contexts)
@@ -62,6 +66,52 @@ impl Seen {
             listeners: first | replaced(&mut self.listeners, &now.listeners),
         }
     }
+}
+
+/// An object that is new, gone, or another one than before.
+#[derive(Debug)]
+pub(super) struct Edit<T> {
+    pub(super) key: ObjectKey,
+    pub(super) before: Option<Arc<Object<T>>>,
+    pub(super) now: Option<Arc<Object<T>>>,
+}
+
+/// How the objects differ from those before, in the order of their keys; from now on these are those before.
+pub(super) fn edits<T>(before: &mut Objects<T>, now: &Objects<T>) -> Vec<Edit<T>> {
+    let mut edits = Vec::new();
+    let mut add = |key: &ObjectKey, before: Option<&Arc<_>>, now: Option<&Arc<_>>| {
+        edits.push(Edit {
+            key: key.clone(),
+            before: before.map(Arc::clone),
+            now: now.map(Arc::clone),
+        });
+    };
+    let mut rest = before.iter().peekable();
+    for (key, object) in now {
+        // Nearly all: names are compared only where an object is not the one that was there.
+        if rest.next_if(|(_, old)| Arc::ptr_eq(old, object)).is_some() {
+            continue;
+        }
+        while let Some((gone, old)) = rest.next_if(|(old, _)| *old < key) {
+            add(gone, Some(old), None);
+        }
+        match rest.next_if(|(old, _)| *old == key) {
+            Some((_, old)) if Arc::ptr_eq(old, object) => {}
+            old => add(key, old.map(|(_, old)| old), Some(object)),
+        }
+    }
+    rest.for_each(|(gone, old)| add(gone, Some(old), None));
+    if before.is_empty() {
+        before.clone_from(now);
+        return edits;
+    }
+    for edit in &edits {
+        match &edit.now {
+            Some(object) => before.insert(edit.key.clone(), Arc::clone(object)),
+            None => before.remove(&edit.key),
+        };
+    }
+    edits
 }
 
 /// Whether the objects are others than before; by identity, because an unchanged object keeps its `Arc`.
@@ -75,4 +125,47 @@ fn replaced<T>(before: &mut Objects<T>, now: &Objects<T>) -> bool {
         before.clone_from(now);
     }
     !same
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Group, Kind, Meta, Origin, Positions};
+
+    fn objects(names: &[(&str, &Arc<str>)]) -> Objects<Arc<str>> {
+        let object = |(name, said): &(&str, &Arc<str>)| {
+            let key = ObjectKey::new(Group::Core, Kind::Service, "apps", name);
+            let object = Object {
+                key: key.clone(),
+                origin: Origin::Cluster,
+                meta: Meta::default(),
+                spec: Arc::clone(said),
+                problems: Vec::new(),
+                positions: Positions::default(),
+            };
+            (key, Arc::new(object))
+        };
+        names.iter().map(object).collect()
+    }
+
+    #[test]
+    fn edits_lead_from_what_was_seen_to_what_there_is() {
+        let (old, new) = (Arc::from("old"), Arc::from("new"));
+        let mut seen = objects(&[("a", &old), ("c", &old), ("d", &old), ("f", &old)]);
+        let mut now = seen.clone();
+        now.extend(objects(&[("b", &new), ("c", &new), ("g", &new)]));
+        now.retain(|key, _| !matches!(&*key.name, "a" | "f"));
+        let shown = |edits: Vec<Edit<Arc<str>>>| {
+            let said = |object: Option<Arc<Object<Arc<str>>>>| {
+                object.map_or("-".to_owned(), |object| object.spec.to_string())
+            };
+            let edits = edits.into_iter();
+            let lines = edits.map(|e| format!("{} {} {}", e.key.name, said(e.before), said(e.now)));
+            lines.collect::<Vec<_>>()
+        };
+        let expected = ["a old -", "b - new", "c old new", "f old -", "g - new"];
+        assert_eq!(shown(edits(&mut seen, &now)), expected);
+        assert_eq!(shown(edits(&mut seen, &now)), [""; 0]);
+        assert!(seen.keys().eq(now.keys()));
+    }
 }

@@ -1,7 +1,9 @@
-//! Slots: all Mappings with the same hostname and path match. Each is linked on its own: who owns it, who shares a route
-//! with whom, and what every member gets.
+//! Slots: all Mappings with the same hostname and path match, whatever its case. Each is linked on its own: who owns it, who
+//! shares a route with whom, and what every member gets.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use smallvec::SmallVec;
 
 use super::{
     MappingState,
@@ -73,9 +75,14 @@ struct Member<'m> {
     note: Note,
 }
 
-/// Links the members of one slot.
+/// Positions in a list of members.
+type Positions = SmallVec<[usize; 4]>;
+
+/// Links the members of one slot. `elsewhere` is the oldest Mapping for the same path of the same name on another port:
+/// ports do not make another pair.
 pub(super) fn link<'m>(
     members: impl Iterator<Item = &'m MappingState>,
+    elsewhere: Option<&Arc<Object<MappingSpec>>>,
     settings: &Settings,
 ) -> Linked {
     let members = members.filter_map(|state| {
@@ -85,24 +92,27 @@ pub(super) fn link<'m>(
             note: Note::default(),
         })
     });
-    let mut members: Vec<_> = members.collect();
+    let mut members: SmallVec<[_; 1]> = members.collect();
     members.sort_by_key(|member| super::age(&member.state.lowered.object));
     let first = members.first().map(|first| &first.state.lowered.object);
-    let owner = ownership::unclaimed(settings.unclaimed, first.map(|first| &first.key));
+    let oldest = [first, elsewhere].into_iter().flatten();
+    let oldest = oldest.min_by_key(|object| super::age(object));
+    let owner = ownership::unclaimed(settings.unclaimed, oldest.map(|oldest| &oldest.key));
     // Those with the same match, the oldest first.
-    let mut admitted: Vec<(&str, usize)> = Vec::with_capacity(members.len());
+    let mut admitted: SmallVec<[((&PathKey, &str), usize); 2]> = SmallVec::new();
     for (position, member) in members.iter_mut().enumerate() {
         let lowered = &member.state.lowered;
         let pair = || pair(lowered);
         if owner.admits(&lowered.object.key, pair, &mut member.note.findings) {
-            admitted.push((&member.matching.group, position));
+            let matching = member.matching;
+            admitted.push(((&matching.path_key, &matching.group), position));
         }
     }
-    admitted.sort();
+    admitted.sort_unstable();
     let groups = admitted.chunk_by(|a, b| a.0 == b.0);
     let routes = groups
         .filter_map(|group| {
-            let group: Vec<_> = group.iter().map(|(_, position)| *position).collect();
+            let group: Positions = group.iter().map(|(_, position)| *position).collect();
             route(&group, &mut members, settings)
         })
         .collect();
@@ -128,7 +138,8 @@ pub(super) fn pair(lowered: &Lowered) -> String {
     let path = &matching.path_key;
     match &matching.name {
         NameMatch::Unnamed => format!("*{}", path_text(path)),
-        name => format!("{name}{}", path_text(path)),
+        NameMatch::Pattern(hostname) => [&*hostname.text, &path_text(path)].concat(),
+        NameMatch::Regex(pattern) => format!("~{}{}", pattern.text, path_text(path)),
     }
 }
 
@@ -163,13 +174,13 @@ impl Linked {
 fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Option<Placed> {
     let matching = members[*group.first()?].matching;
     let fitting = fitting(group, members);
-    let weights: Vec<_> = fitting
+    let weights: SmallVec<[_; 4]> = fitting
         .iter()
         .map(|position| members[*position].state.lowered.weight)
         .collect();
     let shares = shares(&weights);
     let nobody = !shares.iter().any(|share| matches!(share, Share::Of(_)));
-    let mut placed: Vec<(&ObjectKey, _)> = Vec::with_capacity(group.len());
+    let mut placed: SmallVec<[(&ObjectKey, _); 1]> = SmallVec::new();
     let mut labels = BTreeMap::new();
     for position in group {
         let member = &mut members[*position];
@@ -214,8 +225,8 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
 }
 
 /// Those that can be served beside the oldest; the others are told why not.
-fn fitting(group: &[usize], members: &mut [Member<'_>]) -> Vec<usize> {
-    let mut fitting: Vec<usize> = Vec::with_capacity(group.len());
+fn fitting(group: &[usize], members: &mut [Member<'_>]) -> Positions {
+    let mut fitting = Positions::new();
     for position in group {
         let first = fitting.first().map(|first| &members[*first].state.lowered);
         let lowered = &members[*position].state.lowered;

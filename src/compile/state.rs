@@ -14,8 +14,9 @@ use std::{
 
 use super::{
     Options,
-    cluster::Cluster,
+    cluster::{Affected, Cluster},
     context::Contexts,
+    dependents::{Dependency, Dependents},
     finding::Findings,
     host::{self, LoweredHost},
     installation,
@@ -26,7 +27,7 @@ use super::{
     reports::{self, Pass, Place, Reports},
     routing::{self, Routing, Scope},
     secret::{Certificates, Secrets},
-    seen::{Changed, Seen},
+    seen::{self, Changed, Edit, Seen},
     settings::{self, Settings},
     slot::{self, SlotKey},
     touched::Touched,
@@ -56,6 +57,7 @@ pub(super) struct State {
     /// The Mappings of the last compile, those of other installations too.
     objects: BTreeMap<ObjectKey, Arc<Object<MappingSpec>>>,
     mappings: BTreeMap<ObjectKey, Box<MappingState>>,
+    dependents: Dependents,
     interner: Interner,
     dials: Dials,
     upstreams: HashMap<UpstreamId, Arc<Upstream>>,
@@ -72,15 +74,18 @@ pub(super) struct MappingState {
     resolved: Findings,
     /// What it does when nothing else stands in the way.
     pub(super) action: Action,
+    on: Dependency,
     slots: Vec<SlotKey>,
 }
 
 /// What the passes before the Mappings have changed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Dirty {
     settings: bool,
-    /// References may lead elsewhere.
+    /// Every reference may lead elsewhere.
     references: bool,
+    /// References to these may.
+    services: Affected,
     scopes: bool,
     hosts: bool,
 }
@@ -99,6 +104,7 @@ impl State {
             scopes: BTreeSet::new(),
             objects: BTreeMap::new(),
             mappings: BTreeMap::new(),
+            dependents: Dependents::default(),
             interner: Interner::default(),
             dials: Dials::default(),
             upstreams: HashMap::new(),
@@ -114,14 +120,13 @@ impl State {
         options: &Options,
     ) -> (Arc<Graph>, Arc<Report>) {
         let changed = self.seen.update(resources);
-        let edits = self.mapping_edits(resources);
+        let edits = seen::edits(&mut self.objects, &resources.mappings);
         // A Mapping that is new or gone may make a namespace appear or go.
-        let is_known = |key: &ObjectKey| self.mappings.contains_key(key);
         let renamed = edits
             .iter()
-            .any(|(key, object)| object.is_none() || !is_known(key));
-        let dirty = self.lower_globals(resources, options, changed, renamed);
-        let mut touched = self.update_mappings(edits, options, dirty);
+            .any(|edit| edit.before.is_none() || edit.now.is_none());
+        let dirty = self.lower_globals(resources, options, &changed, renamed);
+        let mut touched = self.update_mappings(edits, options, &dirty);
         let relinked =
             self.routing
                 .link(&self.mappings, &self.scopes, &self.settings, &mut touched);
@@ -157,57 +162,18 @@ impl State {
         }
     }
 
-    /// The Mappings that are new or different, and those that are gone.
-    fn mapping_edits(
-        &mut self,
-        resources: &ResourceSet,
-    ) -> Vec<(ObjectKey, Option<Arc<Object<MappingSpec>>>)> {
-        let mut edits = Vec::new();
-        let mut before = self.objects.iter().peekable();
-        for (key, object) in &resources.mappings {
-            // Nearly all: names are compared only where an object is not the one that was there.
-            if before
-                .next_if(|(_, old)| Arc::ptr_eq(old, object))
-                .is_some()
-            {
-                continue;
-            }
-            while let Some((gone, _)) = before.next_if(|(old, _)| *old < key) {
-                edits.push((gone.clone(), None));
-            }
-            match before.next_if(|(old, _)| *old == key) {
-                Some((_, old)) if Arc::ptr_eq(old, object) => {}
-                _ => edits.push((key.clone(), Some(Arc::clone(object)))),
-            }
-        }
-        edits.extend(before.map(|(gone, _)| (gone.clone(), None)));
-        if self.objects.is_empty() {
-            self.objects.clone_from(&resources.mappings);
-            return edits;
-        }
-        for (key, object) in &edits {
-            match object {
-                Some(object) => self.objects.insert(key.clone(), Arc::clone(object)),
-                None => self.objects.remove(key),
-            };
-        }
-        edits
-    }
-
     /// The passes over what there are few of.
     fn lower_globals(
         &mut self,
         resources: &ResourceSet,
         options: &Options,
-        changed: Changed,
+        changed: &Changed,
         renamed: bool,
     ) -> Dirty {
         let settings = changed.settings && self.lower_settings(resources, options);
-        let cluster = changed.cluster || renamed && self.cluster.is_stale(resources, options);
-        if cluster {
-            self.cluster = Cluster::new(resources, options);
-        }
-        let references = changed.cluster || changed.tls || settings;
+        let services = self.update_cluster(resources, options, changed, renamed);
+        let cluster = services.is_none();
+        let references = cluster || changed.tls || settings;
         let contexts = references && self.lower_contexts(resources, options);
         let hosts = references || changed.hosts;
         if hosts {
@@ -228,9 +194,31 @@ impl State {
         Dirty {
             settings,
             references: cluster || contexts || settings,
+            services: services.unwrap_or_default(),
             scopes: scopes_changed,
             hosts: hosts || listeners,
         }
+    }
+
+    /// What leads elsewhere now; None when that may be everything.
+    fn update_cluster(
+        &mut self,
+        resources: &ResourceSet,
+        options: &Options,
+        changed: &Changed,
+        renamed: bool,
+    ) -> Option<Affected> {
+        let updated = if changed.namespaces || renamed && self.cluster.is_stale(resources, options)
+        {
+            None
+        } else {
+            let (services, slices) = (&changed.services, &changed.slices);
+            self.cluster.update(services, slices, resources, options)
+        };
+        if updated.is_none() {
+            self.cluster = Cluster::new(resources, options);
+        }
+        updated
     }
 
     /// Reads the settings and what counts as such; says whether they are others than before.
@@ -293,26 +281,28 @@ impl State {
     /// Brings the Mappings up to date, and says which have changed.
     fn update_mappings(
         &mut self,
-        edits: Vec<(ObjectKey, Option<Arc<Object<MappingSpec>>>)>,
+        edits: Vec<Edit<MappingSpec>>,
         options: &Options,
-        dirty: Dirty,
+        dirty: &Dirty,
     ) -> Touched {
-        if dirty.settings || dirty.references {
+        if dirty.settings || dirty.references || !dirty.services.services.is_empty() {
             self.dials = Dials::default();
         }
+        let edits = edits.into_iter().map(|edit| (edit.key, edit.now));
         let edits = if dirty.settings {
-            let gone = edits.into_iter().filter(|(_, object)| object.is_none());
+            let gone = edits.filter(|(_, object)| object.is_none());
             let all = self.objects.iter();
             let all = all.map(|(key, object)| (key.clone(), Some(Arc::clone(object))));
             gone.chain(all).collect()
         } else {
-            edits
+            edits.collect::<Vec<_>>()
         };
         let mut touched = Touched::default();
         for (key, object) in edits {
             touched.insert(&key);
             if let Some(old) = self.mappings.remove(&key) {
                 self.routing.remove(&key, &old.slots);
+                self.dependents.remove(&key, &old.on);
             }
             let ours = object.filter(|object| {
                 let ids = object.spec.ambassador_id.as_deref();
@@ -323,9 +313,12 @@ impl State {
                 None => self.reports.list.remove(&key),
             }
         }
-        if dirty.references {
-            self.resolve_again(options, &mut touched);
-        }
+        let affected = if dirty.references {
+            self.mappings.keys().cloned().collect()
+        } else {
+            self.dependents.of(&dirty.services)
+        };
+        self.resolve_again(affected, options, &mut touched);
         if dirty.scopes {
             self.place_again(&mut touched);
         }
@@ -339,11 +332,13 @@ impl State {
         options: &Options,
     ) {
         let lowered = mapping::lower(object, &self.settings, &mut self.interner);
-        let (resolved, action) = self.resolve(&lowered, options);
+        let (resolved, action, on) = self.resolve(&lowered, options);
+        self.dependents.insert(&key, &on);
         let mut state = MappingState {
             lowered,
             resolved,
             action,
+            on,
             slots: Vec::new(),
         };
         state.slots = routing::slots(&state, &self.scopes);
@@ -352,8 +347,9 @@ impl State {
     }
 
     /// Looks up what a Mapping refers to.
-    fn resolve(&mut self, lowered: &Lowered, options: &Options) -> (Findings, Action) {
+    fn resolve(&mut self, lowered: &Lowered, options: &Options) -> (Findings, Action, Dependency) {
         let mut findings = Findings::default();
+        let mut on = Dependency::Nothing;
         let resolver = Resolver {
             options,
             settings: &self.settings,
@@ -368,6 +364,10 @@ impl State {
                     let dialled = resolver.dialled(from, plan, &mut findings)?;
                     Some(shared(&mut self.upstreams, dialled))
                 });
+                on = match &dialled {
+                    Some(dialled) => dialled.on.clone(),
+                    None => resolver.dependency(from, plan),
+                };
                 dialled.map(|dialled| Action::Forward(Arc::new(plan.forward(dialled))))
             }
             Intent::Broken { .. } => None,
@@ -380,25 +380,34 @@ impl State {
                     .number(),
             })
         });
-        (findings, action)
+        (findings, action, on)
     }
 
-    fn resolve_again(&mut self, options: &Options, touched: &mut Touched) {
-        let mut mappings = std::mem::take(&mut self.mappings);
-        for (key, state) in &mut mappings {
-            if touched.contains(key) || !matches!(state.lowered.intent, Intent::Forward(_)) {
+    fn resolve_again(&mut self, keys: Vec<ObjectKey>, options: &Options, touched: &mut Touched) {
+        for key in keys {
+            if touched.contains(&key) {
                 continue;
             }
-            let (findings, action) = self.resolve(&state.lowered, options);
-            if findings == state.resolved && same(&action, &state.action) {
+            // Out of the way while all the rest is looked at.
+            let Some(mut state) = self.mappings.remove(&key) else {
                 continue;
+            };
+            if matches!(state.lowered.intent, Intent::Forward(_)) {
+                let (findings, action, on) = self.resolve(&state.lowered, options);
+                if on != state.on {
+                    self.dependents.remove(&key, &state.on);
+                    self.dependents.insert(&key, &on);
+                    state.on = on;
+                }
+                if findings != state.resolved || !same(&action, &state.action) {
+                    state.resolved = findings;
+                    state.action = action;
+                    self.routing.touch(&state.slots);
+                    touched.insert(&key);
+                }
             }
-            state.resolved = findings;
-            state.action = action;
-            self.routing.touch(&state.slots);
-            touched.insert(key);
+            self.mappings.insert(key, state);
         }
-        self.mappings = mappings;
     }
 
     /// Mappings without a hostname are where the Hosts' selectors put them.

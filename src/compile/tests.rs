@@ -1,10 +1,10 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::resource::{
-    AnyObject, Group, ObjectKey, Origin,
+    AnyObject, Group, ObjectKey, Origin, Positions,
     decode::{self, Decoded},
 };
 
@@ -20,7 +20,7 @@ pub(super) fn options() -> Options {
 }
 
 pub(super) fn object(document: &Value) -> AnyObject {
-    match decode::object(document, Origin::Cluster, "apps", BTreeMap::new()) {
+    match decode::object(document, Origin::Cluster, "apps", Positions::default()) {
         Decoded::Object(object) => object,
         other => panic!("{document} must be an object, and is {other:?}"),
     }

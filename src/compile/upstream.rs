@@ -10,6 +10,7 @@ use super::{
     Environment, Options,
     cluster::{Cluster, ServiceName},
     context::Contexts,
+    dependents::Dependency,
     finding::Findings,
     mapping::{ForwardPlan, TlsPlan},
     service::{PortText, ServiceHost},
@@ -66,7 +67,23 @@ impl Resolver<'_> {
         Some(Dialled {
             host: Arc::clone(&dial.host),
             upstream: Arc::new(upstream(plan, dial, tls)),
+            on: self.dependency(from, plan),
         })
+    }
+
+    /// What of the cluster decides where a plan leads, beside namespaces and grants.
+    pub(super) fn dependency(&self, from: &ObjectKey, plan: &ForwardPlan) -> Dependency {
+        let ServiceHost::Name(name) = plan.dialled() else {
+            return Dependency::Anything;
+        };
+        let Place::Service(service) = self.place(name, &from.namespace) else {
+            return Dependency::Nothing;
+        };
+        match self.cluster.service(&service) {
+            Some(found) if found.external_name.is_some() => Dependency::Anything,
+            Some(_) => Dependency::Service(service),
+            None => Dependency::Missing(service),
+        }
     }
 
     fn dial(&self, from: &ObjectKey, plan: &ForwardPlan, findings: &mut Findings) -> Option<Dial> {

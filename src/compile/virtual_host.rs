@@ -12,11 +12,12 @@ use super::{
     host::LoweredHost,
     listener::{ListenerPlan, LoweredListener},
     routing::{Routing, Scope, is_any},
+    safety::is_safe,
     selector::Selector,
     settings::Settings,
 };
 use crate::{
-    crd::gateway_settings::{DefaultHost, Unclaimed},
+    crd::gateway_settings::DefaultHost,
     graph::{
         Action, Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, Listener, Route,
         RouteId, VirtualHost,
@@ -70,13 +71,16 @@ pub(super) fn link(
     let mut linked = Linked::default();
     let mut candidates: Vec<_> = hosts.iter().filter(|host| host.pattern.is_some()).collect();
     candidates.sort_by_key(|host| age(&host.object));
-    candidates.retain(|host| {
+    let candidates = candidates.into_iter().fold(Vec::new(), |mut safe, host| {
         let note = linked.notes.entry(host.object.key.clone()).or_default();
-        is_safe(host, routing, settings, &mut note.findings)
+        if is_safe(host, &safe, routing, settings, &mut note.findings) {
+            safe.push(host);
+        }
+        safe
     });
     let has_default = match settings.default_host {
         DefaultHost::Always => true,
-        DefaultHost::Auto => candidates.is_empty(),
+        DefaultHost::Auto => hosts.is_empty(),
         DefaultHost::Never => false,
     };
     let built: Vec<_> = candidates
@@ -145,7 +149,7 @@ impl Linked {
             let note = self.notes.entry(key.clone()).or_default();
             if let Some((first, _)) = taken.get(&virtual_host.pattern) {
                 let first = &first.object.key;
-                let message = format!("{first} has the same hostname and was there first");
+                let message = format!("{first} has the same hostname and is older");
                 if note.findings.0.iter().all(|found| found.message != message) {
                     let next = "Delete one, or give it another hostname";
                     note.findings
@@ -237,42 +241,6 @@ fn sees(scope: &Scope, labels: &BTreeMap<String, String>) -> bool {
     scope
         .as_ref()
         .is_none_or(|selector| selector.selects(labels))
-}
-
-/// A Host for a name that others serve already would change what their requests get (design D4). The platform's own
-/// namespaces may.
-fn is_safe(
-    host: &LoweredHost,
-    routing: &Routing,
-    settings: &Settings,
-    findings: &mut Findings,
-) -> bool {
-    let object = &host.object;
-    if settings.unclaimed == Unclaimed::Shared
-        || settings.instance_namespaces.contains(&object.key.namespace)
-    {
-        return true;
-    }
-    let oldest = host
-        .pattern
-        .as_ref()
-        .and_then(|pattern| routing.oldest(pattern));
-    let Some(oldest) = oldest else {
-        return true;
-    };
-    if oldest.key.namespace == object.key.namespace || age(oldest) > age(object) {
-        return true;
-    }
-    findings.push(
-        Code::Conflict,
-        "spec.hostname",
-        format!(
-            "Namespace {} serves this hostname, where {} had it first",
-            oldest.key.namespace, oldest.key
-        ),
-        "Have that namespace or the platform create the Host",
-    );
-    false
 }
 
 fn virtual_host(host: &LoweredHost, routing: &Routing) -> Arc<VirtualHost> {

@@ -1,5 +1,7 @@
 //! How Mappings with the same match share its traffic (emissary.md, section 2.6, and the table of design.md, section 6).
 
+use smallvec::SmallVec;
+
 use super::mapping::Weight;
 
 /// What a member of a group gets.
@@ -15,9 +17,9 @@ pub(super) enum Share {
 }
 
 /// The shares of members, the oldest first. Of weights that are too much together the youngest is refused.
-pub(super) fn shares(weights: &[Weight]) -> Vec<Share> {
+pub(super) fn shares(weights: &[Weight]) -> SmallVec<[Share; 4]> {
     let mut sum = 0;
-    let accepted: Vec<Option<Weight>> = weights
+    let accepted: SmallVec<[Option<Weight>; 4]> = weights
         .iter()
         .map(|weight| match weight {
             Weight::Percent(percent) if sum + percent > 100 => None,

@@ -94,12 +94,12 @@ pub struct MappingSpec {
     /// Whether IPv6 addresses are dialled. Postern dials what the Service or the DNS answer has. Default: true.
     pub enable_ipv6: Option<bool>,
     /// How requests are spread over the endpoints of the upstream. Default: round robin.
-    pub load_balancer: Option<LoadBalancer>,
+    pub load_balancer: Option<Box<LoadBalancer>>,
     /// Limits on what is under way to the upstream at the same time. Default: none.
     #[schemars(length(max = 8))]
     pub circuit_breakers: Option<Vec<CircuitBreaker>>,
     /// TCP keepalive towards the upstream. Default: that of the operating system.
-    pub keepalive: Option<Keepalive>,
+    pub keepalive: Option<Box<Keepalive>>,
     /// Requests that find out whether an endpoint works. Default: none.
     #[schemars(length(max = 8))]
     pub health_checks: Option<Vec<HealthCheck>>,
@@ -116,7 +116,7 @@ pub struct MappingSpec {
     /// with `prefixRegex` leaves it alone unless this is there. Default: `/`.
     pub rewrite: Option<String>,
     /// A regular expression whose every match in the path is replaced. Comes before `rewrite`. Default: none.
-    pub regex_rewrite: Option<RegexRewrite>,
+    pub regex_rewrite: Option<Box<RegexRewrite>>,
     /// The `Host` that the upstream sees. Default: what the client sent.
     #[schemars(length(max = 262))]
     pub host_rewrite: Option<String>,
@@ -153,9 +153,9 @@ pub struct MappingSpec {
     /// The older form of `allowUpgrade: [websocket]`. Default: false.
     pub use_websocket: Option<bool>,
     /// Answers to requests from web pages of other origins. Default: none.
-    pub cors: Option<Cors>,
+    pub cors: Option<Box<Cors>>,
     /// When a request is sent again. Default: never, beside what is safe to repeat on a connection that had just died.
-    pub retry_policy: Option<RetryPolicy>,
+    pub retry_policy: Option<Box<RetryPolicy>>,
     /// The pool of circuit breaker limits that requests count in: `default` or `high`. Default: `default`.
     #[schemars(length(max = 64))]
     pub priority: Option<String>,
@@ -167,7 +167,7 @@ pub struct MappingSpec {
     /// What takes the place of the matched prefix in the path of the redirect. Default: the prefix stays.
     pub prefix_redirect: Option<String>,
     /// A regular expression whose every match in the path of the redirect is replaced. Default: none.
-    pub regex_redirect: Option<RegexRewrite>,
+    pub regex_redirect: Option<Box<RegexRewrite>>,
     /// The status of the redirect. Default: 301.
     #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
     pub redirect_response_code: Option<i32>,
@@ -184,11 +184,11 @@ pub struct MappingSpec {
     /// Whether `errorResponseOverrides` of the installation are not applied. Default: false.
     pub bypass_error_response_overrides: Option<bool>,
     /// When an endpoint that fails is left out. Default: never.
-    pub outlier_detection: Option<Value>,
+    pub outlier_detection: Option<Box<Value>>,
     /// Raw Envoy configuration. Default: none.
-    pub envoy_override: Option<Value>,
+    pub envoy_override: Option<Box<Value>>,
     /// Where the API is documented, for a developer portal. Default: none.
-    pub docs: Option<Value>,
+    pub docs: Option<Box<Value>>,
     /// Modules of this Mapping. Default: none.
     pub modules: Option<Vec<Value>>,
 

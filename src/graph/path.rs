@@ -73,13 +73,12 @@ pub(super) fn rewritten(
 /// Spells the text of a prefix or an exact path as canonical paths spell it, so that `/caf%c3%a9` and `/café` of a resource
 /// match. Segments are left alone: whether a dot segment or `//` can ever match is for the caller to say.
 pub fn literal(text: &str) -> Result<Cow<'_, str>, PathError> {
+    let plain = text.is_ascii();
     let mut spelled = String::new();
-    let mut plain = true;
-    for &byte in text.as_bytes() {
+    for &byte in text.as_bytes().iter().filter(|_| !plain) {
         if byte.is_ascii() {
             spelled.push(char::from(byte));
         } else {
-            plain = false;
             push_escape(&mut spelled, byte);
         }
     }

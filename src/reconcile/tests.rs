@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::{
     report::ObjectReport,
-    resource::{AnyObject, Group, Kind, Meta, Object, Origin},
+    resource::{AnyObject, Group, Kind, Meta, Object, Origin, Positions},
     telemetry::metrics,
 };
 
@@ -92,7 +92,7 @@ fn namespace(name: &str) -> Change {
         meta: Meta::default(),
         spec: (),
         problems: Vec::new(),
-        positions: BTreeMap::new(),
+        positions: Positions::default(),
     })))
 }
 

@@ -35,8 +35,9 @@ impl ReportList {
         match position(chunk, &report.key) {
             Ok(found) => chunk[found] = report,
             Err(free) => {
-                let right = insert(chunk, free, report);
-                self.chunks.splice(at + 1..at + 1, right.map(Arc::new));
+                if let Some(right) = insert(chunk, free, report) {
+                    self.chunks.insert(at + 1, Arc::new(right));
+                }
                 self.len += 1;
             }
         }
@@ -83,10 +84,14 @@ impl ReportList {
 
     /// The chunk that a key is in, or would be; none when there is no chunk.
     fn chunk_of(&self, key: &ObjectKey) -> Option<usize> {
-        let begins_after = |chunk: &Arc<Vec<Arc<ObjectReport>>>| {
+        let begins_before = |chunk: &Arc<Vec<Arc<ObjectReport>>>| {
             chunk.first().is_some_and(|first| first.key <= *key)
         };
-        let after = self.chunks.partition_point(begins_after);
+        // What comes in order comes last.
+        if self.chunks.last().is_some_and(begins_before) {
+            return Some(self.chunks.len() - 1);
+        }
+        let after = self.chunks.partition_point(begins_before);
         (!self.chunks.is_empty()).then(|| after.saturating_sub(1))
     }
 }

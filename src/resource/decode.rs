@@ -5,11 +5,11 @@ mod kubernetes;
 mod meta;
 mod variable;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{AnyObject, Group, Kind, Meta, Object, ObjectKey, Origin, Position, key};
+use super::{AnyObject, Group, Kind, Meta, Object, ObjectKey, Origin, Positions, key};
 use crate::crd::schema::{self, Problem, ProblemKind, Spec, Spelling};
 
 /// What a JSON document became.
@@ -42,7 +42,7 @@ pub fn object(
     document: &Value,
     origin: Origin,
     default_namespace: &str,
-    positions: BTreeMap<String, Position>,
+    positions: Positions,
 ) -> Decoded {
     let Value::Object(document) = document else {
         return Decoded::Invalid("the document is not an object".to_owned());
@@ -97,7 +97,7 @@ struct Found {
     origin: Origin,
     meta: Meta,
     problems: Vec<Problem>,
-    positions: BTreeMap<String, Position>,
+    positions: Positions,
 }
 
 // === impl Found ===

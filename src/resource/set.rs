@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{EndpointSlice, Grant, ObjectKey, Origin, Position, SecretData, Service};
+use super::{EndpointSlice, Grant, ObjectKey, Origin, Position, Positions, SecretData, Service};
 use crate::crd::{self, schema::Problem};
 
 /// What every object has besides its spec.
@@ -30,7 +30,7 @@ pub struct Object<T> {
     pub spec: T,
     pub problems: Vec<Problem>,
     /// Where each field was found, by its path (`spec.prefix`); empty when the origin has no lines.
-    pub positions: BTreeMap<String, Position>,
+    pub positions: Positions,
 }
 
 /// Objects of one kind, in the order of their keys. An object that did not change keeps its `Arc`.
@@ -128,7 +128,7 @@ impl AnyObject {
         each_kind!(self, object => &object.origin)
     }
 
-    pub fn positions(&self) -> &BTreeMap<String, Position> {
+    pub fn positions(&self) -> &Positions {
         each_kind!(self, object => &object.positions)
     }
 
@@ -163,17 +163,10 @@ impl ResourceSet {
 
     /// Where a field of an object was found, or the nearest one around it; none when the origin has no lines.
     pub fn position(&self, key: &ObjectKey, field: &str) -> Option<Position> {
-        let positions = self.positions(key)?;
-        let mut field = field;
-        loop {
-            if let Some(position) = positions.get(field) {
-                return Some(*position);
-            }
-            field = &field[..field.rfind(['.', '['])?];
-        }
+        self.positions(key)?.nearest(field)
     }
 
-    fn positions(&self, key: &ObjectKey) -> Option<&BTreeMap<String, Position>> {
+    fn positions(&self, key: &ObjectKey) -> Option<&Positions> {
         None.or_else(|| Some(&self.mappings.get(key)?.positions))
             .or_else(|| Some(&self.hosts.get(key)?.positions))
             .or_else(|| Some(&self.listeners.get(key)?.positions))

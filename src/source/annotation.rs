@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::resource::{
-    AnyObject, Kind, Meta, ObjectKey, Origin,
+    AnyObject, Kind, Meta, ObjectKey, Origin, Positions,
     decode::{self, Decoded},
 };
 
@@ -49,12 +49,7 @@ pub fn objects(of: &AnyObject) -> Carried {
 
 fn decode(manifest: Value, of: &ObjectKey, carried: &mut Carried) {
     let origin = Origin::Annotation { of: of.clone() };
-    let decoded = decode::object(
-        &manifest,
-        origin,
-        &of.namespace,
-        std::collections::BTreeMap::new(),
-    );
+    let decoded = decode::object(&manifest, origin, &of.namespace, Positions::default());
     match decoded {
         Decoded::Object(object) => carried.objects.push((manifest, object)),
         Decoded::UnknownKind(version, kind) => carried.problems.push(format!(
@@ -100,7 +95,7 @@ fn manifest(document: Value, of: &ObjectKey, carrier: &Meta) -> Result<Value, St
     metadata
         .entry("labels")
         .or_insert_with(|| json!(carrier.labels));
-    // Who came first is the carrier's to say: these have no life of their own.
+    // Among carried objects the carrier's age decides: these have no life of their own.
     metadata.insert("generation".to_owned(), Value::from(carrier.generation));
     match carrier.created.map(jiff::Timestamp::from_second) {
         Some(Ok(created)) => metadata.insert(

@@ -1,7 +1,7 @@
 //! From the objects of all files to one set: which of two with the same name counts, and what differs from last time.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -50,10 +50,10 @@ impl Merge {
     /// Takes what all files hold now, in the order of their paths, and returns what differs.
     pub(super) fn update<'a>(
         &mut self,
-        files: impl Iterator<Item = (&'a Arc<str>, &'a Contents)>,
+        files: impl Iterator<Item = (&'a Arc<str>, &'a mut Contents)>,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let mut first: HashMap<&ObjectKey, (&Arc<str>, Position)> = HashMap::new();
+        let mut first: HashMap<ObjectKey, (&Arc<str>, Position)> = HashMap::new();
         let mut problems = BTreeMap::new();
         for (path, contents) in files {
             let mut here = contents.problems.clone();
@@ -62,7 +62,7 @@ impl Merge {
                 kind: FileProblemKind::Syntax,
                 message: format!("cannot be read: {why}"),
             }));
-            for found in &contents.found {
+            for found in &mut contents.found {
                 let key = found.object.key();
                 if let Some((path, at)) = first.get(key) {
                     here.push(FileProblem {
@@ -72,7 +72,7 @@ impl Merge {
                     });
                     continue;
                 }
-                first.insert(key, (path, found.at));
+                first.insert(key.clone(), (path, found.at));
                 changes.extend(self.put(found));
             }
             if !here.is_empty() {
@@ -80,10 +80,9 @@ impl Merge {
                 problems.insert(path.clone(), here);
             }
         }
-        let keys: HashSet<&ObjectKey> = first.into_keys().collect();
         let mut gone: Vec<_> = self
             .live
-            .extract_if(|key, _| !keys.contains(key))
+            .extract_if(|key, _| !first.contains_key(key))
             .map(|(key, _)| key)
             .collect();
         gone.sort_unstable();
@@ -96,7 +95,7 @@ impl Merge {
         self.live.contains_key(key)
     }
 
-    fn put(&mut self, found: &Found) -> Option<Change> {
+    fn put(&mut self, found: &mut Found) -> Option<Change> {
         let key = found.object.key();
         let generation = match self.live.get_mut(key) {
             None => 1,
@@ -113,18 +112,19 @@ impl Merge {
             }
             Some(live) => live.object.meta().generation + 1,
         };
-        let mut object = found.object.clone();
-        let meta = object.meta_mut();
+        let key = key.clone();
+        // No copy: until it is sent, nobody else has it. From then on all share it.
+        let meta = found.object.meta_mut();
         meta.generation = generation;
-        meta.uid = "".into();
-        meta.resource_version = "".into();
+        meta.uid = Arc::default();
+        meta.resource_version = Arc::default();
         let live = Live {
-            object: object.clone(),
+            object: found.object.clone(),
             digest: found.digest,
             serial: found.serial,
         };
-        self.live.insert(key.clone(), live);
-        Some(Change::Put(object))
+        self.live.insert(key, live);
+        Some(Change::Put(found.object.clone()))
     }
 
     /// Tells which files' problems differ.

@@ -43,24 +43,30 @@ pub struct Reading {
 
 /// Reads a file.
 pub fn read(bytes: &[u8]) -> Reading {
-    match text(bytes) {
-        Ok(text) => read_text(text),
-        Err(error) => Reading {
-            documents: Vec::new(),
-            errors: vec![error],
-        },
-    }
+    let mut reading = Reading::default();
+    reading.errors = each(bytes, &mut |document| reading.documents.push(document));
+    reading
 }
 
-fn read_text(text: &str) -> Reading {
+/// Reads a file and calls with its documents, one after the other, so that they need not all be there at once.
+pub fn each(bytes: &[u8], found: &mut dyn FnMut(Document)) -> Vec<SyntaxError> {
+    let text = match text(bytes) {
+        Ok(text) => text,
+        Err(error) => return vec![error],
+    };
     if text.trim_start().starts_with('{') {
-        return json::read(text);
+        let reading = json::read(text);
+        reading.documents.into_iter().for_each(found);
+        return reading.errors;
     }
-    let mut reading = Reading::default();
+    let mut errors = Vec::new();
     for piece in pieces(text) {
+        let mut reading = Reading::default();
         node::read(piece.text, piece.origin, &mut reading);
+        reading.documents.into_iter().for_each(&mut *found);
+        errors.append(&mut reading.errors);
     }
-    reading
+    errors
 }
 
 /// The bytes as text without byte order mark, if it is text.

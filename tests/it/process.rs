@@ -214,6 +214,19 @@ fn lint_names_line_code_object_field_and_next_step() {
 }
 
 #[test]
+fn lint_finds_the_line_of_a_field_in_emissarys_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("routes.yaml");
+    let text = "apiVersion: getambassador.io/v3alpha1\nkind: Mapping\nmetadata: {name: a}\nspec:\n  hostname: '*'\n  \
+                prefix: /a/\n  service: https://example.org\n  add_request_headers:\n    \"x y\": {value: a}\n";
+    fs::write(&file, text).unwrap();
+    let output = postern(&["lint", file.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let wanted = format!("{}:9:5: error PST2005", file.display());
+    assert!(text.starts_with(&wanted), "{text}");
+}
+
+#[test]
 fn every_example_is_free_of_errors() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     let output = postern(&["lint", folder]);

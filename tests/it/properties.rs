@@ -7,7 +7,7 @@ use postern::{
     admin,
     compile::{Compiler, Environment, Options, compile},
     resource::{
-        AnyObject, ObjectKey, Origin, ResourceSet,
+        AnyObject, ObjectKey, Origin, Positions, ResourceSet,
         decode::{self, Decoded},
     },
 };
@@ -27,7 +27,7 @@ fn options() -> Options {
 }
 
 fn object(document: &Value) -> AnyObject {
-    match decode::object(document, Origin::Cluster, "default", BTreeMap::new()) {
+    match decode::object(document, Origin::Cluster, "default", Positions::default()) {
         Decoded::Object(object) => object,
         other => panic!("{document} must be an object, and is {other:?}"),
     }
@@ -95,7 +95,7 @@ fn document(
 }
 
 fn hostnames() -> Vec<Value> {
-    ["*", "x.com", "*.com", "y.com", "a.*.b"]
+    ["*", "x.com", "*.com", "x.*", "x.com:8080", "y.com", "a.*.b"]
         .map(Value::from)
         .into()
 }
@@ -103,9 +103,10 @@ fn hostnames() -> Vec<Value> {
 fn mapping() -> impl Strategy<Value = Value> {
     let matching = (
         maybe("hostname", hostnames()),
-        select(vec!["/", "/a", "/a/", "/b/(", "x"])
+        select(vec!["/", "/a", "/a/", "/A/", "/b/(", "x"])
             .prop_map(|prefix| Some(("prefix", json!(prefix)))),
         maybe("prefixRegex", vec![json!(true), json!(false)]),
+        maybe("caseSensitive", vec![json!(false)]),
         maybe(
             "headers",
             vec![json!({ "x-a": "b" }), json!({ "x y": "b" })],
@@ -132,7 +133,7 @@ fn mapping() -> impl Strategy<Value = Value> {
         maybe("tls", vec![json!("o1"), json!("true")]),
     );
     (metadata(), matching, action).prop_map(|(metadata, m, a)| {
-        let fields = vec![m.0, m.1, m.2, m.3, m.4, a.0, a.1, a.2, a.3, a.4];
+        let fields = vec![m.0, m.1, m.2, m.3, m.4, m.5, a.0, a.1, a.2, a.3, a.4];
         document("Mapping", &metadata, fields)
     })
 }
@@ -223,11 +224,12 @@ fn kubernetes() -> impl Strategy<Value = Value> {
             "metadata": { "namespace": namespace, "name": name },
             "spec": { "clusterIP": ip, "ports": [{ "name": "http", "port": 80 }] },
         })),
-        (name, 1..4_u8).prop_map(|((namespace, name), host)| json!({
+        // The last one is also a ClusterIP: who writes slices can write that.
+        (name, select(vec!["10.1.0.1", "10.1.0.2", "10.96.0.1"])).prop_map(|((namespace, name), address)| json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": { "namespace": namespace, "name": name, "labels": { "kubernetes.io/service-name": name } },
             "ports": [{ "name": "http", "port": 8080 }],
-            "endpoints": [{ "addresses": [format!("10.1.0.{host}")] }],
+            "endpoints": [{ "addresses": [address] }],
         })),
         select(vec!["Mapping", "Host"]).prop_map(|kind| json!({
             "apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "ReferenceGrant",
@@ -303,6 +305,15 @@ fn spoilt() -> impl Strategy<Value = (&'static str, Value)> {
     ])
 }
 
+/// Whose Host has the requests of an authority.
+fn host_of(graph: &postern::graph::Graph, name: &str, port: u16) -> Vec<String> {
+    let hosts = graph
+        .listeners
+        .iter()
+        .filter_map(|listener| listener.hosts.best(name, Some(port)));
+    hosts.map(|host| host.id.to_string()).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -347,6 +358,45 @@ proptest! {
             last = Some(compiler.compile(&growing));
         }
         prop_assert_eq!(last.map(|last| shown(&last)), Some(expected));
+    }
+
+    #[test]
+    fn a_strangers_host_has_no_name_that_an_older_mapping_serves(
+        mappings in proptest::collection::vec(mapping(), 1..6),
+        own in proptest::collection::vec(mapping(), 0..3),
+        hosts in proptest::collection::vec(host(), 1..4),
+    ) {
+        let from = |documents: Vec<Value>, namespace: &str, created: &str| -> Vec<Value> {
+            let placed = documents.into_iter().enumerate().map(|(number, mut document)| {
+                document["metadata"]["name"] = json!(format!("o{number}"));
+                document["metadata"]["namespace"] = json!(namespace);
+                document["metadata"]["creationTimestamp"] = json!(created);
+                document
+            });
+            placed.collect()
+        };
+        let theirs = from(mappings, "a", "2026-01-01T00:00:00Z");
+        let strangers = [
+            from(own, "b", "2026-01-02T00:00:00Z"),
+            from(hosts, "b", "2026-01-03T00:00:00Z"),
+        ];
+        let (before, report) = compile(&set(&theirs), &options());
+        let (after, _) = compile(&set(&[theirs.clone(), strangers.concat()].concat()), &options());
+        let is_served = |mapping: &&Value| {
+            let key = object(mapping).key().clone();
+            report.object(&key).is_some_and(|report| report.in_graph)
+        };
+        let patterns: Vec<postern::graph::HostPattern> = theirs
+            .iter()
+            .filter(is_served)
+            .filter_map(|mapping| mapping["spec"]["hostname"].as_str()?.parse().ok())
+            .collect();
+        let authorities = [("x.com", 80), ("x.com", 8080), ("z.com", 80), ("y.com", 80), ("x.org", 80), ("a.b", 80)];
+        for (name, port) in authorities {
+            if patterns.iter().any(|pattern| pattern.matches(name, Some(port))) {
+                prop_assert_eq!(host_of(&before, name, port), host_of(&after, name, port), "{}:{}", name, port);
+            }
+        }
     }
 
     #[test]

@@ -163,6 +163,22 @@ impl PathKey {
             case_sensitive,
         }
     }
+
+    /// Equal for paths that differ in nothing but case: who owns one owns the others. An expression says itself whether
+    /// case counts, so only its very text is the same.
+    pub(in crate::compile) fn owned(&self) -> Self {
+        let is_folded = |text: &str| !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let text = if self.kind == PathKind::Regex || is_folded(&self.text) {
+            Arc::clone(&self.text)
+        } else {
+            self.text.to_ascii_lowercase().into()
+        };
+        Self {
+            text,
+            kind: self.kind,
+            case_sensitive: false,
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -406,6 +422,9 @@ impl Reader<'_> {
 
     fn group(&mut self, spec: &MappingSpec) -> Arc<str> {
         use std::fmt::Write as _;
+        if self.has_no_conditions() && self.method.is_none() && spec.precedence.is_none() {
+            return self.interner.text("0");
+        }
         let mut group = spec.precedence.unwrap_or_default().to_string();
         let query = self.query.iter().map(|condition| ('?', condition));
         let method = self.method_condition();

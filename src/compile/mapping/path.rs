@@ -163,19 +163,11 @@ pub(super) fn regex(
     field: &str,
     findings: &mut Findings,
 ) -> Option<RegexRewrite> {
-    let (Some(pattern), Some(substitution)) =
-        (asked.pattern.as_deref(), asked.substitution.as_deref())
-    else {
-        if !findings.is_unreadable(field) {
-            findings.push(
-                Code::MissingField,
-                field,
-                "`pattern` and `substitution` belong together",
-                "Add what is missing",
-            );
-        }
+    let Some(pattern) = asked.pattern.as_deref() else {
+        super::missing(&format!("{field}.pattern"), findings);
         return None;
     };
+    let substitution = asked.substitution.as_deref().unwrap_or_default();
     match pattern::replacement(pattern, substitution) {
         Ok(rewrite) => Some(rewrite),
         Err(error) => {

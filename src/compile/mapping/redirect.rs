@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::{Findings, Match, path, service};
 use crate::{
+    compile::intern::Interner,
     crd::MappingSpec,
     graph::{
         Redirect, RequestPolicy,
@@ -18,9 +19,10 @@ use crate::{
 pub(super) fn lower(
     spec: &MappingSpec,
     matching: &Match,
+    interner: &mut Interner,
     findings: &mut Findings,
 ) -> Option<Arc<Redirect>> {
-    let target = service(spec, findings);
+    let target = service(spec, interner, findings);
     let path = redirect_path(spec, matching, findings);
     let status = status(spec, findings);
     for (field, is_set) in [

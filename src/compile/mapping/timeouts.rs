@@ -8,8 +8,8 @@ use crate::{crd::MappingSpec, report::Code};
 /// Without a byte in either direction.
 const DEFAULT_IDLE: Duration = Duration::from_mins(5);
 const DEFAULT_CONNECT: Duration = Duration::from_secs(3);
-/// Longer than anything that is meant: a day.
-const MAX: Duration = Duration::from_hours(24);
+/// Longer than anything that is meant: a day. In milliseconds.
+const MAX: u64 = 24 * 60 * 60 * 1000;
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,15 @@ pub(super) fn lower(
 
 fn milliseconds(value: Option<i64>, field: &str, findings: &mut Findings) -> Option<Duration> {
     let number = unsigned(value, field, "a number of milliseconds", findings)?;
-    Some(Duration::from_millis(number).min(MAX))
+    if number > MAX {
+        findings.push(
+            Code::NoEffect,
+            field,
+            format!("{number} is more than a day, and counts as a day"),
+            format!("Write a number of milliseconds up to {MAX}"),
+        );
+    }
+    Some(Duration::from_millis(number.min(MAX)))
 }
 
 /// A number that is not below 0.

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     compile::{
+        dependents::Dependency,
         mapping::{ForwardPlan, TlsPlan},
         service::ServiceText,
     },
@@ -16,6 +17,7 @@ use crate::{
 pub(in crate::compile) struct Dialled {
     pub(in crate::compile) upstream: Arc<Upstream>,
     pub(in crate::compile) host: Arc<str>,
+    pub(in crate::compile) on: Dependency,
 }
 
 /// Upstreams by all that they depend on within a Mapping. Worth nothing any more when something else has changed.

@@ -1,6 +1,6 @@
 //! The metadata of an object.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -27,7 +27,11 @@ pub(super) fn read(metadata: Option<&Value>, problems: &mut Vec<Problem>) -> Met
     };
     let mut text =
         |name: &str| field::text(metadata, name, "metadata", problems).unwrap_or_default();
-    let (uid, resource_version) = (text("uid").into(), text("resourceVersion").into());
+    let mut shared = |name: &str| match text(name) {
+        "" => Arc::default(),
+        text => Arc::from(text),
+    };
+    let (uid, resource_version) = (shared("uid"), shared("resourceVersion"));
     let created = text("creationTimestamp").to_owned();
     Meta {
         uid,

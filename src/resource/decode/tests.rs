@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::{Decoded, object};
 use crate::{
     crd::schema::ProblemKind,
-    resource::{AnyObject, ClusterIp, ObjectKey, Origin, key},
+    resource::{AnyObject, ClusterIp, ObjectKey, Origin, Positions, key},
 };
 
 fn decode(document: &Value) -> Decoded {
-    object(document, Origin::Cluster, "default", BTreeMap::new())
+    object(document, Origin::Cluster, "default", Positions::default())
 }
 
 fn decoded(document: &Value) -> AnyObject {
@@ -236,7 +236,7 @@ fn a_grant_with_an_unreadable_name_grants_nothing() {
 #[test]
 fn positions_and_origin_are_passed_on() {
     let at = crate::resource::Position { line: 3, column: 5 };
-    let positions = BTreeMap::from([("spec.prefix".to_owned(), at)]);
+    let positions = Positions::from(BTreeMap::from([("spec.prefix".to_owned(), at)]));
     let origin = Origin::File {
         path: "a.yaml".into(),
         at,

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     crd::{EMISSARY_GROUP, GROUP, schema::Problem},
     resource::{
-        AnyObject, FileProblem, FileProblemKind, Group, Kind, Origin, Position,
+        AnyObject, FileProblem, FileProblemKind, Group, Kind, Origin, Position, SharedPaths,
         decode::{self, Decoded},
         key,
     },
@@ -31,6 +31,7 @@ const MAX_LISTS: usize = 4;
 pub(super) struct Reader {
     default_namespace: String,
     serial: u64,
+    paths: SharedPaths,
 }
 
 // === impl Reader ===
@@ -40,22 +41,22 @@ impl Reader {
         Self {
             default_namespace,
             serial: 0,
+            paths: SharedPaths::default(),
         }
     }
 
     /// What the file holds. `before` is what it held: as long as it has a syntax error, what cannot be seen any more stays.
     pub(super) fn read(&mut self, path: &Arc<str>, bytes: &[u8], before: &Contents) -> Contents {
-        let reading = yaml::read(bytes);
         let mut contents = Contents::default();
-        for error in reading.errors {
+        let errors = yaml::each(bytes, &mut |document| {
+            self.document(path, document, MAX_LISTS, &mut contents);
+        });
+        for error in errors {
             contents.problems.push(FileProblem {
                 at: error.at,
                 kind: FileProblemKind::Syntax,
                 message: error.message,
             });
-        }
-        for document in reading.documents {
-            self.document(path, document, MAX_LISTS, &mut contents);
         }
         let broken = |problem: &FileProblem| {
             use FileProblemKind::{Annotation, Syntax};
@@ -93,7 +94,12 @@ impl Reader {
             path: path.clone(),
             at,
         };
-        match decode::object(&value, origin, &self.default_namespace, positions) {
+        match decode::object(
+            &value,
+            origin,
+            &self.default_namespace,
+            self.paths.share(positions.into()),
+        ) {
             Decoded::Object(object) => self.object(object, &value, at, contents),
             Decoded::UnknownKind(version, kind) if is_mistake(&version, &kind) => {
                 contents.problems.push(FileProblem {
@@ -117,7 +123,6 @@ impl Reader {
         let annotation_at = object
             .positions()
             .get(&format!("metadata.annotations.{}", annotation::NAME))
-            .copied()
             .unwrap_or(at);
         contents.found.push(self.found(object, value, at));
         for (manifest, object) in carried.objects {
@@ -151,22 +156,11 @@ fn ignored_fields(object: &AnyObject, at: Position) -> Vec<FileProblem> {
         return Vec::new();
     }
     let problem = |problem: &Problem| FileProblem {
-        at: nearest(object.positions(), &problem.field).unwrap_or(at),
+        at: object.positions().nearest(&problem.field).unwrap_or(at),
         kind: FileProblemKind::Field,
         message: format!("{key} {}: {}", problem.field, problem.message),
     };
     object.problems().iter().map(problem).collect()
-}
-
-/// The position of a field, or of what is around it.
-fn nearest(positions: &BTreeMap<String, Position>, field: &str) -> Option<Position> {
-    let mut field = field;
-    loop {
-        if let Some(at) = positions.get(field) {
-            return Some(*at);
-        }
-        field = &field[..field.rfind(['.', '['])?];
-    }
 }
 
 /// Adds the objects that were there before and are not now.

@@ -84,8 +84,9 @@ impl Folder {
         if touched.listing || !self.reread(touched) {
             self.list(touched);
         }
-        let files = self.files.iter().map(|(path, held)| (path, &held.contents));
-        self.merge.update(files)
+        let files = self.files.iter_mut();
+        self.merge
+            .update(files.map(|(path, held)| (path, &mut held.contents)))
     }
 
     /// Says which wanted Secrets are not there.

@@ -1,6 +1,6 @@
 //! From an object's JSON to what Postern keeps of it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::resource::Resource;
 use crate::{
     resource::{
-        AnyObject, Kind, ObjectKey, Origin,
+        AnyObject, Kind, ObjectKey, Origin, Positions,
         decode::{self, Decoded},
     },
     source::annotation,
@@ -63,7 +63,7 @@ impl Found {
         if !prepare(resource, &mut manifest) {
             return Self::nameless();
         }
-        match decode::object(&manifest, Origin::Cluster, "", BTreeMap::new()) {
+        match decode::object(&manifest, Origin::Cluster, "", Positions::default()) {
             Decoded::Object(object) => Self::object(object, digest(manifest)),
             Decoded::Invalid(why) => Self::Unreadable { key, why },
             Decoded::UnknownKind(version, kind) => Self::Unreadable {
@@ -100,7 +100,7 @@ pub(super) fn secret(resource: &Resource, mut manifest: Value) -> Option<AnyObje
     if !prepare(resource, &mut manifest) {
         return None;
     }
-    match decode::object(&manifest, Origin::Cluster, "", BTreeMap::new()) {
+    match decode::object(&manifest, Origin::Cluster, "", Positions::default()) {
         Decoded::Object(object) => Some(object),
         Decoded::Invalid(_) | Decoded::UnknownKind(..) => None,
     }

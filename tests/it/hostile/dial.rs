@@ -168,6 +168,8 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     names("broadcast", "255.255.255.255:80"),
     names("own-pod", "10.244.0.9:8878"),
     names("own-pod-mapped", "[::ffff:10.244.0.9]:8878"),
+    names("own-pod-nat64", "[64:ff9b::10.244.0.9]:8878"),
+    names("own-pod-6to4", "[2002:af4:9::1]:8878"),
     names("own-service", "postern.postern:8877"),
     names("own-service-address", "10.96.0.9:8877"),
     names("service", "db.other"),
@@ -184,6 +186,11 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     names("service-address", "10.96.0.20:80"),
     names("service-address-v6", "[fd00:96::20]:80"),
     names("service-address-mapped", "[::ffff:10.96.0.20]:80"),
+    names("service-address-nat64", "[64:ff9b::a60:14]:80"),
+    names("service-address-6to4", "[2002:a60:14::]:80"),
+    names("service-address-compatible", "[::10.96.0.20]:80"),
+    names("endpoint-address-nat64", "[64:ff9b::10.244.1.20]:5432"),
+    names("endpoint-address-6to4", "[2002:af4:114::9]:5432"),
     names("endpoint-address", "10.244.1.20:5432"),
     names("pod-name", "10-244-1-20.other.pod.cluster.local:5432"),
     names("pod-of-service", "db-0.db.other.svc.cluster.local:5432"),
@@ -209,6 +216,16 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "evil.example.com:80",
         &["::ffff:10.96.0.20"],
     ),
+    answers(
+        "dns-service-nat64",
+        "evil.example.com:80",
+        &["64:ff9b::10.96.0.20"],
+    ),
+    answers(
+        "dns-service-6to4",
+        "evil.example.com:80",
+        &["2002:a60:14::1"],
+    ),
     answers("dns-endpoint", "evil.example.com:5432", &["10.244.1.20"]),
     answers("dns-api-server", "evil.example.com:443", &["10.96.0.1"]),
     answers(
@@ -224,6 +241,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     writes("door-metadata", "door", door!("169.254.169.254")),
     writes("door-own-pod", "door", door!("10.244.0.9")),
     writes("door-service-address", "door", door!("10.96.0.20")),
+    writes("door-service-nat64", "door", door!("64:ff9b::10.96.0.20")),
     writes("door-api-server", "door", door!("kubernetes.default.svc")),
     Attempt {
         id: "door-dns",
@@ -255,6 +273,16 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "endpoint-mapped",
         "door:8878",
         endpoint!("IPv6", "::ffff:127.0.0.1"),
+    ),
+    writes(
+        "endpoint-own-pod-nat64",
+        "door:8878",
+        endpoint!("IPv6", "64:ff9b::10.244.0.9"),
+    ),
+    writes(
+        "endpoint-service-6to4",
+        "door:8878",
+        endpoint!("IPv6", "2002:a60:14::1"),
     ),
     writes(
         "endpoint-service",
@@ -365,7 +393,7 @@ fn compiled(manifests: &str) -> Arc<Graph> {
             &document.value,
             Origin::Cluster,
             "default",
-            document.positions,
+            document.positions.into(),
         );
         let Decoded::Object(object) = decoded else {
             panic!("{decoded:?} in {manifests}");
