@@ -52,7 +52,7 @@ pub struct Ownership {
 /// Who may route what nobody has claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Unclaimed {
-    /// A hostname and path belong to the namespace that had them first.
+    /// A hostname and path belong to the namespace whose object for them is the oldest.
     FirstCome,
     /// Nobody.
     Deny,

@@ -138,7 +138,7 @@ codes! {
         "a Mapping without `hostname` where no Host selects its labels",
         "Give the Mapping a `hostname` that a Host covers, or the labels that a Host's `mappingSelector` asks for.";
     Conflict = 2007, Error, Accepted,
-        "The hostname and path belong to a namespace that had them first. This object gets no request.",
+        "The hostname and path belong to a namespace whose object for them is older. This object gets no request.",
         "Mapping b/quote with the hostname and prefix of Mapping a/quote",
         "Choose another hostname or path, or agree with the owners of the other object.";
     InvalidWeight = 2008, Error, Accepted,
@@ -202,11 +202,11 @@ codes! {
         "a Secret whose tls.crt is not PEM",
         "Put the PEM of the chain in `tls.crt` and of the key in `tls.key`.";
     HostConflict = 5001, Error, Accepted,
-        "Another Host has the same hostname and was there first.",
+        "Another Host has the same hostname and is older.",
         "Host b/site and Host a/site with hostname example.com",
         "Delete one, or give it another hostname.";
     PortConflict = 5002, Error, Accepted,
-        "Another Listener has the same port and was there first.",
+        "Another Listener has the same port and is older.",
         "two Listeners with port 8443",
         "Delete one, or give it another port.";
     InvalidProtocol = 5003, Error, Accepted,
