@@ -38,7 +38,7 @@ pub fn resources(bytes: &[u8]) -> ResourceSet {
             &document.value,
             origin(document.at),
             "default",
-            document.positions,
+            document.positions.into(),
         );
         if let Decoded::Object(object) = decoded {
             for (_, carried) in annotation::objects(&object).objects {
