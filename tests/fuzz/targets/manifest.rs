@@ -35,6 +35,6 @@ fn read(document: &Document) -> Decoded {
         &document.value,
         origin,
         "default",
-        document.positions.clone(),
+        document.positions.clone().into(),
     )
 }
