@@ -3,7 +3,7 @@
 use crate::{
     crd::{
         HostSpec, ListenerSpec, MappingSpec, TlsContextSpec,
-        schema::{Node, Problem, ProblemKind, Spec, tree::Shape},
+        schema::{Node, Problem, ProblemKind, Spec, is_within, tree::Shape},
     },
     report::{Code, Diagnostic},
     resource::{Group, Kind, Object},
@@ -53,17 +53,6 @@ impl Findings {
             .filter(|found| found.is_error() && !found.field.is_empty())
             .any(|found| is_within(&found.field, field) || is_within(field, &found.field))
     }
-}
-
-/// Whether a path names a field or one inside of it; `timeoutMs` and `timeout_ms` are the same field.
-fn is_within(path: &str, field: &str) -> bool {
-    let letters = |text: &'_ str| -> Vec<u8> {
-        let bytes = text.bytes().filter(|byte| *byte != b'_');
-        bytes.map(|byte| byte.to_ascii_lowercase()).collect()
-    };
-    let (path, field) = (letters(path), letters(field));
-    path.strip_prefix(&*field)
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'.' | b'[')))
 }
 
 /// The path of a field as the object spells it. Passes name fields in camelCase, and Emissary's kinds have snake_case,

@@ -143,7 +143,7 @@ impl Problem {
     }
 }
 
-/// Whether a path, in either spelling, is that of a field, given by its camelCase path, or of something in it.
+/// Whether a path is that of a field or of something in it, each in either spelling.
 pub fn is_within(path: &str, field: &str) -> bool {
     let mut found = path.chars().filter(|c| *c != '_');
     let is_same = |wanted: char| {
@@ -151,7 +151,8 @@ pub fn is_within(path: &str, field: &str) -> bool {
             .next()
             .is_some_and(|c| c.eq_ignore_ascii_case(&wanted))
     };
-    field.chars().all(is_same) && matches!(found.next(), None | Some('.' | '['))
+    field.chars().filter(|c| *c != '_').all(is_same)
+        && matches!(found.next(), None | Some('.' | '['))
 }
 
 #[cfg(test)]
