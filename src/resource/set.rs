@@ -43,6 +43,7 @@ pub struct ResourceSet {
     pub hosts: Objects<crd::HostSpec>,
     pub listeners: Objects<crd::ListenerSpec>,
     pub settings: Objects<crd::GatewaySettingsSpec>,
+    pub claims: Objects<crd::RouteClaimSpec>,
     pub tls_contexts: Objects<crd::TlsContextSpec>,
     /// Kinds that are read and not implemented, with their spec as it is.
     pub others: Objects<serde_json::Value>,
@@ -88,6 +89,7 @@ pub enum AnyObject {
     Host(Arc<Object<crd::HostSpec>>),
     Listener(Arc<Object<crd::ListenerSpec>>),
     GatewaySettings(Arc<Object<crd::GatewaySettingsSpec>>),
+    RouteClaim(Arc<Object<crd::RouteClaimSpec>>),
     TlsContext(Arc<Object<crd::TlsContextSpec>>),
     Other(Arc<Object<serde_json::Value>>),
     Namespace(Arc<Object<()>>),
@@ -104,6 +106,7 @@ macro_rules! each_kind {
             AnyObject::Host($bound) => $body,
             AnyObject::Listener($bound) => $body,
             AnyObject::GatewaySettings($bound) => $body,
+            AnyObject::RouteClaim($bound) => $body,
             AnyObject::TlsContext($bound) => $body,
             AnyObject::Other($bound) => $body,
             AnyObject::Namespace($bound) => $body,
@@ -151,6 +154,7 @@ impl ResourceSet {
             AnyObject::Host(object) => drop(self.hosts.insert(key, object)),
             AnyObject::Listener(object) => drop(self.listeners.insert(key, object)),
             AnyObject::GatewaySettings(object) => drop(self.settings.insert(key, object)),
+            AnyObject::RouteClaim(object) => drop(self.claims.insert(key, object)),
             AnyObject::TlsContext(object) => drop(self.tls_contexts.insert(key, object)),
             AnyObject::Other(object) => drop(self.others.insert(key, object)),
             AnyObject::Namespace(object) => drop(self.namespaces.insert(key, object)),
@@ -171,6 +175,7 @@ impl ResourceSet {
             .or_else(|| Some(&self.hosts.get(key)?.positions))
             .or_else(|| Some(&self.listeners.get(key)?.positions))
             .or_else(|| Some(&self.settings.get(key)?.positions))
+            .or_else(|| Some(&self.claims.get(key)?.positions))
             .or_else(|| Some(&self.tls_contexts.get(key)?.positions))
             .or_else(|| Some(&self.others.get(key)?.positions))
     }
@@ -181,6 +186,7 @@ impl ResourceSet {
         self.hosts.remove(key);
         self.listeners.remove(key);
         self.settings.remove(key);
+        self.claims.remove(key);
         self.tls_contexts.remove(key);
         self.others.remove(key);
         self.namespaces.remove(key);
