@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    crd::{GatewaySettingsSpec, HostSpec, ListenerSpec, TlsContextSpec},
+    crd::{GatewaySettingsSpec, HostSpec, ListenerSpec, RouteClaimSpec, TlsContextSpec},
     resource::{
         EndpointSlice, Grant, Object, ObjectKey, Objects, ResourceSet, SecretData, Service,
     },
@@ -15,6 +15,7 @@ pub(super) struct Seen {
     started: bool,
     settings: Objects<GatewaySettingsSpec>,
     others: Objects<serde_json::Value>,
+    claims: Objects<RouteClaimSpec>,
     services: Objects<Service>,
     slices: Objects<EndpointSlice>,
     namespaces: Objects<()>,
@@ -31,6 +32,7 @@ pub(super) struct Seen {
 pub(super) struct Changed {
     /// GatewaySettings and the kinds of Emissary.
     pub(super) settings: bool,
+    pub(super) claims: bool,
     /// Namespaces and grants.
     pub(super) namespaces: bool,
     pub(super) services: Vec<Edit<Service>>,
@@ -53,6 +55,7 @@ impl Seen {
             settings: first
                 | replaced(&mut self.settings, &now.settings)
                 | replaced(&mut self.others, &now.others),
+            claims: first | replaced(&mut self.claims, &now.claims),
             namespaces: first
                 | replaced(&mut self.namespaces, &now.namespaces)
                 | replaced(&mut self.grants, &now.grants),
