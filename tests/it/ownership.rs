@@ -215,7 +215,7 @@ fn latecomers(seed: u64, objects: &[Value]) -> Vec<Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
     fn what_a_stranger_writes_changes_nothing_about_claimed_requests(seed in any::<u64>()) {
