@@ -1,11 +1,15 @@
 //! What the last compile was made of: tells which kinds of objects have changed since.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     crd::{GatewaySettingsSpec, HostSpec, ListenerSpec, RouteClaimSpec, TlsContextSpec},
     resource::{
-        EndpointSlice, Grant, Object, ObjectKey, Objects, ResourceSet, SecretData, Service,
+        EndpointSlice, Grant, Kind, Object, ObjectKey, Objects, ResourceSet, SecretData, Service,
+        Unavailable,
     },
 };
 
@@ -23,6 +27,7 @@ pub(super) struct Seen {
     contexts: Objects<TlsContextSpec>,
     secrets: Objects<SecretData>,
     absent: BTreeSet<ObjectKey>,
+    unavailable: BTreeMap<Kind, Unavailable>,
     hosts: Objects<HostSpec>,
     listeners: Objects<ListenerSpec>,
 }
@@ -30,6 +35,8 @@ pub(super) struct Seen {
 /// What has changed.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
+    /// Which kinds can be read.
+    pub(super) unavailable: bool,
     /// GatewaySettings and the kinds of Emissary.
     pub(super) settings: bool,
     pub(super) claims: bool,
@@ -50,8 +57,13 @@ impl Seen {
         if absent {
             self.absent.clone_from(&now.absent_secrets);
         }
+        let unavailable = first || self.unavailable != now.unavailable;
+        if unavailable {
+            self.unavailable.clone_from(&now.unavailable);
+        }
         // All are compared: each remembers what it saw.
         Changed {
+            unavailable,
             settings: first
                 | replaced(&mut self.settings, &now.settings)
                 | replaced(&mut self.others, &now.others),

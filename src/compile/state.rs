@@ -179,7 +179,8 @@ impl State {
         changed: &Changed,
         renamed: bool,
     ) -> Dirty {
-        let settings = changed.settings && self.lower_settings(resources, options);
+        let settings =
+            (changed.settings || changed.unavailable) && self.lower_settings(resources, options);
         let claims =
             (changed.claims || changed.namespaces || settings) && self.lower_claims(resources);
         let services = self.update_cluster(resources, options, changed, renamed);
@@ -190,9 +191,9 @@ impl State {
         if hosts {
             self.lower_hosts(resources, options);
         }
-        let listeners = changed.listeners || settings || changed.settings;
+        let listeners = changed.listeners || settings || changed.settings || changed.unavailable;
         if listeners {
-            self.listeners = listener::lower_all(&resources.listeners, options, &self.settings);
+            self.listeners = listener::lower_all(resources, options, &self.settings);
         }
         let scopes = virtual_host::scopes(&self.hosts);
         let scopes_changed = scopes != self.scopes;
@@ -220,7 +221,9 @@ impl State {
         changed: &Changed,
         renamed: bool,
     ) -> Option<Affected> {
-        let updated = if changed.namespaces || renamed && self.cluster.is_stale(resources, options)
+        let updated = if changed.namespaces
+            || changed.unavailable
+            || renamed && self.cluster.is_stale(resources, options)
         {
             None
         } else {
@@ -235,7 +238,7 @@ impl State {
 
     /// Reads the settings and what counts as such; says whether they are others than before.
     fn lower_settings(&mut self, resources: &ResourceSet, options: &Options) -> bool {
-        let (mut settings, found) = settings::read(&resources.settings, options);
+        let (mut settings, found) = settings::read(resources, options);
         let place = |in_graph| Place {
             in_graph,
             ..Place::default()

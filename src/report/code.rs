@@ -251,6 +251,10 @@ codes! {
         "Postern reads this kind and does not implement it. Traffic is served without it.",
         "a LogService",
         "Delete the object, or leave it.";
+    ClaimsNotRead = 6003, Warning, Accepted,
+        "The installation reads some namespaces only and may not read RouteClaims, so that no claim holds in it.",
+        "an installation with Roles and --watch-namespaces, without a ClusterRole for RouteClaims",
+        "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so: hostnames and paths then belong to who came first.";
 }
 
 impl Code {
