@@ -21,6 +21,7 @@ use crate::{
         ClaimTable, HostPattern, Region, Regions, host::NamePattern, matching::RouteSet,
         route::Pattern,
     },
+    report::Diagnostic,
     resource::{Object, ObjectKey},
 };
 
@@ -88,6 +89,12 @@ impl Routing {
     pub(super) fn note(&self, key: &ObjectKey, slot: &SlotKey) -> Option<&slot::Note> {
         let (region, host, path) = slot;
         self.regions.get(region)?.note(key, host, path)
+    }
+
+    /// Who takes requests from a Mapping in one of its slots.
+    pub(super) fn taken(&self, key: &ObjectKey, slot: &SlotKey) -> Option<&Diagnostic> {
+        let (region, host, path) = slot;
+        self.regions.get(region)?.taken(key, host, path)
     }
 
     /// The hostnames that may have a name in common with a pattern, whatever its port, each with its oldest Mapping in each

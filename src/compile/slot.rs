@@ -18,7 +18,7 @@ use super::{
 use crate::{
     crd::{MappingSpec, gateway_settings::Unclaimed},
     graph::{Action, Fail, HostPattern, Route, route::Pattern},
-    report::Code,
+    report::{Code, Diagnostic},
     resource::{Object, ObjectKey},
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Linked {
     pub(super) members: Vec<Noted>,
     /// The first who came.
     pub(super) oldest: Option<Arc<Object<MappingSpec>>>,
+    /// Who takes requests from its routes, where that is looked for.
+    pub(super) taken: Option<Diagnostic>,
 }
 
 /// A member of a slot, and what linking has to say about it.
@@ -134,6 +136,7 @@ pub(super) fn link<'m>(
         routes,
         members,
         oldest,
+        taken: None,
     }
 }
 

@@ -571,6 +571,8 @@ impl State {
                 placed |= note.placed;
                 findings.0.extend(note.findings.0.iter().cloned());
             }
+            let taken = self.routing.taken(&object.key, slot);
+            findings.0.extend(taken.cloned());
         }
         let serves = self.serves(lowered);
         if lowered.matching.is_some() && serves.is_empty() {

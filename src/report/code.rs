@@ -183,6 +183,10 @@ codes! {
         "A part of what the object asks for, outside of its claims, belongs to a namespace whose object for it is older. It serves the rest.",
         "a Mapping with the prefix /cart, in a claim on /cart, where an older stranger serves /cartoon",
         "End the prefix with a slash, or leave it so.";
+    LosesRequests = 2018, Warning, Accepted,
+        "Nobody has claimed the hostname and path, and objects of other namespaces with a longer path, a regular expression or a greater precedence take requests that match this one.",
+        "a Mapping with the prefix / beside one of another namespace with the prefix /cart/",
+        "Leave it if that is meant; otherwise have the hostname and path claimed with a RouteClaim.";
     InvalidService = 3001, Error, ResolvedRefs,
         "The `service` cannot be read.",
         "service: a:443:443",

@@ -15,7 +15,7 @@ use crate::{
         touched::Touched,
     },
     crd::{MappingSpec, gateway_settings::Unclaimed},
-    graph::table::RouteTable,
+    graph::{HostPattern, host::NamePattern, table::RouteTable},
     resource::Object,
 };
 
@@ -43,6 +43,26 @@ impl HostSlots {
                 Named::Regex(patterns.next()?, oldest)
             }
         })
+    }
+
+    /// The paths of slots that are known to lose requests.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &PathKey> {
+        let slots = self.slots.iter();
+        slots.filter_map(|(path, slot)| slot.taken.is_some().then_some(path))
+    }
+
+    /// Whether the hostname is a regular expression for this one; which names it has in common with a wildcard nobody can
+    /// say.
+    pub(super) fn is_regex_for(&self, pattern: &HostPattern) -> bool {
+        let NamePattern::Exact(name) = &pattern.name else {
+            return false;
+        };
+        let mut patterns = self
+            .placed()
+            .filter_map(|placed| placed.regex_host.as_ref());
+        patterns
+            .next()
+            .is_some_and(|regex| regex.regex.is_match(name))
     }
 
     pub(super) fn placed(&self) -> impl Iterator<Item = &Placed> {
