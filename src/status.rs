@@ -8,8 +8,8 @@
 //!      └────────> writer ── ledger: what each object's status should say, and whether it does ──> status of objects
 //! ```
 //!
-//! Every replica keeps a Lease that says which resource versions it has compiled. The leader notes at which version of its
-//! watch it first saw a generation of an object, and calls the object programmed when all ready replicas have reached it.
+//! Every replica keeps a Lease that says which resource versions it has compiled. The leader notes at which version of an
+//! object it first saw a generation of it, and calls the object programmed when all ready replicas have reached that version.
 
 mod condition;
 mod election;

@@ -84,7 +84,7 @@ impl Fleet {
         }
     }
 
-    /// How far an object's generation has come, that was first seen at version `mark` of its watch. None while that cannot be
+    /// How far an object's generation has come, that was first seen at its version `mark`. None while that cannot be
     /// known: the leader does not even see its own Lease.
     pub(super) fn rollout(&self, key: &ObjectKey, mark: &str, now: Instant) -> Option<Rollout> {
         if !self.is_current(now) {

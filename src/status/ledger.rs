@@ -18,7 +18,6 @@ use super::{
     fleet::Fleet,
     objects::{Found, Outcome, Wanted, has_status},
     verdict::{self, Rollout},
-    version,
 };
 use crate::{
     report::ObjectReport,
@@ -90,7 +89,7 @@ impl Ledger {
         let mut present = BTreeSet::new();
         for report in reports {
             present.insert(&report.key);
-            self.reported(report, snapshot, now);
+            self.reported(report, now);
         }
         let gone: Vec<_> = self
             .objects
@@ -107,7 +106,7 @@ impl Ledger {
         }
     }
 
-    fn reported(&mut self, report: &Arc<ObjectReport>, snapshot: &Snapshot, now: Instant) {
+    fn reported(&mut self, report: &Arc<ObjectReport>, now: Instant) {
         let key = &report.key;
         let tracked = self
             .objects
@@ -120,9 +119,7 @@ impl Ledger {
         let same = before.is_some_and(|b| b.uid == report.uid && b.generation == report.generation);
         if !same {
             tracked.uid = report.uid.clone();
-            tracked.mark = version::of(&snapshot.versions, key)
-                .cloned()
-                .unwrap_or_default();
+            tracked.mark = report.resource_version.clone();
             tracked.reached = false;
             self.waiting.insert(key.clone());
         }

@@ -54,7 +54,6 @@ pub(super) struct Found {
     pub(super) key: ObjectKey,
     pub(super) uid: String,
     pub(super) generation: i64,
-    pub(super) version: String,
     /// What its status says of the installation.
     pub(super) says: Wanted,
     /// Whether the top level of the status is what follows from its list.
@@ -246,7 +245,6 @@ impl Objects {
             key: ObjectKey::new(group, kind, &namespace, &metadata.name?),
             uid: metadata.uid?,
             generation: metadata.generation.unwrap_or_default(),
-            version: metadata.resource_version?,
             says: Wanted::read((group, kind), &self.installation, status),
             consistent: group == Group::Emissary || status_of(status).is_consistent(),
         })

@@ -13,6 +13,7 @@ fn report(group: Group, kind: Kind, code: Option<Code>) -> ObjectReport {
         origin: Origin::Cluster,
         uid: "u".into(),
         generation: 2,
+        resource_version: "5".into(),
         diagnostics: code
             .map(|code| Diagnostic::new(code, "spec.x", "it is wrong", "mend it"))
             .into_iter()

@@ -220,6 +220,7 @@ fn snapshot(names: &[String]) -> Snapshot {
             origin: Origin::Cluster,
             uid: format!("uid-{name}").into(),
             generation: 1,
+            resource_version: "9".into(),
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),

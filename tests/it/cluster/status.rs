@@ -106,6 +106,7 @@ impl Bench {
                 origin: Origin::Cluster,
                 uid: object.metadata.uid.unwrap().into(),
                 generation: object.metadata.generation.unwrap(),
+                resource_version: object.metadata.resource_version.unwrap().into(),
                 diagnostics: bad
                     .contains(&name.as_str())
                     .then_some(problem)
