@@ -3,7 +3,7 @@
 //! ```text
 //!  snapshots ──> heartbeat ──> Lease of this replica ──┐ every replica
 //!      │                                               v
-//!      │         elector <──> leader Lease           fleet ── which versions all ready replicas have reached
+//!      │         elector <──> leader Lease          lookout ── fleet: which versions all ready replicas have reached
 //!      │            │ term                             │
 //!      └────────> writer ── ledger: what each object's status should say, and whether it does ──> status of objects
 //! ```
@@ -18,6 +18,7 @@ mod emissary;
 mod fleet;
 mod heartbeat;
 mod ledger;
+mod lookout;
 pub mod metrics;
 mod name;
 mod objects;
@@ -95,8 +96,10 @@ pub struct Timing {
     pub settle: Duration,
     /// The status of one object is not written more often.
     pub object_write_interval: Duration,
-    /// Between the starts of two writes, whatever their objects.
+    /// Between the starts of two writes, whatever their objects, in the long run.
     pub pace: Duration,
+    /// As many writes may begin at once as the pace allows in this time, if there were none before.
+    pub burst: Duration,
     /// Writes under way at the same time.
     pub concurrency: usize,
     /// The leader lists all objects this often, to mend what others did to the status.
@@ -141,10 +144,19 @@ impl Default for Timing {
             settle: Duration::from_secs(2),
             object_write_interval: Duration::from_secs(1),
             pace: Duration::from_millis(4),
+            burst: Duration::from_secs(2),
             concurrency: 16,
             resync: Duration::from_mins(10),
             request: Duration::from_secs(4),
         }
+    }
+}
+
+impl Timing {
+    /// When the write after one that begins now may begin, if this one was allowed from `allowed` on.
+    fn paced(&self, allowed: Instant, now: Instant) -> Instant {
+        let credit = now.checked_sub(self.burst).unwrap_or(now);
+        allowed.max(credit) + self.pace
     }
 }
 

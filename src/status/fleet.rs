@@ -1,6 +1,8 @@
-//! The replicas of the installation, as the leader sees them by their Leases.
+//! The replicas of the installation, as one of them sees all by their Leases.
 //!
 //! Times are those of this process: a Lease is alive for as long as it keeps changing, so the clocks of nodes need not agree.
+//! A process that slept, or whose watch is dead without knowing it, sees nothing change. That can be told by its own Lease,
+//! which it sees in the same watch: while that has not changed lately, nothing is said about others.
 
 use std::{collections::BTreeMap, mem, time::Duration};
 
@@ -18,10 +20,10 @@ use crate::resource::ObjectKey;
 /// A Lease that has not changed for this many times its expiry is of a replica that will not come back.
 const ABANDONED_EXPIRIES: u32 = 10;
 
-/// All replicas that the leader knows.
+/// All replicas that are known.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    /// The name of the leader's own Lease.
+    /// The name of the own Lease.
     me: String,
     expiry: Duration,
     replicas: BTreeMap<String, Seen>,
@@ -85,7 +87,7 @@ impl Fleet {
     }
 
     /// How far an object's generation has come, that was first seen at its version `mark`. None while that cannot be
-    /// known: the leader does not even see its own Lease.
+    /// known: not even the own Lease is seen to change.
     pub(super) fn rollout(&self, key: &ObjectKey, mark: &str, now: Instant) -> Option<Rollout> {
         if !self.is_current(now) {
             return None;
@@ -143,11 +145,12 @@ impl Fleet {
             .map(|replica| &replica.versions)
     }
 
-    /// Whether the watch works: the leader's own Lease changes in it.
+    /// Whether the watch works: the own Lease changes in it. All Leases are written as often, several times before they expire;
+    /// so a watch in which one expires because it is dead has not shown the own one for longer than half of that.
     fn is_current(&self, now: Instant) -> bool {
         self.replicas
             .get(&self.me)
-            .is_some_and(|seen| now < seen.at + self.expiry)
+            .is_some_and(|seen| now < seen.at + self.expiry / 2)
     }
 
     fn seen(&self, lease: Lease, now: Instant) -> Option<(String, Seen)> {

@@ -69,6 +69,21 @@ async fn a_replica_that_stopped_holds_back_until_its_lease_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_is_dead_lets_nobody_expire() {
+    let now = Instant::now();
+    let mut fleet = fleet(now);
+    fleet.observe(Event::Apply(lease("b", true, "50", 0)), now);
+    // The own heartbeat is the last that is seen.
+    let last = now + Duration::from_secs(10);
+    fleet.observe(Event::Apply(lease("me", true, "100", 10)), last);
+    for second in 0..120 {
+        let at = now + Duration::from_secs(second);
+        let rollout = fleet.rollout(&key(), "100", at);
+        assert_ne!(rollout, Some(Rollout::Everywhere), "after {second} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn seeing_the_same_lease_again_does_not_make_it_younger() {
     let now = Instant::now();
     let mut fleet = fleet(now);
