@@ -83,8 +83,9 @@ pub(super) fn prove_inside(extent: Extent, runtime: &Handle) -> Result<String> {
         stopped_replica(&field, runtime)?,
     ];
     Ok(format!(
-        "three replicas, {} routes: {}",
+        "three replicas, {} routes: all have their first status after {:.1} s; {}",
         grouped(extent.routes as u64),
+        field.first_statuses.as_secs_f64(),
         lines.join("; ")
     ))
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::StreamExt;
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject, GroupVersionKind, PostParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     runtime::watcher,
 };
@@ -39,6 +39,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(super) struct Field {
     pub(super) server: Server,
     pub(super) replicas: Vec<Gateway>,
+    /// From when all replicas were ready until the status of every route said so.
+    pub(super) first_statuses: Duration,
     places: Vec<Place>,
     mappings: Api<DynamicObject>,
     /// When each Mapping was first seen to be programmed.
@@ -80,15 +82,31 @@ impl Field {
         let programmed = Arc::default();
         runtime.spawn(note_programmed(mappings.clone(), Arc::clone(&programmed)));
         let replicas = replicas(&server)?;
+        let ready = Instant::now();
         let places = replicas.iter().map(place).collect::<Result<_>>()?;
-        Ok(Self {
+        let mut field = Self {
             server,
             replicas,
             places,
             mappings,
             programmed,
+            first_statuses: Duration::ZERO,
             _echo: echo,
-        })
+        };
+        runtime.block_on(field.until_all_programmed())?;
+        field.first_statuses = ready.elapsed();
+        Ok(field)
+    }
+
+    async fn until_all_programmed(&self) -> Result<()> {
+        let list = self.mappings.list_metadata(&ListParams::default()).await?;
+        let all = async {
+            while self.programmed.lock().len() < list.items.len() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let all = timeout(PATIENCE, all).await;
+        all.with_context(|| format!("no status of all objects after {PATIENCE:?}"))
     }
 
     /// Where the first replica is found.

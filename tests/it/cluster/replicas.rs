@@ -37,7 +37,7 @@ fn serves(gateway: &Gateway, prefix: &str) -> bool {
     gateway.send(&request).status == 200
 }
 
-fn until_another_leads(installation: &Installation<'_>, than: Option<&str>) -> String {
+pub(super) fn until_another_leads(installation: &Installation<'_>, than: Option<&str>) -> String {
     let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(leader) = installation.leader()

@@ -30,7 +30,7 @@ use super::{
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A client of whoever has this token.
-async fn client(server: &Server, token: &str) -> Client {
+pub(super) async fn client(server: &Server, token: &str) -> Client {
     let path = server.kubeconfig(token, "postern");
     let kubeconfig = Kubeconfig::read_from(path).unwrap();
     let options = KubeConfigOptions::default();
@@ -177,7 +177,7 @@ impl Running {
     }
 }
 
-fn mappings_of(client: Client, group: Group, namespace: &str) -> Api<DynamicObject> {
+pub(super) fn mappings_of(client: Client, group: Group, namespace: &str) -> Api<DynamicObject> {
     let version = match group {
         Group::Emissary => "v3alpha1",
         _ => "v1alpha1",
