@@ -11,18 +11,22 @@
 //! Every replica keeps a Lease that says which resource versions it has compiled. The leader notes at which version of an
 //! object it first saw a generation of it, and calls the object programmed when all ready replicas have reached that version.
 
+mod backoff;
 mod condition;
 mod election;
 mod elector;
 mod emissary;
 mod fleet;
 mod heartbeat;
+mod lag;
 mod ledger;
 mod lookout;
 pub mod metrics;
 mod name;
 mod objects;
 mod replica;
+#[cfg(test)]
+mod testing;
 mod verdict;
 mod version;
 mod writer;

@@ -42,6 +42,18 @@ struct Seen {
     at: Instant,
 }
 
+/// How many replicas there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    pub(super) ready: usize,
+    /// Alive, and not ready.
+    pub(super) unready: usize,
+    /// Their Leases are there, and are not renewed.
+    pub(super) expired: usize,
+}
+
+// === impl Fleet ===
+
 impl Fleet {
     pub(super) fn new(me: String, expiry: Duration) -> Self {
         Self {
@@ -96,7 +108,7 @@ impl Fleet {
         if ready.peek().is_none() {
             return Some(Rollout::NoReadyReplica);
         }
-        let everywhere = ready.all(|versions| {
+        let everywhere = ready.all(|(_, versions)| {
             version::of(versions, key).is_some_and(|reached| version::has_reached(reached, mark))
         });
         Some(if everywhere {
@@ -135,14 +147,27 @@ impl Fleet {
             .collect()
     }
 
-    /// The versions of the replicas that are ready and alive.
-    fn ready(&self, now: Instant) -> impl Iterator<Item = &Versions> {
-        self.replicas
-            .values()
-            .filter(move |seen| now < seen.at + self.expiry)
-            .filter_map(|seen| seen.replica.as_ref())
-            .filter(|replica| replica.ready)
-            .map(|replica| &replica.versions)
+    /// The replicas that are ready and alive: the names of their Leases, and what they have reached.
+    pub(super) fn ready(&self, now: Instant) -> impl Iterator<Item = (&str, &Versions)> {
+        let alive = self
+            .replicas
+            .iter()
+            .filter(move |(_, seen)| now < seen.at + self.expiry);
+        alive
+            .filter_map(|(name, seen)| Some((name.as_str(), seen.replica.as_ref()?)))
+            .filter(|(_, replica)| replica.ready)
+            .map(|(name, replica)| (name, &replica.versions))
+    }
+
+    pub(super) fn census(&self, now: Instant) -> Census {
+        let ready = self.ready(now).count();
+        let alive = self.replicas.values();
+        let alive = alive.filter(|seen| now < seen.at + self.expiry).count();
+        Census {
+            ready,
+            unready: alive - ready,
+            expired: self.replicas.len() - alive,
+        }
     }
 
     /// Whether the watch works: the own Lease changes in it. All Leases are written as often, several times before they expire;

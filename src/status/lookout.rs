@@ -18,7 +18,7 @@ use kube::{
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{at, elector::WATCH_SECONDS, fleet::Fleet};
+use super::{at, backoff::WatchBackoff, elector::WATCH_SECONDS, fleet::Fleet};
 
 type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<Lease>>> + Send>>;
 
@@ -37,7 +37,7 @@ impl Lookout {
             .timeout(WATCH_SECONDS);
         Self {
             fleet,
-            events: Box::pin(watcher(leases, config).default_backoff()),
+            events: Box::pin(watcher(leases, config).backoff(WatchBackoff::default())),
             seen: Instant::now(),
         }
     }

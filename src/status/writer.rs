@@ -19,6 +19,7 @@ use super::{
     Options, Snapshot, at,
     elector::{Term, jitter, leads},
     fleet::Fleet,
+    lag::Lag,
     ledger::{Job, Ledger, Now},
     lookout::Lookout,
     name::Names,
@@ -50,6 +51,7 @@ struct Leading<'w> {
     leases: Api<Lease>,
     objects: Objects,
     ledger: Ledger,
+    lag: Lag,
     writes: JoinSet<(Job, Outcome)>,
     lists: JoinSet<(Instant, Option<Vec<Found>>)>,
     /// Deletes of Leases that nobody renews.
@@ -134,10 +136,11 @@ impl<'o> Writer<'o> {
                     }
                     let snapshot = snapshots.borrow_and_update().clone();
                     if let Some(snapshot) = snapshot {
-                        leading.apply(&snapshot);
+                        leading.apply(&snapshot, &lookout.fleet);
                     }
                 }
                 () = lookout.changed() => leading.fleet_changed(&lookout.fleet),
+                () = at(leading.lag.warns_at()) => leading.look_at(&lookout.fleet),
                 Some(_) = leading.cleanups.join_next() => {}
                 () = at(list_at) => leading.start_list(),
                 () = at(write_at) => {}
@@ -189,6 +192,7 @@ impl<'w> Leading<'w> {
                 writer.names.field_manager(),
             ),
             ledger: Ledger::new(installation, options.timing),
+            lag: Lag::default(),
             writes: JoinSet::new(),
             lists: JoinSet::new(),
             cleanups: JoinSet::new(),
@@ -202,12 +206,13 @@ impl<'w> Leading<'w> {
     }
 
     /// The first snapshot is compared with what is there, so that nothing is written that is so already.
-    fn apply(&mut self, snapshot: &Snapshot) {
+    fn apply(&mut self, snapshot: &Snapshot, fleet: &Fleet) {
         let known = self.report.replace(snapshot.report.clone());
         if known.is_some_and(|known| Arc::ptr_eq(&known, &snapshot.report)) {
             return;
         }
         self.ledger.apply(snapshot, Instant::now());
+        self.look_at(fleet);
         if self.next_list.is_none() {
             self.next_list = Some(Instant::now());
         }
@@ -238,9 +243,18 @@ impl<'w> Leading<'w> {
         self.listed = true;
     }
 
+    /// Tells of replicas that are behind.
+    fn look_at(&mut self, fleet: &Fleet) {
+        let now = Instant::now();
+        self.lag.update(fleet, self.ledger.newest(), now);
+        let behind = self.lag.behind();
+        self.options.metrics.replicas(fleet.census(now), behind);
+    }
+
     fn fleet_changed(&mut self, fleet: &Fleet) {
         let now = Instant::now();
         self.ledger.fleet_changed(fleet, now);
+        self.look_at(fleet);
         if now < self.next_cleanup {
             return;
         }

@@ -245,6 +245,7 @@ async fn a_generation_counts_from_the_first_version_that_was_seen_of_it() {
     let job = desk.next().unwrap();
     assert_eq!(job.wanted.programmed_at(), Some(1));
     desk.ledger.finished(&job, &Outcome::Written, desk.now);
+    assert_eq!(&*desk.ledger.newest()["mappings.postern.dev"], "5");
     // The next generation waits for its own.
     desk.now += MS(1_000);
     desk.apply("12", vec![report("a", 2)]);

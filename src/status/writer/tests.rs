@@ -23,7 +23,7 @@ use super::*;
 use crate::{
     report::ObjectReport,
     resource::{Group, Kind, ObjectKey, Origin},
-    status::{Timing, metrics::StatusMetrics, replica::Replica},
+    status::{Timing, metrics::StatusMetrics, testing::lease},
     telemetry::health::Health,
 };
 
@@ -54,7 +54,7 @@ type Answer = UnsyncBoxBody<Bytes, Infallible>;
 struct Server {
     scenario: Scenario,
     mappings: Mutex<BTreeMap<String, Value>>,
-    leases: Vec<Value>,
+    leases: Vec<Lease>,
     requests: AtomicU32,
     patches: Mutex<BTreeMap<String, u32>>,
 }
@@ -71,25 +71,12 @@ fn mapping(name: &str) -> Value {
     })
 }
 
-/// The Lease of a replica that is ready.
-fn lease(replica: &str, version: &str, beat: i64) -> Value {
-    let state = Replica {
-        ready: true,
-        versions: [("mappings.postern.dev".into(), version.into())].into(),
-        ..Replica::default()
-    };
-    let now = Timestamp::from_second(beat).unwrap();
-    let names = Names::new("default", replica);
-    let mut lease = state.lease(&names, None, &Timing::default(), now);
-    lease.metadata.resource_version = Some((beat + 1).to_string());
-    json!({ "metadata": lease.metadata, "spec": lease.spec })
-}
-
 /// A watch in which our own Lease is renewed every 10 s, and no other.
 fn heartbeats() -> Response<Answer> {
     let beats = stream::unfold(1, |beat| async move {
         tokio::time::sleep(Timing::default().heartbeat).await;
-        let event = json!({"type": "MODIFIED", "object": lease("me", "9", beat)});
+        let object = lease("me", true, "9", beat);
+        let event = json!({"type": "MODIFIED", "object": object});
         let line = Bytes::from(format!("{event}\n"));
         Some((Ok::<_, Infallible>(Frame::data(line)), beat + 1))
     });
@@ -98,9 +85,9 @@ fn heartbeats() -> Response<Answer> {
 
 impl Server {
     fn new(scenario: Scenario, names: &[String]) -> Arc<Self> {
-        let mut leases = vec![lease("me", "9", 0)];
+        let mut leases = vec![lease("me", true, "9", 0)];
         if scenario == Scenario::Straggler {
-            leases.push(lease("stopped", "8", 0));
+            leases.push(lease("stopped", true, "8", 0));
         }
         let mappings = names.iter().map(|name| (name.clone(), mapping(name)));
         Arc::new(Self {
