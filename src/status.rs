@@ -82,7 +82,7 @@ pub struct Options {
 /// Intervals and limits. The defaults are what production uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// A replica's Lease is written this often even if nothing changed.
+    /// A replica's Lease is written this often even if nothing changed: more than twice before it expires.
     pub heartbeat: Duration,
     /// A replica whose Lease has not changed for this long does not count.
     pub replica_expiry: Duration,
@@ -127,6 +127,9 @@ pub enum StatusError {
     /// Two replicas could lead at the same time.
     #[error("the renew deadline is not shorter than the lease")]
     DeadlineTooLong,
+    /// A replica could not tell whether it sees the Leases of others.
+    #[error("a replica's Lease is not written twice before it expires")]
+    HeartbeatTooSlow,
 }
 
 /// The status writer.
@@ -198,6 +201,9 @@ impl Options {
         }
         if self.timing.renew_deadline >= self.timing.lease {
             return Err(StatusError::DeadlineTooLong);
+        }
+        if self.timing.heartbeat * 2 >= self.timing.replica_expiry {
+            return Err(StatusError::HeartbeatTooSlow);
         }
         Ok(())
     }
@@ -286,12 +292,16 @@ mod tests {
             options.check().map_err(|error| error.to_string())
         };
         assert_eq!(options(|_| ()), Ok(()));
-        let bad: [(Change, &str); 5] = [
+        let bad: [(Change, &str); 6] = [
             (|o| o.namespace.clear(), "namespace"),
             (|o| o.replica.clear(), "replica"),
             (|o| o.installation.clear(), "1 to 63"),
             (|o| o.installation = "x".repeat(64), "1 to 63"),
             (|o| o.timing.renew_deadline = o.timing.lease, "deadline"),
+            (
+                |o| o.timing.heartbeat = o.timing.replica_expiry / 2,
+                "twice",
+            ),
         ];
         for (change, words) in bad {
             let error = options(change).unwrap_err();

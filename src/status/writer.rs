@@ -123,6 +123,7 @@ impl<'o> Writer<'o> {
         let mut snapshots = self.snapshots.clone();
         snapshots.mark_changed();
         let mut leading = Leading::new(self);
+        leading.fleet_changed(&lookout.fleet);
         loop {
             leading.start_writes(&lookout.fleet);
             let write_at = leading.next_write();
