@@ -127,6 +127,12 @@ fn held_back_by_one_that_sleeps(
     let waiting = server.until(path, "it waits for the replica", |status| {
         status["observedGeneration"] == generation
     });
+    let leads = |(_, replica): &&(_, Gateway)| replica.metrics()["postern_status_leader"] > 0.0;
+    let awake = replicas.iter().enumerate().filter(|(i, _)| *i != index);
+    let (_, leader) = { awake }.map(|(_, replica)| replica).find(leads).unwrap();
+    let name = replicas[index].0;
+    let behind = format!("postern_replica_behind_seconds{{replica=\"postern-default-{name}\"}}");
+    assert!(leader.metrics()[&behind] > 1.0, "{:#?}", leader.metrics());
     let programmed = condition(&waiting["status"], "Programmed");
     assert_eq!(programmed["status"], "False", "{programmed}");
     assert_eq!(programmed["reason"], "Pending", "{programmed}");
@@ -135,6 +141,14 @@ fn held_back_by_one_that_sleeps(
     let held = began.elapsed();
     figure(format_args!("held back for {held:?}"));
     assert!(held > Duration::from_secs(19), "only {held:?}");
+    let metrics = leader.metrics();
+    assert_eq!(metrics.get(&behind), None, "it is gone");
+    assert!(metrics["postern_replicas{state=\"expired\"}"] > 0.0);
+    let warnings = leader
+        .logged()
+        .matches("does not serve what was changed")
+        .count();
+    assert_eq!(warnings, 1, "{}", leader.logged());
     replicas[index].1.signal(Signal::CONT);
     replicas[index]
         .1
