@@ -22,14 +22,16 @@ pub struct Diagnostic {
     pub next: String,
 }
 
-/// All there is to say about one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// All there is to say about one object. Two are equal when they say the same, whatever version of the object it was said of.
+#[derive(Clone, Debug)]
 pub struct ObjectReport {
     pub key: ObjectKey,
     pub origin: Origin,
     pub uid: Arc<str>,
     /// The generation that this report is about.
     pub generation: i64,
+    /// Of the object as it was when this was first said of it: what changed since has changed no word.
+    pub resource_version: Arc<str>,
     /// In the order of their codes and fields, without duplicates.
     pub diagnostics: Vec<Diagnostic>,
     /// Whether something of the object is in the graph, serving as it says or answering with a code.
@@ -78,6 +80,33 @@ impl Diagnostic {
         self.code.info().severity == Severity::Error
     }
 }
+
+impl PartialEq for ObjectReport {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            key,
+            origin,
+            uid,
+            generation,
+            // A label that nobody selects by makes a new version, and nothing new to say: what is equal keeps its `Arc`.
+            resource_version: _,
+            diagnostics,
+            in_graph,
+            serves,
+            certificate_not_after,
+        } = self;
+        *key == other.key
+            && *origin == other.origin
+            && *uid == other.uid
+            && *generation == other.generation
+            && *diagnostics == other.diagnostics
+            && *in_graph == other.in_graph
+            && *serves == other.serves
+            && *certificate_not_after == other.certificate_not_after
+    }
+}
+
+impl Eq for ObjectReport {}
 
 impl ObjectReport {
     /// The first error about a condition, if there is one: a condition is true when there is none.

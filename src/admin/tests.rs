@@ -43,6 +43,7 @@ fn snapshot() -> Snapshot {
         origin: Origin::Cluster,
         uid: "".into(),
         generation: 3,
+        resource_version: "".into(),
         diagnostics: vec![Diagnostic::new(
             Code::ServiceNotFound,
             "spec.service",

@@ -49,6 +49,7 @@ pub(super) fn object<T>(object: &Object<T>, findings: Findings, place: Place) ->
         origin: object.origin.clone(),
         uid: Arc::clone(&object.meta.uid),
         generation: object.meta.generation,
+        resource_version: Arc::clone(&object.meta.resource_version),
         diagnostics,
         in_graph: place.in_graph,
         serves: place.serves,

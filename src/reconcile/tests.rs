@@ -32,6 +32,7 @@ fn compile(resources: &ResourceSet) -> (Arc<Graph>, Arc<Report>) {
             origin: object.origin.clone(),
             uid: object.meta.uid.clone(),
             generation: 0,
+            resource_version: object.meta.resource_version.clone(),
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),

@@ -48,6 +48,20 @@ pub(super) fn of<'v>(versions: &'v Versions, key: &ObjectKey) -> Option<&'v Arc<
         .find_map(|watch| versions.get(watch.as_str()))
 }
 
+/// The name of the watch that covers the object.
+pub(super) fn watch_of<'v>(versions: &'v Versions, key: &ObjectKey) -> Option<&'v Arc<str>> {
+    watches(key).iter().find_map(|watch| {
+        let (watch, _) = versions.get_key_value(watch.as_str())?;
+        Some(watch)
+    })
+}
+
+/// How far a watch has come; that of its type where the namespaces are not told apart.
+pub(super) fn in_watch<'v>(versions: &'v Versions, watch: &str) -> Option<&'v Arc<str>> {
+    let kind = || watch.rsplit_once('/').map_or(watch, |(_, kind)| kind);
+    versions.get(watch).or_else(|| versions.get(kind()))
+}
+
 /// The watches of single namespaces put together by type: as far as the slowest has come.
 pub(super) fn by_type(versions: &Versions) -> Versions {
     let mut together = Versions::new();
@@ -97,6 +111,11 @@ mod tests {
         assert_eq!(of(&versions, &key).map(|v| &**v), Some("5"));
         versions.insert("apps/mappings.postern.dev".into(), "7".into());
         assert_eq!(of(&versions, &key).map(|v| &**v), Some("7"));
+        let watch = watch_of(&versions, &key).unwrap();
+        assert_eq!(&**watch, "apps/mappings.postern.dev");
+        for (watch, expected) in [(&**watch, Some("7")), ("b/mappings.postern.dev", Some("5"))] {
+            assert_eq!(in_watch(&versions, watch).map(|v| &**v), expected);
+        }
         let elsewhere = ObjectKey::new(Group::Emissary, Kind::Mapping, "apps", "quote");
         assert_eq!(of(&versions, &elsewhere), None);
     }

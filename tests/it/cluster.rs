@@ -5,6 +5,7 @@
 
 mod api;
 mod bad;
+mod burst;
 mod crds;
 mod dial;
 mod installation;
