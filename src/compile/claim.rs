@@ -60,6 +60,26 @@ struct Cell {
     claim: usize,
 }
 
+/// Whose claims have a say about the Host of some names. A Host decides about all paths, so whoever has only some of them has
+/// a say only where nobody else has any.
+#[derive(Debug)]
+pub(super) struct Deciders<'c> {
+    /// That on all paths.
+    whole: Option<&'c Claim>,
+    /// Those on some paths, on hostnames that are more specific than that of `whole`.
+    parts: Vec<(&'c HostPattern, &'c Cell, &'c Claim)>,
+}
+
+/// What claims say to a namespace that asks for the Host of some names.
+#[derive(Debug)]
+pub(super) enum Say<'c> {
+    /// Nothing of them is claimed.
+    Nothing,
+    Yes,
+    /// This claim gives them to others, or this part.
+    No(&'c Claim, Option<String>),
+}
+
 /// A RouteClaim with what there is to say about it.
 pub(super) struct ClaimReport {
     pub(super) object: Arc<Object<RouteClaimSpec>>,
@@ -212,17 +232,64 @@ impl Claims {
 
     /// The claim on all paths of a Host's names.
     pub(super) fn on_host(&self, pattern: &HostPattern) -> Option<&Claim> {
-        let host = self
-            .hosts
-            .iter()
-            .find(|host| covers(&host.name, &pattern.name) && self.whole(host).is_some())?;
-        self.whole(host)
+        self.deciders(pattern).whole
     }
 
-    /// The hostnames that are claimed with all their paths, the most specific first.
-    pub(super) fn whole_hosts(&self) -> impl Iterator<Item = (&HostPattern, &Claim)> {
-        let hosts = self.hosts.iter();
-        hosts.filter_map(|host| Some((host, self.whole(host)?)))
+    /// The hostnames of which something is claimed, the most specific first.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &HostPattern> {
+        self.hosts.iter()
+    }
+
+    /// Who has a say about the Host of these names.
+    pub(super) fn deciders(&self, pattern: &HostPattern) -> Deciders<'_> {
+        let mut deciders = Deciders {
+            whole: None,
+            parts: Vec::new(),
+        };
+        for host in self.covering(pattern) {
+            deciders.whole = self.whole(host);
+            if deciders.whole.is_some() {
+                break;
+            }
+            let cells = self.cells.get(host).into_iter().flatten();
+            let parts = cells.filter_map(|cell| Some((host, cell, self.list.get(cell.claim)?)));
+            deciders.parts.extend(parts);
+        }
+        deciders
+    }
+
+    /// The claimed hostnames that all names of a pattern are of, the most specific first.
+    fn covering(&self, pattern: &HostPattern) -> Vec<&HostPattern> {
+        let mut found = Vec::new();
+        if let NamePattern::Exact(name) = &pattern.name {
+            self.hosts.each(name, None, |host| found.push(host));
+        } else {
+            let all = self.hosts.iter();
+            found.extend(all.filter(|host| covers(&host.name, &pattern.name)));
+        }
+        found
+    }
+
+    /// Whether some claim names a namespace.
+    pub(super) fn know(&self, namespace: &str) -> bool {
+        self.list
+            .iter()
+            .any(|claim| claim.owners.contains(namespace))
+    }
+
+    /// Whose a claimed hostname is, for a sentence.
+    pub(super) fn owner_of(&self, host: &HostPattern) -> String {
+        let cells = self.cells.get(host).into_iter().flatten();
+        let mut told = cells.rev().filter_map(|cell| {
+            let owner = self.list.get(cell.claim)?.owner();
+            let names = if cell.path.is_empty() {
+                host.to_string()
+            } else {
+                cell::text(host, &cell.path)
+            };
+            Some(format!("{names} belongs to {owner}"))
+        });
+        told.next().unwrap_or_default()
     }
 
     fn whole(&self, host: &HostPattern) -> Option<&Claim> {
@@ -232,6 +299,24 @@ impl Claims {
             .last()
             .filter(|cell| cell.path.is_empty())?;
         self.list.get(cell.claim)
+    }
+}
+
+impl<'c> Deciders<'c> {
+    pub(super) fn say(&self, namespace: &str) -> Say<'c> {
+        if let Some(claim) = self.whole {
+            return if claim.owners.contains(namespace) {
+                Say::Yes
+            } else {
+                Say::No(claim, None)
+            };
+        }
+        let mut others = self.parts.iter();
+        match others.find(|(.., claim)| !claim.owners.contains(namespace)) {
+            Some((host, cell, claim)) => Say::No(claim, Some(cell::text(host, &cell.path))),
+            None if self.parts.is_empty() => Say::Nothing,
+            None => Say::Yes,
+        }
     }
 }
 
@@ -263,14 +348,25 @@ impl Claim {
         }
     }
 
-    /// Says that a Host may not decide about these names.
-    pub(super) fn refuse_host(&self, host: &HostPattern, namespace: &str, findings: &mut Findings) {
-        findings.push(
-            Code::ClaimedByOthers,
-            "spec.hostname",
-            format!("{host} belongs to {}", self.owner()),
-            self.next(namespace),
-        );
+    /// Says that a Host may not decide about these names, of which all or only `part` is claimed.
+    pub(super) fn refuse_host(
+        &self,
+        host: &HostPattern,
+        part: Option<&str>,
+        namespace: &str,
+        findings: &mut Findings,
+    ) {
+        let owner = self.owner();
+        let (message, next) = match part {
+            None => (format!("{host} belongs to {owner}"), self.next(namespace)),
+            Some(part) => (
+                format!("{part} belongs to {owner}, and a Host decides about every path of {host}"),
+                format!(
+                    "Have every path of {host} claimed for namespace {namespace}, or have the platform create the Host"
+                ),
+            ),
+        };
+        findings.push(Code::ClaimedByOthers, "spec.hostname", message, next);
     }
 }
 

@@ -6,12 +6,13 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{
     age,
-    claim::Claims,
+    claim::{Claims, Say},
     finding::Findings,
     host::LoweredHost,
     routing::{Named, Routing},
     selector::Selector,
     settings::Settings,
+    walls,
 };
 use crate::{
     crd::{MappingSpec, gateway_settings::Unclaimed},
@@ -28,48 +29,53 @@ struct Served<'r> {
     whole: bool,
 }
 
-/// Whether a Host takes no name from another namespace; if it does, says from whom. `older` are the Hosts that came before
-/// it.
-pub(super) fn is_safe(
+/// Which of its names a Host may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    All,
+    /// Those that claims give its namespace, below a wildcard that somebody else was first to come for.
+    Claimed,
+    None,
+}
+
+/// Which of its names a Host may have without taking any from another namespace; says from whom it would. `older` are the
+/// Hosts that came before it.
+pub(super) fn extent(
     host: &LoweredHost,
     older: &[&LoweredHost],
     routing: &Routing,
     (claims, settings): (&Claims, &Settings),
     findings: &mut Findings,
-) -> bool {
+) -> Extent {
     let namespace = &host.object.key.namespace;
     let Some(pattern) = &host.pattern else {
-        return true;
+        return Extent::None;
     };
     if settings.instance_namespaces.contains(namespace) {
-        return true;
+        return Extent::All;
     }
-    if let Some(claim) = claims.on_host(pattern) {
-        let is_owner = claim.owners.contains(namespace);
-        if !is_owner {
-            claim.refuse_host(pattern, namespace, findings);
+    match claims.deciders(pattern).say(namespace) {
+        Say::Yes => return Extent::All,
+        Say::No(claim, part) => {
+            claim.refuse_host(pattern, part.as_deref(), namespace, findings);
+            return Extent::None;
         }
-        return is_owner;
+        Say::Nothing => {}
     }
     if settings.unclaimed == Unclaimed::Shared {
-        return true;
+        return Extent::All;
     }
-    let served = routing
-        .naming(pattern)
-        .filter(|named| !is_walled(named, claims))
-        .filter_map(|named| served(&named, pattern, namespace, older));
-    let (own, others): (Vec<_>, Vec<_>) =
-        served.partition(|served| served.by.key.namespace == *namespace);
-    let Some(first) = others.into_iter().min_by_key(|served| age(served.by)) else {
-        return true;
+    let Some(first) = taken_from(host, pattern, older, routing, claims) else {
+        return Extent::All;
     };
-    let has_all_of_them = |own: &Served<'_>| own.whole && age(own.by) < age(first.by);
-    if age(first.by) > age(&host.object) || own.iter().any(has_all_of_them) {
-        return true;
-    }
+    let (extent, code) = if walls::has_own(host, claims, settings) {
+        (Extent::Claimed, Code::PartlyConflict)
+    } else {
+        (Extent::None, Code::Conflict)
+    };
     let by = &first.by.key;
     findings.push(
-        Code::Conflict,
+        code,
         "spec.hostname",
         format!(
             "{by} is older and serves {}, so this Host would take requests of namespace {}",
@@ -77,7 +83,28 @@ pub(super) fn is_safe(
         ),
         "Have that namespace or the platform create the Host, or choose a hostname that nobody else serves",
     );
-    false
+    extent
+}
+
+/// The first of the others whose names a Host would take.
+fn taken_from<'r>(
+    host: &LoweredHost,
+    pattern: &HostPattern,
+    older: &[&'r LoweredHost],
+    routing: &'r Routing,
+    claims: &Claims,
+) -> Option<Served<'r>> {
+    let namespace = &host.object.key.namespace;
+    let served = routing
+        .naming(pattern)
+        .filter(|named| !is_walled(named, claims))
+        .filter_map(|named| served(&named, pattern, namespace, older));
+    let (own, others): (Vec<_>, Vec<_>) =
+        served.partition(|served| served.by.key.namespace == *namespace);
+    let first = others.into_iter().min_by_key(|served| age(served.by))?;
+    let has_all_of_them = |own: &Served<'_>| own.whole && age(own.by) < age(first.by);
+    let is_first = age(first.by) > age(&host.object) || own.iter().any(has_all_of_them);
+    (!is_first).then_some(first)
 }
 
 /// Whether no Host of a stranger reaches these names anyway: they are claimed for whoever serves them.

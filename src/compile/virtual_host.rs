@@ -13,13 +13,12 @@ use super::{
     host::LoweredHost,
     listener::{ListenerPlan, LoweredListener},
     routing::{Routing, Scope, is_any},
-    safety::is_safe,
+    safety::{Extent, extent},
     selector::Selector,
     settings::Settings,
-    walls,
+    walls::{self, Bound, Instead},
 };
 use crate::{
-    crd::gateway_settings::DefaultHost,
     graph::{
         Action, Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, Listener, Route,
         RouteId, VirtualHost,
@@ -29,12 +28,15 @@ use crate::{
         route::{Member, PathMatch, Rank},
         table::RouteTable,
     },
-    report::Code,
+    report::{Code, Diagnostic},
     resource::ObjectKey,
 };
 
 /// The Host that a name has on a Listener.
 pub(super) type Serving<'h> = (&'h LoweredHost, &'h Arc<VirtualHost>);
+
+/// A Host that may have some of its names.
+type Built<'h> = (&'h LoweredHost, Arc<VirtualHost>, Extent);
 
 /// What became of the Hosts and Listeners.
 #[derive(Debug, Default)]
@@ -78,37 +80,41 @@ pub(super) fn link(
     let mut linked = Linked::default();
     let mut candidates: Vec<_> = hosts.iter().filter(|host| host.pattern.is_some()).collect();
     candidates.sort_by_key(|host| age(&host.object));
-    let candidates = candidates.into_iter().fold(Vec::new(), |mut safe, host| {
+    let mut older = Vec::new();
+    let mut built = Vec::new();
+    for host in candidates {
         let note = linked.notes.entry(host.object.key.clone()).or_default();
-        if is_safe(host, &safe, routing, (claims, settings), &mut note.findings) {
-            safe.push(host);
+        let extent = extent(
+            host,
+            &older,
+            routing,
+            (claims, settings),
+            &mut note.findings,
+        );
+        if extent == Extent::All {
+            older.push(host);
         }
-        safe
-    });
-    let has_default = match settings.default_host {
-        DefaultHost::Always => true,
-        DefaultHost::Auto => hosts.is_empty(),
-        DefaultHost::Never => false,
-    };
-    let built: Vec<_> = candidates
-        .iter()
-        .map(|host| (*host, virtual_host(host, routing)))
-        .collect();
-    let default = has_default.then(|| default_host(routing));
-    let serving = candidates.iter().filter(|host| host.broken.is_none());
+        if extent != Extent::None {
+            built.push((host, virtual_host(host, routing), extent));
+        }
+    }
+    let default = default_host(routing);
+    let serving = built.iter().map(|(host, ..)| host);
+    let serving = serving.filter(|host| host.broken.is_none());
     linked.seen = serving
         .map(|host| (host.id.clone(), host.selector.clone()))
-        .chain(default.iter().map(|host| (host.id.clone(), None)))
+        .chain([(default.id.clone(), None)])
         .collect();
     let mut plans: Vec<_> = listeners.iter().filter_map(|l| l.plan.as_ref()).collect();
     plans.sort_by_key(|plan| plan.port);
     for plan in plans {
-        let listener = linked.listener(plan, &built, default.as_ref(), (claims, settings));
+        let listener = linked.listener(plan, (hosts, &built), &default, (claims, settings));
         linked.listeners.push(Arc::new(listener));
     }
-    for host in &candidates {
+    for (host, ..) in &built {
         let note = linked.notes.entry(host.object.key.clone()).or_default();
-        if !note.placed && note.findings.first_error().is_none() {
+        let is_told = |found: &Diagnostic| found.is_error() || found.code == Code::PartlyConflict;
+        if !note.placed && !note.findings.0.iter().any(is_told) {
             note.findings.push(
                 Code::NoMatchingListener,
                 "",
@@ -147,57 +153,49 @@ impl Linked {
     fn listener(
         &mut self,
         plan: &ListenerPlan,
-        hosts: &[(&LoweredHost, Arc<VirtualHost>)],
-        default: Option<&Arc<VirtualHost>>,
-        walls: (&Claims, &Settings),
+        (all, built): (&[LoweredHost], &[Built<'_>]),
+        default: &Arc<VirtualHost>,
+        rules: (&Claims, &Settings),
     ) -> Listener {
-        let mut taken: BTreeMap<&HostPattern, (&LoweredHost, &Arc<VirtualHost>)> = BTreeMap::new();
-        for (host, virtual_host) in hosts.iter().filter(|(host, _)| plan.binds(host)) {
-            let key = &host.object.key;
+        let bound = self.bind(plan, built, rules);
+        let firsts = bound.values().flatten().filter(|bound| bound.is_first);
+        let mut served: Vec<_> = firsts
+            .map(|bound| {
+                let (lowered, host) = bound.host;
+                (
+                    host.pattern.clone(),
+                    lowered.selector.clone(),
+                    Arc::clone(host),
+                )
+            })
+            .collect();
+        if walls::has_default(all, rules.1) && !served.iter().any(|(pattern, ..)| is_any(pattern)) {
+            served.push((HostPattern::ANY, None, Arc::clone(default)));
+        }
+        let walls = walls::raise(&bound.into_iter().collect(), all, rules);
+        for (key, why) in walls.findings() {
             let note = self.notes.entry(key.clone()).or_default();
-            if let Some((first, _)) = taken.get(&virtual_host.pattern) {
-                let first = &first.object.key;
-                let message = format!("{first} has the same hostname and is older");
-                if note.findings.0.iter().all(|found| found.message != message) {
-                    let next = "Delete one, or give it another hostname";
-                    note.findings
-                        .push(Code::HostConflict, "spec.hostname", message, next);
-                }
-                continue;
+            if !note.findings.0.contains(&why) {
+                note.findings.0.push(why);
             }
-            note.placed = true;
-            taken.insert(&virtual_host.pattern, (host, virtual_host));
         }
-        let mut scopes: Vec<_> = taken
-            .values()
-            .map(|(lowered, host)| (host.pattern.clone(), lowered.selector.clone()))
-            .collect();
-        let taken: HostTable<_> = taken
-            .into_iter()
-            .map(|(pattern, host)| (pattern.clone(), host))
-            .collect();
-        let mut served: Vec<_> = taken
-            .iter()
-            .map(|(_, host)| (host.pattern.clone(), Arc::clone(host)))
-            .collect();
-        if let Some(default) = default
-            && !served.iter().any(|(pattern, _)| is_any(pattern))
-        {
-            scopes.push((HostPattern::ANY, None));
-            served.push((HostPattern::ANY, Arc::clone(default)));
-        }
-        for wall in walls::raise(&taken, walls) {
-            let note = self.notes.entry(wall.kept_out.clone()).or_default();
-            note.findings.0.push(wall.why);
-            let (scope, host) = match (wall.instead, default) {
-                (Some((lowered, host)), _) => (lowered.selector.clone(), Arc::clone(host)),
-                (None, Some(default)) => (None, Arc::clone(default)),
-                (None, None) => (None, walls::nobody(&wall.names)),
+        for (names, instead) in walls.instead {
+            let (scope, host) = match instead {
+                Instead::Host((lowered, host)) => {
+                    let note = self.notes.entry(lowered.object.key.clone()).or_default();
+                    note.placed = true;
+                    (lowered.selector.clone(), Arc::clone(host))
+                }
+                Instead::Default => (None, Arc::clone(default)),
+                Instead::Nobody => (None, walls::nobody(&names)),
             };
-            scopes.push((wall.names.clone(), scope));
-            served.push((wall.names, host));
+            served.push((names, scope, host));
         }
-        self.coverage.listeners.push(scopes.into_iter().collect());
+        let scopes = served.iter();
+        let scopes = scopes.map(|(pattern, scope, _)| (pattern.clone(), scope.clone()));
+        self.coverage.listeners.push(scopes.collect());
+        let hosts = served.into_iter().map(|(pattern, _, host)| (pattern, host));
+        let hosts = hosts.collect();
         Listener {
             name: Arc::clone(&plan.name),
             port: plan.port,
@@ -207,8 +205,42 @@ impl Linked {
             l7_depth: plan.l7_depth,
             trusted_proxies: Arc::clone(&plan.trusted_proxies),
             http2_max_concurrent_streams: plan.http2_max_concurrent_streams,
-            hosts: HostTable::from_iter(served),
+            hosts,
         }
+    }
+
+    /// The Hosts that a Listener binds, by their patterns; of each the first that is more than what claims give it has the
+    /// names, and the others are told.
+    fn bind<'h>(
+        &mut self,
+        plan: &ListenerPlan,
+        built: &'h [Built<'h>],
+        (claims, settings): (&Claims, &Settings),
+    ) -> BTreeMap<HostPattern, Vec<Bound<'h>>> {
+        let mut all: BTreeMap<HostPattern, Vec<Bound<'h>>> = BTreeMap::new();
+        for (host, virtual_host, extent) in built.iter().filter(|built| plan.binds(built.0)) {
+            let note = self.notes.entry(host.object.key.clone()).or_default();
+            let same = all.entry(virtual_host.pattern.clone()).or_default();
+            let first = same.iter().find(|bound| bound.is_first);
+            let is_first = first.is_none() && *extent == Extent::All;
+            note.placed |= is_first;
+            if let (Some(first), Extent::All) = (first, extent) {
+                let first = &first.host.0.object.key;
+                let message = format!("{first} has the same hostname and is older");
+                if note.findings.0.iter().all(|found| found.message != message) {
+                    let code = if walls::has_own(host, claims, settings) {
+                        Code::PartlyConflict
+                    } else {
+                        Code::HostConflict
+                    };
+                    let next = "Delete one, or give it another hostname";
+                    note.findings.push(code, "spec.hostname", message, next);
+                }
+            }
+            let host = (*host, virtual_host);
+            same.push(Bound { host, is_first });
+        }
+        all
     }
 }
 

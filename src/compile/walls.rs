@@ -1,16 +1,19 @@
-//! Names that others have claimed, below the wildcard of a Host: its certificate and its insecure policy do not reach them
-//! unless its namespace has claimed the wildcard itself (design D4).
+//! Names that are claimed, below the wildcard of a Host: its certificate and its insecure policy do not reach them unless its
+//! namespace has a say about them or has claimed the wildcard itself (design D4).
+//!
+//! What such a name gets follows from those Hosts alone that may decide about it, so nothing that a stranger writes changes it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    claim::{Claim, Claims},
+    claim::{Claims, Deciders, Say},
     host::LoweredHost,
     safety::covers,
     settings::Settings,
     virtual_host::Serving,
 };
 use crate::{
+    crd::gateway_settings::DefaultHost,
     graph::{
         HostId, HostPattern, HostTable, HostTls, InsecureAction, VirtualHost, host::NamePattern,
         matching::RouteSet,
@@ -19,86 +22,217 @@ use crate::{
     resource::ObjectKey,
 };
 
-/// Claimed names that get another Host than the one that would have them.
-pub(super) struct Wall<'h> {
-    pub(super) names: HostPattern,
-    /// None for the default Host.
-    pub(super) instead: Option<Serving<'h>>,
-    pub(super) kept_out: &'h ObjectKey,
-    pub(super) why: Diagnostic,
+/// A Host that a Listener binds.
+#[derive(Clone, Copy)]
+pub(super) struct Bound<'h> {
+    pub(super) host: Serving<'h>,
+    /// Whether the names of its pattern are its own; else it has only what claims give it.
+    pub(super) is_first: bool,
 }
 
-/// The walls among the Hosts of one Listener.
+/// Who stands where claimed names are looked up.
+pub(super) struct Walls<'h> {
+    /// Names with the Host that they get; None for the default Host.
+    pub(super) instead: Vec<(HostPattern, Instead<'h>)>,
+    /// Hosts that do not get all names of their pattern, with the claims that keep them out.
+    pub(super) kept_out: Vec<(&'h ObjectKey, String)>,
+}
+
+/// What claimed names get.
+#[derive(Clone, Copy)]
+pub(super) enum Instead<'h> {
+    Host(Serving<'h>),
+    Default,
+    Nobody,
+}
+
+/// As many claimed names as one message shows.
+const SHOWN: usize = 3;
+
+/// Who may have what is claimed.
+struct Rule<'c> {
+    claims: &'c Claims,
+    settings: &'c Settings,
+    /// The namespaces with a Host, whoever binds it.
+    namespaces: BTreeSet<&'c Arc<str>>,
+    has_default: bool,
+    /// Whether some Host has a `*` at its end: it may have some names of a wildcard, which is looked up first.
+    has_prefixes: bool,
+}
+
+/// The walls among the Hosts of one Listener. `all` are the Hosts of the installation, whoever binds them.
 pub(super) fn raise<'h>(
-    hosts: &HostTable<Serving<'h>>,
+    bound: &HostTable<Vec<Bound<'h>>>,
+    all: &[LoweredHost],
     (claims, settings): (&Claims, &Settings),
-) -> Vec<Wall<'h>> {
-    let mut walls = Vec::new();
-    for (names, claim) in claims.whole_hosts() {
-        let wider = wider(hosts, names);
-        let Some((first, _)) = wider.first() else {
-            continue;
-        };
-        if is_let_in(first, names, claim, claims, settings) {
-            continue;
-        }
-        let instead = wider
-            .iter()
-            .find(|(host, _)| is_let_in(host, names, claim, claims, settings));
-        walls.push(Wall {
-            names: names.clone(),
-            instead: instead.copied(),
-            kept_out: &first.object.key,
-            why: Diagnostic::new(
-                Code::PartlyClaimed,
-                "spec.hostname",
-                format!(
-                    "{names} belongs to {}, so this Host is not for it",
-                    claim.owner()
-                ),
-                "Have the wildcard claimed for this namespace, or leave it so",
-            ),
-        });
+) -> Walls<'h> {
+    let mut patterns = bound.entries().map(|(pattern, _)| &pattern.name);
+    let rule = Rule {
+        claims,
+        settings,
+        namespaces: all.iter().map(|host| &host.object.key.namespace).collect(),
+        has_default: has_default(all, settings),
+        has_prefixes: patterns.any(|name| matches!(name, NamePattern::Prefix(_))),
+    };
+    let mut walls = Walls {
+        instead: Vec::new(),
+        kept_out: Vec::new(),
+    };
+    for names in claims.hosts() {
+        rule.raise(names, &Chain::of(bound, names), &mut walls);
     }
+    walls.kept_out.sort();
+    walls.kept_out.dedup();
     walls
 }
 
-/// The Hosts for these names, the most specific first.
-fn wider<'h>(hosts: &HostTable<Serving<'h>>, names: &HostPattern) -> Vec<Serving<'h>> {
-    let mut found = Vec::new();
-    if let NamePattern::Exact(name) = &names.name {
-        hosts.find_map(name, |host| {
-            found.push(*host);
-            None::<()>
+impl Rule<'_> {
+    /// The wall around some claimed names, if they would get another Host than those that may decide about them.
+    fn raise<'h>(&self, names: &HostPattern, chain: &Chain<'h>, walls: &mut Walls<'h>) {
+        let deciders = self.claims.deciders(names);
+        let is_let_in = |host: &LoweredHost| self.is_let_in(host, &deciders);
+        let is_served = self.is_served(&deciders);
+        let ports: BTreeSet<_> = chain.ports().chain([None]).collect();
+        let found = ports.into_iter().map(|port| {
+            let natural = chain.first(port, |bound| bound.is_first);
+            (
+                port,
+                natural,
+                chain.first(port, |bound| is_let_in(bound.host.0)),
+            )
         });
-    } else {
-        let all = hosts.entries();
-        let wider = all.filter(|(pattern, _)| covers(&pattern.name, &names.name));
-        found.extend(wider.map(|(_, host)| *host));
+        let found: Vec<_> = found.collect();
+        let is_cut = self.has_prefixes && matches!(names.name, NamePattern::Suffix(_));
+        let mut classes = found.iter();
+        let is_right = classes.all(|(_, natural, right)| match (natural, right) {
+            (Some(natural), Some(right)) => natural.host.1.id == right.host.1.id,
+            (None, None) => is_served == self.has_default,
+            _ => false,
+        });
+        if is_right && !is_cut {
+            return;
+        }
+        for (port, natural, right) in found {
+            if let Some(natural) = natural.filter(|natural| !is_let_in(natural.host.0)) {
+                let key = &natural.host.0.object.key;
+                walls.kept_out.push((key, self.claims.owner_of(names)));
+            }
+            let instead = match right {
+                Some(right) => Instead::Host(right.host),
+                None if is_served => Instead::Default,
+                None => Instead::Nobody,
+            };
+            let name = names.name.clone();
+            walls.instead.push((HostPattern { name, port }, instead));
+        }
     }
-    found
+
+    /// Whether a Host may decide about claimed names: for those who have a say about them, for those who have claimed the
+    /// Host's wildcard, and for the platform.
+    fn is_let_in(&self, host: &LoweredHost, deciders: &Deciders<'_>) -> bool {
+        let namespace = &host.object.key.namespace;
+        has_say(namespace, deciders, self.settings)
+            || self.claims.know(namespace)
+                && host.pattern.as_ref().is_some_and(|pattern| {
+                    let claim = self.claims.on_host(pattern);
+                    claim.is_some_and(|claim| claim.owners.contains(namespace))
+                })
+    }
+
+    /// Whether names are served without a Host: a stranger's Host is none to those who ask whether there is any.
+    fn is_served(&self, deciders: &Deciders<'_>) -> bool {
+        match self.settings.default_host {
+            DefaultHost::Always => true,
+            DefaultHost::Never => false,
+            DefaultHost::Auto => {
+                let mut namespaces = self.namespaces.iter();
+                !namespaces.any(|namespace| has_say(namespace, deciders, self.settings))
+            }
+        }
+    }
 }
 
-/// Whether a Host may decide about claimed names: for its owners, for those who have claimed the Host's wildcard, and for the
-/// platform.
-fn is_let_in(
-    host: &LoweredHost,
-    names: &HostPattern,
-    claim: &Claim,
-    claims: &Claims,
-    settings: &Settings,
-) -> bool {
+impl Walls<'_> {
+    /// What there is to say about each Host that is kept out of something.
+    pub(super) fn findings(&self) -> impl Iterator<Item = (&ObjectKey, Diagnostic)> {
+        self.kept_out.chunk_by(|a, b| a.0 == b.0).map(|parts| {
+            let shown = parts.iter().take(SHOWN).map(|(_, part)| part.as_str());
+            let mut text = shown.collect::<Vec<_>>().join(", and ");
+            if parts.len() > SHOWN {
+                text = format!("{text}, and {} more to others", parts.len() - SHOWN);
+            }
+            let why = Diagnostic::new(
+                Code::PartlyClaimed,
+                "spec.hostname",
+                format!("{text}, so this Host is not for it"),
+                "Have the wildcard claimed for this namespace, or leave it so",
+            );
+            (parts[0].0, why)
+        })
+    }
+}
+
+/// The Hosts for some names, the most specific first.
+struct Chain<'h>(Vec<Bound<'h>>);
+
+impl<'h> Chain<'h> {
+    fn of(bound: &HostTable<Vec<Bound<'h>>>, names: &HostPattern) -> Self {
+        let mut found = Vec::new();
+        if let NamePattern::Exact(name) = &names.name {
+            bound.find_map(name, |same| {
+                found.extend(same);
+                None::<()>
+            });
+        } else {
+            let wider = bound.entries();
+            let wider = wider.filter(|(pattern, _)| covers(&pattern.name, &names.name));
+            found.extend(wider.flat_map(|(_, same)| same));
+        }
+        Self(found)
+    }
+
+    fn ports(&self) -> impl Iterator<Item = Option<u16>> {
+        self.0.iter().map(|bound| bound.host.1.pattern.port)
+    }
+
+    /// The Host of a request on a port, among those that `counts`; without a port, of one on a port that nobody names.
+    fn first(&self, port: Option<u16>, counts: impl Fn(&Bound<'h>) -> bool) -> Option<Bound<'h>> {
+        let own = |bound: &&Bound<'h>| bound.host.1.pattern.port == port && counts(bound);
+        let fits = |bound: &&Bound<'h>| bound.host.1.pattern.port.is_none() && counts(bound);
+        let first = self.0.iter().find(|bound| own(bound) || fits(bound))?;
+        // Of the same name the one with the port comes first.
+        let name = &first.host.1.pattern.name;
+        let same = self
+            .0
+            .iter()
+            .filter(|bound| bound.host.1.pattern.name == *name);
+        Some(*same.into_iter().find(own).unwrap_or(first))
+    }
+}
+
+fn has_say(namespace: &Arc<str>, deciders: &Deciders<'_>, settings: &Settings) -> bool {
+    settings.instance_namespaces.contains(namespace) || matches!(deciders.say(namespace), Say::Yes)
+}
+
+/// Whether claims give a Host some of its names.
+pub(super) fn has_own(host: &LoweredHost, claims: &Claims, settings: &Settings) -> bool {
     let namespace = &host.object.key.namespace;
     let Some(pattern) = &host.pattern else {
         return false;
     };
-    // One for just these names is there only because its namespace owns them.
-    pattern.name == names.name
-        || claim.owners.contains(namespace)
-        || settings.instance_namespaces.contains(namespace)
-        || claims
-            .on_host(pattern)
-            .is_some_and(|claim| claim.owners.contains(namespace))
+    let is_known = settings.instance_namespaces.contains(namespace) || claims.know(namespace);
+    let names = claims.hosts().filter(|_| is_known);
+    let mut below = names.filter(|names| covers(&pattern.name, &names.name));
+    below.any(|names| has_say(namespace, &claims.deciders(names), settings))
+}
+
+/// Whether the names that no Host has are served.
+pub(super) fn has_default(all: &[LoweredHost], settings: &Settings) -> bool {
+    match settings.default_host {
+        DefaultHost::Always => true,
+        DefaultHost::Auto => all.is_empty(),
+        DefaultHost::Never => false,
+    }
 }
 
 /// Serves nothing: for claimed names that have no Host where there is no default Host.

@@ -129,11 +129,35 @@ fn a_host_obeys_the_claim_on_all_paths_of_its_names() {
         let found = claims.on_host(&hostname.parse().unwrap()).unwrap();
         assert_eq!(&*found.name, claim, "{hostname}");
     }
-    let whole: Vec<_> = claims
-        .whole_hosts()
-        .map(|(host, _)| host.to_string())
-        .collect();
-    assert_eq!(whole, ["b.x.com", "*.x.com", "*"]);
+}
+
+#[test]
+fn who_has_only_some_paths_has_a_say_where_nobody_else_has_any() {
+    let claims = claims(&[
+        ("suffix", "*.x.com", "/", "own"),
+        ("part", "a.x.com", "/a", "other"),
+        ("one", "y.com", "/a", "own"),
+        ("two", "y.com", "/b", "own"),
+        ("mine", "z.com", "/a", "own"),
+        ("theirs", "z.com", "/b", "other"),
+    ]);
+    for (hostname, namespace, said) in [
+        ("a.x.com", "own", "yes"),
+        ("a.x.com", "other", "no, /"),
+        ("y.com:80", "own", "yes"),
+        ("y.com", "other", "no, y.com/a"),
+        ("z.com", "own", "no, z.com/b"),
+        ("z.com", "other", "no, z.com/a"),
+        ("*.com", "own", "nothing"),
+    ] {
+        let deciders = claims.deciders(&hostname.parse().unwrap());
+        let found = match deciders.say(namespace) {
+            Say::Nothing => "nothing".to_owned(),
+            Say::Yes => "yes".to_owned(),
+            Say::No(_, part) => format!("no, {}", part.as_deref().unwrap_or("/")),
+        };
+        assert_eq!(found, said, "{hostname} for {namespace}");
+    }
 }
 
 #[test]
