@@ -5,6 +5,7 @@
 
 mod api;
 mod bad;
+mod cases;
 mod crds;
 mod dial;
 mod installation;
