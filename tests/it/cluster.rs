@@ -15,5 +15,6 @@ mod quiet;
 mod replicas;
 mod serve;
 mod server;
+mod state;
 mod status;
 mod watch;
