@@ -11,32 +11,25 @@
 //! Until the first list is whole, nothing of it is given out: half of what is and half of what was would be a set that never
 //! was. Then what is gone in the meantime is deleted, and what is there is put in its place, all in one batch.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+mod given;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch as channel},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
 use tracing::{info, warn};
 
-use super::{
-    Kube, KubeError,
-    found::{self, Found},
-    hub::Hub,
-    known::Known,
-    recovery, resource,
-};
+use self::given::{Given, Held};
+use super::{Kube, KubeError, hub::Hub, recovery};
 use crate::{
-    resource::{Kind, ObjectKey},
+    resource::ObjectKey,
     source::{
         Change,
-        kept::{Kept, StateDir},
+        kept::{KeptError, StateDir},
     },
     telemetry::health::Part,
 };
@@ -55,15 +48,6 @@ type Wanted = channel::Receiver<Arc<BTreeSet<ObjectKey>>>;
 pub(super) struct Handover {
     kube: Kube,
     state: StateDir,
-}
-
-/// What was given out of a kept set, and what of it the API server has not spoken about yet.
-struct Given {
-    objects: BTreeSet<ObjectKey>,
-    files: BTreeSet<Arc<str>>,
-    secrets: BTreeSet<ObjectKey>,
-    age: Duration,
-    found: Instant,
 }
 
 // === impl Handover ===
@@ -103,7 +87,7 @@ impl Handover {
         changes: &mpsc::Sender<Vec<Change>>,
         wanted: &Wanted,
     ) {
-        let mut held = Vec::new();
+        let mut held = Held::default();
         let mut given = None;
         let mut is_tried = false;
         let mut say = interval(SAY_AGAIN);
@@ -114,7 +98,7 @@ impl Handover {
                 batch = live.recv() => {
                     let Some(batch) = batch else { return ended().await };
                     held.extend(batch);
-                    if held.iter().any(|change| matches!(change, Change::Synced)) {
+                    if held.is_whole {
                         break;
                     }
                 }
@@ -127,16 +111,16 @@ impl Handover {
                 },
             }
         }
-        let mut secrets = BTreeSet::new();
-        if let Some(given) = given {
-            info!(
-                "The API server is back, and its own resource set takes the place of the kept one"
-            );
-            self.kube.metrics.kept(None);
-            held = given.replaced_by(held);
-            secrets = given.secrets;
-        }
-        let mut batch = held;
+        let (mut batch, mut secrets) = match given {
+            None => (held.changes(), BTreeSet::new()),
+            Some(given) => {
+                info!(
+                    "The API server is back, and its own resource set takes the place of the kept one"
+                );
+                self.kube.metrics.kept(None);
+                given.replaced_by(held)
+            }
+        };
         loop {
             withdraw(&mut secrets, &wanted.borrow(), &mut batch);
             if changes.send(batch).await.is_err() {
@@ -152,10 +136,13 @@ impl Handover {
     /// Gives out what an earlier process has kept, if it can be used.
     async fn give(&self, changes: &mpsc::Sender<Vec<Change>>) -> Option<Given> {
         let state = self.state.clone();
-        let reading = tokio::task::spawn_blocking(move || state.read());
+        let reading = tokio::task::spawn_blocking(move || {
+            let kept = state.read()?;
+            Ok::<_, KeptError>(kept.map(|kept| (kept.at, given::changes(kept))))
+        });
         let file = self.state.path();
         let file = file.display();
-        let kept = match reading.await.expect("reading a file must not panic") {
+        let (at, batch) = match reading.await.expect("reading a file must not panic") {
             Ok(Some(kept)) => kept,
             Ok(None) => {
                 info!(%file, "The API server is away, and no resource set of an earlier process is there");
@@ -166,14 +153,12 @@ impl Handover {
                 return None;
             }
         };
-        let age = Duration::try_from(Timestamp::now().duration_since(kept.at)).unwrap_or_default();
-        let batch = changes_of(kept);
+        let age = Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default();
         let given = Given::new(&batch, age);
         warn!(
             %file,
             kept.age = ?age,
-            objects = given.objects.len(),
-            secrets = given.secrets.len(),
+            changes = batch.len(),
             "The API server is away: serving the last good resource set of an earlier process until it is back"
         );
         self.kube.metrics.kept(Some(age));
@@ -183,13 +168,12 @@ impl Handover {
     }
 
     fn say(&self, given: &Given) {
-        let age = given.age + given.found.elapsed();
         self.kube.health.degraded(
             Part::Configuration,
             format!(
                 "the API server has been away since the start: the last good resource set, kept {} s ago by an earlier process, \
                  is in use",
-                age.as_secs()
+                given.age().as_secs()
             ),
         );
     }
@@ -198,32 +182,6 @@ impl Handover {
 /// The hub's end is its task's to tell.
 async fn ended() {
     std::future::pending::<()>().await;
-}
-
-/// All that a kept set says, as if every kind had been listed.
-fn changes_of(kept: Kept) -> Vec<Change> {
-    let mut lists: BTreeMap<Arc<str>, Vec<Found>> = BTreeMap::new();
-    for (watch, manifest) in kept.objects {
-        // Another build may have had more kinds than this one.
-        if let Some(resource) = resource::of(&manifest) {
-            let found = Found::new(&resource, manifest);
-            lists.entry(watch).or_default().push(found);
-        }
-    }
-    let mut known = Known::default();
-    let mut changes = Vec::new();
-    for (watch, found) in lists {
-        changes.extend(known.list(&watch, found));
-    }
-    for manifest in kept.secrets {
-        let secret = resource::of(&manifest)
-            .filter(|resource| resource.kind == Kind::Secret)
-            .and_then(|resource| found::secret(&resource, manifest, false));
-        changes.extend(secret.map(|(object, _)| Change::Put(object)));
-    }
-    changes.extend(kept.absent.into_iter().map(Change::AbsentSecret));
-    changes.push(Change::Synced);
-    changes
 }
 
 /// Takes back the kept Secrets that nobody wants any more. Of the others, the API server's word will come.
@@ -242,47 +200,4 @@ fn withdraw(
     }
     let unwanted = secrets.extract_if(.., |key| !wanted.contains(key));
     batch.extend(unwanted.map(Change::Delete));
-}
-
-// === impl Given ===
-
-impl Given {
-    fn new(batch: &[Change], age: Duration) -> Self {
-        let mut given = Self {
-            objects: BTreeSet::new(),
-            files: BTreeSet::new(),
-            secrets: BTreeSet::new(),
-            age,
-            found: Instant::now(),
-        };
-        for change in batch {
-            match change {
-                change if change.is_about_secret() => {
-                    given.secrets.extend(change.key().cloned());
-                }
-                Change::File(path, _) => drop(given.files.insert(path.clone())),
-                change => given.objects.extend(change.key().cloned()),
-            }
-        }
-        given
-    }
-
-    /// The changes that lead from the kept set to the one that `live` leads to from nothing.
-    fn replaced_by(&self, live: Vec<Change>) -> Vec<Change> {
-        let mut objects = self.objects.clone();
-        let mut files = self.files.clone();
-        for change in &live {
-            match change {
-                Change::Put(object) => drop(objects.remove(object.key())),
-                Change::Delete(key) if self.objects.contains(key) => {
-                    objects.insert(key.clone());
-                }
-                Change::File(path, problems) if !problems.is_empty() => drop(files.remove(path)),
-                _ => {}
-            }
-        }
-        let gone = objects.into_iter().map(Change::Delete);
-        let solved = files.into_iter().map(|path| Change::File(path, Vec::new()));
-        gone.chain(solved).chain(live).collect()
-    }
 }

@@ -48,6 +48,8 @@ impl Default for Recovery {
 impl Recovery {
     pub(super) fn failed(&mut self, failure: &Failure) {
         if !failure.is_away() {
+            // Whoever refuses is there.
+            self.away.send_if_modified(|since| since.take().is_some());
             return;
         }
         self.is_away = true;

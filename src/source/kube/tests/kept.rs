@@ -133,11 +133,13 @@ async fn a_kept_secret_that_nobody_wants_any_more_is_taken_back() {
 async fn an_api_server_that_answers_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     keep_in(&folder).await;
-    let cluster = a_cluster();
-    cluster.set(&path(Kind::Host), Reply::Status(403, "hosts is forbidden"));
-    let mut source = cluster.start_with(&[], Some(state(&folder)));
-    source.pause(Duration::from_mins(1)).await;
-    assert!(!source.synced);
+    for refused in [&*path(Kind::Host), "*"] {
+        let cluster = a_cluster();
+        cluster.set(refused, Reply::Status(403, "it is forbidden"));
+        let mut source = cluster.start_with(&[], Some(state(&folder)));
+        source.pause(Duration::from_mins(1)).await;
+        assert!(!source.synced, "{refused}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
