@@ -36,8 +36,8 @@ pub(super) struct Keeper {
     due: Option<Instant>,
     last: Option<Instant>,
     writing: Option<JoinHandle<()>>,
-    /// Whether the log has it that nothing can be written.
-    is_told: Arc<AtomicBool>,
+    /// Whether the last writing failed, and the log has it.
+    has_failed: Arc<AtomicBool>,
 }
 
 // === impl Keeper ===
@@ -52,7 +52,7 @@ impl Keeper {
             due: None,
             last: None,
             writing: None,
-            is_told: Arc::default(),
+            has_failed: Arc::default(),
         }
     }
 
@@ -107,7 +107,7 @@ impl Keeper {
 
     /// Decides when to write, once everything has been listed.
     pub(super) fn settle(&mut self, secrets_changed: bool, now: Instant) {
-        self.touched |= secrets_changed;
+        self.touched |= secrets_changed || self.has_failed.load(Ordering::Relaxed);
         if self.touched && self.due.is_none() {
             let soon = now + SETTLE;
             self.due = Some(self.last.map_or(soon, |last| soon.max(last + PERIOD)));
@@ -143,27 +143,27 @@ impl Keeper {
             secrets,
             absent,
         };
-        let (state, is_told) = (self.state.clone(), self.is_told.clone());
+        let (state, has_failed) = (self.state.clone(), self.has_failed.clone());
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            write(&state, &contents, &is_told);
+            write(&state, &contents, &has_failed);
         }));
     }
 }
 
-fn write(state: &StateDir, contents: &Contents, is_told: &AtomicBool) {
+fn write(state: &StateDir, contents: &Contents, has_failed: &AtomicBool) {
     let objects = contents.objects.len();
     match state.write(contents, Timestamp::now()) {
         Ok(()) => {
-            is_told.store(false, Ordering::Relaxed);
+            has_failed.store(false, Ordering::Relaxed);
             debug!(objects, "Kept the resource set");
         }
-        Err(error) if is_told.swap(true, Ordering::Relaxed) => {
+        Err(error) if has_failed.swap(true, Ordering::Relaxed) => {
             debug!(%error, "Cannot keep the resource set");
         }
         Err(error) => warn!(
             file = %state.path().display(),
             %error,
-            "Cannot keep the resource set, trying again with the next change: a start without the API server would find an \
+            "Cannot keep the resource set, trying again: a start without the API server would find an \
              older one or none"
         ),
     }

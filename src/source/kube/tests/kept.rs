@@ -161,6 +161,21 @@ async fn without_a_file_that_can_be_used_it_waits_as_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_could_not_be_written_is_written_as_soon_as_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = state(&folder);
+    state.folder.push("below");
+    std::fs::write(&state.folder, "in the way").unwrap();
+    let mut source = a_cluster().start_with(&[], Some(state.clone()));
+    source.until(|source| source.synced).await;
+    source.pause(Duration::from_mins(1)).await;
+    assert!(state.read().is_err());
+    std::fs::remove_file(&state.folder).unwrap();
+    source.pause(Duration::from_mins(2)).await;
+    assert!(state.read().unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_set_is_kept_whole_and_again_only_when_something_is_different() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = a_cluster();
