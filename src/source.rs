@@ -2,6 +2,7 @@
 
 pub mod annotation;
 pub mod dir;
+pub mod kept;
 pub mod kube;
 mod merge;
 pub mod yaml;
@@ -30,6 +31,19 @@ pub enum Change {
 }
 
 impl Change {
+    /// The object that it is about.
+    fn key(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::Put(object) => Some(object.key()),
+            Self::Delete(key) | Self::AbsentSecret(key) => Some(key),
+            Self::Unavailable(..) | Self::File(..) | Self::Version(..) | Self::Synced => None,
+        }
+    }
+
+    fn is_about_secret(&self) -> bool {
+        self.key().is_some_and(|key| key.kind == Kind::Secret)
+    }
+
     /// Carries the change out. Versions and the end of the first list leave the set as it is.
     pub fn apply(self, set: &mut ResourceSet) {
         match self {

@@ -6,6 +6,7 @@
 mod api;
 mod bad;
 mod burst;
+mod cases;
 mod crds;
 mod dial;
 mod installation;
@@ -15,5 +16,6 @@ mod quiet;
 mod replicas;
 mod serve;
 mod server;
+mod state;
 mod status;
 mod watch;

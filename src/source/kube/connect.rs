@@ -1,6 +1,7 @@
 //! A client for the API server, from whatever says where it is.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -47,11 +48,26 @@ pub enum KubeError {
     Lost(#[source] tokio::task::JoinError),
 }
 
-/// A client, and the namespace that goes with it: `--kubeconfig` if given, then the pod's service account, then $KUBECONFIG
-/// or `~/.kube/config`.
-pub async fn connect(
-    kubeconfig: Option<&Path>,
-) -> Result<(kube::Client, Option<String>), KubeError> {
+/// A client, and what goes with it.
+#[derive(Clone)]
+pub struct Connection {
+    pub client: kube::Client,
+    pub namespace: Option<String>,
+    /// The API server, as a URL.
+    pub server: String,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("namespace", &self.namespace)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Of `--kubeconfig` if given, then of the pod's service account, then of $KUBECONFIG or `~/.kube/config`.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Connection, KubeError> {
     let mut config = match kubeconfig {
         Some(path) => from_file(path)
             .await
@@ -68,11 +84,16 @@ pub async fn connect(
     config.default_retry = false;
     let namespace = Some(config.default_namespace.clone()).filter(|name| !name.is_empty());
     let url = config.cluster_url.clone();
+    let server = url.to_string();
     let client = kube::Client::try_from(config).map_err(|cause| KubeError::Client {
         url,
         cause: Box::new(cause),
     })?;
-    Ok((client, namespace))
+    Ok(Connection {
+        client,
+        namespace,
+        server,
+    })
 }
 
 async fn from_file(path: &Path) -> Result<Config, KubeconfigError> {
@@ -127,7 +148,8 @@ mod tests {
                     users: [{name: a, user: {token: t}}]\n\
                     contexts: [{name: a, context: {cluster: a, user: a, namespace: edge}}]\n";
         std::fs::write(&path, text).unwrap();
-        let (_client, namespace) = connect(Some(&path)).await.unwrap();
-        assert_eq!(namespace.as_deref(), Some("edge"));
+        let connection = connect(Some(&path)).await.unwrap();
+        assert_eq!(connection.namespace.as_deref(), Some("edge"));
+        assert_eq!(connection.server, "https://192.0.2.1:6443/");
     }
 }

@@ -173,6 +173,10 @@ impl Server {
         self.send("PATCH", path, change)
     }
 
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, String> {
+        self.send("DELETE", path, &Value::Null)
+    }
+
     /// One request of the administrator. An error is the message for people.
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let url = format!("https://127.0.0.1:{}{path}", self.port);

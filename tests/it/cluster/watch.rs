@@ -41,14 +41,15 @@ struct Watching {
 
 impl Watching {
     async fn start(kubeconfig: &Path, namespaces: &[&str]) -> Self {
-        let (client, namespace) = connect(Some(kubeconfig)).await.unwrap();
+        let connection = connect(Some(kubeconfig)).await.unwrap();
         let health = Health::new();
         let kube = Kube {
-            client,
+            client: connection.client,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
-            own_namespace: namespace.unwrap(),
+            own_namespace: connection.namespace.unwrap(),
             health: health.clone(),
             metrics: WatchMetrics::default(),
+            state: None,
         };
         let (sender, changes) = mpsc::channel(16);
         let (wanted, receiver) = watch::channel(Arc::default());
