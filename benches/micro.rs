@@ -10,7 +10,7 @@ use postern::graph::{
     decide::decide,
     matching::{HeadView, Region, Regions, RouteSet, Silent},
     path::canonical,
-    route::{Action, Conditions, PathMatch, Rank},
+    route::{Action, PathMatch, Rank},
     table::RouteTable,
 };
 
@@ -33,16 +33,16 @@ impl HeadView for Head {
 
 fn route(host: &str, path: &str) -> Arc<Route> {
     Arc::new(Route {
-        rank: Rank {
+        rank: Arc::new(Rank {
             path_length: path.len(),
             header_weight: 10 + host.len(),
             prefix: path.into(),
             tie: host.into(),
             ..Rank::default()
-        },
+        }),
         path: PathMatch::Prefix(path.into()),
         case_sensitive: true,
-        conditions: Conditions::default(),
+        conditions: Arc::default(),
         members: vec![Member {
             id: RouteId(format!("mapping{path}").into()),
             share: 1,

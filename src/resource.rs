@@ -6,9 +6,11 @@ pub mod kubernetes;
 mod positions;
 pub mod set;
 
-pub use key::{Group, Kind, ObjectKey, Origin, Position};
+pub use key::{Group, KeyParts, Kind, ObjectKey, Origin, Position};
 pub use kubernetes::{
     ClusterIp, EndpointSlice, Grant, SecretBytes, SecretData, Service, ServicePort,
 };
 pub use positions::{Positions, SharedPaths};
-pub use set::{AnyObject, FileProblem, FileProblemKind, Meta, Object, Objects, ResourceSet};
+pub use set::{
+    AnyObject, FileProblem, FileProblemKind, Mapping, Meta, Object, Objects, ResourceSet,
+};

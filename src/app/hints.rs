@@ -163,17 +163,14 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::graph::{
-        Member, RouteId,
-        route::{Conditions, Rank},
-    };
+    use crate::graph::{Member, RouteId, route::Conditions};
 
     fn route(path: PathMatch, conditions: Conditions) -> Route {
         Route {
-            rank: Rank::default(),
+            rank: Arc::default(),
             path,
             case_sensitive: true,
-            conditions,
+            conditions: conditions.into(),
             members: vec![Member {
                 id: RouteId("mapping/apps/quote".into()),
                 share: 1,

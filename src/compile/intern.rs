@@ -10,14 +10,16 @@ use super::{
     mapping::PathKind,
     service::{ServiceError, ServiceText},
 };
-use crate::graph::{HostPattern, host::HostPatternError};
+use crate::graph::{ForwardTerms, HostPattern, host::HostPatternError, route::Conditions};
 
 /// Texts and hostnames that were seen before. Seeded per process, because tenants choose them.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     texts: HashSet<Arc<str>, foldhash::fast::RandomState>,
     hostnames: HashMap<Box<str>, Arc<Hostname>, foldhash::fast::RandomState>,
-    services: HashMap<Box<str>, ServiceText, foldhash::fast::RandomState>,
+    services: HashMap<Box<str>, Arc<ServiceText>, foldhash::fast::RandomState>,
+    terms: HashSet<Arc<ForwardTerms>, foldhash::fast::RandomState>,
+    no_conditions: Arc<Conditions>,
 }
 
 /// A hostname pattern, with what follows from it for every Mapping that names it.
@@ -51,13 +53,30 @@ impl Interner {
         Ok(hostname)
     }
 
-    pub(super) fn service(&mut self, text: &str) -> Result<ServiceText, ServiceError> {
+    pub(super) fn service(&mut self, text: &str) -> Result<Arc<ServiceText>, ServiceError> {
         if let Some(known) = self.services.get(text) {
-            return Ok(known.clone());
+            return Ok(Arc::clone(known));
         }
-        let service: ServiceText = text.parse()?;
-        self.services.insert(text.into(), service.clone());
+        let service: Arc<ServiceText> = Arc::new(text.parse()?);
+        self.services.insert(text.into(), Arc::clone(&service));
         Ok(service)
+    }
+
+    pub(super) fn terms(&mut self, terms: ForwardTerms) -> Arc<ForwardTerms> {
+        if let Some(known) = self.terms.get(&terms) {
+            return Arc::clone(known);
+        }
+        let terms = Arc::new(terms);
+        self.terms.insert(Arc::clone(&terms));
+        terms
+    }
+
+    pub(super) fn conditions(&self, conditions: Conditions) -> Arc<Conditions> {
+        if conditions.is_empty() {
+            Arc::clone(&self.no_conditions)
+        } else {
+            Arc::new(conditions)
+        }
     }
 
     /// Forgets what nobody says any more, when there is more than `most` of it.
@@ -70,7 +89,11 @@ impl Interner {
                 .retain(|_, hostname| Arc::strong_count(hostname) > 1);
         }
         if self.services.len() > most {
-            self.services.clear();
+            self.services
+                .retain(|_, service| Arc::strong_count(service) > 1);
+        }
+        if self.terms.len() > most {
+            self.terms.retain(|terms| Arc::strong_count(terms) > 1);
         }
     }
 }

@@ -14,7 +14,6 @@ use super::{
     touched::Touched,
 };
 use crate::{
-    crd::MappingSpec,
     graph::{
         HostPattern, HostTable,
         host::NamePattern,
@@ -22,7 +21,7 @@ use crate::{
         route::Pattern,
         table::RouteTable,
     },
-    resource::{Object, ObjectKey},
+    resource::{Mapping, ObjectKey},
 };
 
 /// Which Mappings a Host sees: those that say a hostname, or those with the labels it asks for.
@@ -43,7 +42,7 @@ struct HostSlots {
     slots: BTreeMap<PathKey, Linked>,
     tables: Tables,
     /// The oldest of all members.
-    oldest: Option<Arc<Object<MappingSpec>>>,
+    oldest: Option<Arc<Mapping>>,
     /// Slots that are to be linked again; one may be there twice.
     dirty: Vec<PathKey>,
 }
@@ -52,10 +51,10 @@ type Tables = BTreeMap<Scope, Arc<RouteTable>>;
 
 /// A hostname, and the first who came for it.
 pub(super) enum Named<'r> {
-    Pattern(&'r HostPattern, &'r Arc<Object<MappingSpec>>),
-    Regex(&'r Pattern, &'r Arc<Object<MappingSpec>>),
+    Pattern(&'r HostPattern, &'r Arc<Mapping>),
+    Regex(&'r Pattern, &'r Arc<Mapping>),
     /// The names of the Hosts with this selector.
-    Selected(&'r Arc<Selector>, &'r Arc<Object<MappingSpec>>),
+    Selected(&'r Arc<Selector>, &'r Arc<Mapping>),
 }
 
 /// What linking has changed.
@@ -68,7 +67,7 @@ pub(super) struct Relinked {
 }
 
 /// Who came first for a path.
-type Oldest = BTreeMap<PathKey, Arc<Object<MappingSpec>>>;
+type Oldest = BTreeMap<PathKey, Arc<Mapping>>;
 
 type Mappings = BTreeMap<ObjectKey, Box<MappingState>>;
 

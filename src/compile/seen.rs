@@ -15,8 +15,8 @@ pub(super) struct Seen {
     started: bool,
     settings: Objects<GatewaySettingsSpec>,
     others: Objects<serde_json::Value>,
-    services: Objects<Service>,
-    slices: Objects<EndpointSlice>,
+    services: Before<Service>,
+    slices: Before<EndpointSlice>,
     namespaces: Objects<()>,
     grants: Objects<Grant>,
     contexts: Objects<TlsContextSpec>,
@@ -76,8 +76,11 @@ pub(super) struct Edit<T> {
     pub(super) now: Option<Arc<Object<T>>>,
 }
 
+/// Objects of one kind as they were, in the order of their keys: only to be compared, so that a list of them will do.
+pub(super) type Before<T> = Vec<Arc<Object<T>>>;
+
 /// How the objects differ from those before, in the order of their keys; from now on these are those before.
-pub(super) fn edits<T>(before: &mut Objects<T>, now: &Objects<T>) -> Vec<Edit<T>> {
+pub(super) fn edits<T>(before: &mut Before<T>, now: &Objects<T>) -> Vec<Edit<T>> {
     let mut edits = Vec::new();
     let mut add = |key: &ObjectKey, before: Option<&Arc<_>>, now: Option<&Arc<_>>| {
         edits.push(Edit {
@@ -89,29 +92,41 @@ pub(super) fn edits<T>(before: &mut Objects<T>, now: &Objects<T>) -> Vec<Edit<T>
     let mut rest = before.iter().peekable();
     for (key, object) in now {
         // Nearly all: names are compared only where an object is not the one that was there.
-        if rest.next_if(|(_, old)| Arc::ptr_eq(old, object)).is_some() {
+        if rest.next_if(|old| Arc::ptr_eq(old, object)).is_some() {
             continue;
         }
-        while let Some((gone, old)) = rest.next_if(|(old, _)| *old < key) {
-            add(gone, Some(old), None);
+        while let Some(old) = rest.next_if(|old| old.key < *key) {
+            add(&old.key, Some(old), None);
         }
-        match rest.next_if(|(old, _)| *old == key) {
-            Some((_, old)) if Arc::ptr_eq(old, object) => {}
-            old => add(key, old.map(|(_, old)| old), Some(object)),
+        match rest.next_if(|old| old.key == *key) {
+            Some(old) if Arc::ptr_eq(old, object) => {}
+            old => add(key, old, Some(object)),
         }
     }
-    rest.for_each(|(gone, old)| add(gone, Some(old), None));
-    if before.is_empty() {
-        before.clone_from(now);
-        return edits;
-    }
-    for edit in &edits {
-        match &edit.now {
-            Some(object) => before.insert(edit.key.clone(), Arc::clone(object)),
-            None => before.remove(&edit.key),
-        };
-    }
+    rest.for_each(|old| add(&old.key, Some(old), None));
+    remember(before, now, &edits);
     edits
+}
+
+/// As many edits are made one by one, each moving what comes after it.
+const FEW: usize = 64;
+
+fn remember<T>(before: &mut Before<T>, now: &Objects<T>, edits: &[Edit<T>]) {
+    if edits.len() > FEW {
+        before.clear();
+        before.reserve_exact(now.len());
+        before.extend(now.values().map(Arc::clone));
+        return;
+    }
+    for edit in edits {
+        let at = before.binary_search_by(|old| old.key.cmp(&edit.key));
+        match (at, &edit.now) {
+            (Ok(at), Some(object)) => before[at] = Arc::clone(object),
+            (Err(at), Some(object)) => before.insert(at, Arc::clone(object)),
+            (Ok(at), None) => drop(before.remove(at)),
+            (Err(_), None) => {}
+        }
+    }
 }
 
 /// Whether the objects are others than before; by identity, because an unchanged object keeps its `Arc`.
@@ -151,8 +166,8 @@ mod tests {
     #[test]
     fn edits_lead_from_what_was_seen_to_what_there_is() {
         let (old, new) = (Arc::from("old"), Arc::from("new"));
-        let mut seen = objects(&[("a", &old), ("c", &old), ("d", &old), ("f", &old)]);
-        let mut now = seen.clone();
+        let mut now = objects(&[("a", &old), ("c", &old), ("d", &old), ("f", &old)]);
+        let mut seen = now.values().cloned().collect();
         now.extend(objects(&[("b", &new), ("c", &new), ("g", &new)]));
         now.retain(|key, _| !matches!(&*key.name, "a" | "f"));
         let shown = |edits: Vec<Edit<Arc<str>>>| {
@@ -166,6 +181,6 @@ mod tests {
         let expected = ["a old -", "b - new", "c old new", "f old -", "g - new"];
         assert_eq!(shown(edits(&mut seen, &now)), expected);
         assert_eq!(shown(edits(&mut seen, &now)), [""; 0]);
-        assert!(seen.keys().eq(now.keys()));
+        assert!(seen.iter().map(|object| &object.key).eq(now.keys()));
     }
 }

@@ -15,10 +15,9 @@ use super::{
     weight::{Share, shares},
 };
 use crate::{
-    crd::MappingSpec,
     graph::{Action, Fail, HostPattern, Route, route::Pattern},
     report::Code,
-    resource::{Object, ObjectKey},
+    resource::{Mapping, ObjectKey},
 };
 
 /// The hostname part of a slot, in an order.
@@ -36,11 +35,11 @@ pub(super) type SlotKey = (SlotHost, PathKey);
 /// A slot, linked.
 #[derive(Debug, Default)]
 pub(super) struct Linked {
-    pub(super) routes: Vec<Placed>,
+    pub(super) routes: Box<[Placed]>,
     /// Everybody in it, in the order of their keys.
     pub(super) members: Vec<Noted>,
     /// The first who came.
-    pub(super) oldest: Option<Arc<Object<MappingSpec>>>,
+    pub(super) oldest: Option<Arc<Mapping>>,
 }
 
 /// A member of a slot, and what linking has to say about it.
@@ -57,7 +56,7 @@ pub(super) struct Placed {
     /// The labels of all its members (emissary.md, section 2.4); of equal keys the youngest member's.
     pub(super) labels: BTreeMap<String, String>,
     /// For hostnames given by regular expression.
-    pub(super) regex_host: Option<Pattern>,
+    pub(super) regex_host: Option<Arc<Pattern>>,
 }
 
 /// What linking says about one Mapping.
@@ -82,7 +81,7 @@ type Positions = SmallVec<[usize; 4]>;
 /// ports do not make another pair.
 pub(super) fn link<'m>(
     members: impl Iterator<Item = &'m MappingState>,
-    elsewhere: Option<&Arc<Object<MappingSpec>>>,
+    elsewhere: Option<&Arc<Mapping>>,
     settings: &Settings,
 ) -> Linked {
     let members = members.filter_map(|state| {
@@ -123,6 +122,8 @@ pub(super) fn link<'m>(
     });
     let mut members: Vec<_> = noted.collect();
     members.sort_by(|a, b| a.key.cmp(&b.key));
+    // Nearly always one, and a Vec begins with room for four.
+    members.shrink_to_fit();
     Linked {
         routes,
         members,
@@ -210,15 +211,15 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
     placed.sort_by(|a, b| a.0.cmp(b.0));
     Some(Placed {
         route: Arc::new(Route {
-            rank: matching.rank.clone(),
+            rank: Arc::clone(&matching.rank),
             path: matching.path.clone(),
             case_sensitive: matching.case_sensitive,
-            conditions: matching.conditions.clone(),
+            conditions: Arc::clone(&matching.conditions),
             members: placed.into_iter().map(|(_, member)| member).collect(),
         }),
         labels,
         regex_host: match &matching.name {
-            NameMatch::Regex(pattern) => Some(pattern.clone()),
+            NameMatch::Regex(pattern) => Some(Arc::clone(pattern)),
             _ => None,
         },
     })

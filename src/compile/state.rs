@@ -27,7 +27,7 @@ use super::{
     reports::{self, Pass, Place, Reports},
     routing::{self, Routing, Scope},
     secret::{Certificates, Secrets},
-    seen::{self, Changed, Edit, Seen},
+    seen::{self, Before, Changed, Edit, Seen},
     settings::{self, Settings},
     slot::{self, SlotKey},
     touched::Touched,
@@ -35,10 +35,10 @@ use super::{
     virtual_host,
 };
 use crate::{
-    crd::MappingSpec,
+    crd::{MappingSpec, schema::Written},
     graph::{Action, Fail, Graph, Upstream, UpstreamId},
     report::{Code, ObjectReport, Report},
-    resource::{Object, ObjectKey, ResourceSet},
+    resource::{Mapping, ObjectKey, ResourceSet},
 };
 
 /// Everything that is kept.
@@ -55,7 +55,7 @@ pub(super) struct State {
     listeners: Vec<LoweredListener>,
     scopes: BTreeSet<Scope>,
     /// The Mappings of the last compile, those of other installations too.
-    objects: BTreeMap<ObjectKey, Arc<Object<MappingSpec>>>,
+    objects: Before<Written<MappingSpec>>,
     mappings: BTreeMap<ObjectKey, Box<MappingState>>,
     dependents: Dependents,
     interner: Interner,
@@ -102,7 +102,7 @@ impl State {
             hosts: Vec::new(),
             listeners: Vec::new(),
             scopes: BTreeSet::new(),
-            objects: BTreeMap::new(),
+            objects: Vec::new(),
             mappings: BTreeMap::new(),
             dependents: Dependents::default(),
             interner: Interner::default(),
@@ -281,7 +281,7 @@ impl State {
     /// Brings the Mappings up to date, and says which have changed.
     fn update_mappings(
         &mut self,
-        edits: Vec<Edit<MappingSpec>>,
+        edits: Vec<Edit<Written<MappingSpec>>>,
         options: &Options,
         dirty: &Dirty,
     ) -> Touched {
@@ -292,7 +292,7 @@ impl State {
         let edits = if dirty.settings {
             let gone = edits.filter(|(_, object)| object.is_none());
             let all = self.objects.iter();
-            let all = all.map(|(key, object)| (key.clone(), Some(Arc::clone(object))));
+            let all = all.map(|object| (object.key.clone(), Some(Arc::clone(object))));
             gone.chain(all).collect()
         } else {
             edits.collect::<Vec<_>>()
@@ -304,12 +304,13 @@ impl State {
                 self.routing.remove(&key, &old.slots);
                 self.dependents.remove(&key, &old.on);
             }
-            let ours = object.filter(|object| {
-                let ids = object.spec.ambassador_id.as_deref();
+            let read = object.map(|object| (object.spec.read(), object));
+            let ours = read.filter(|(spec, object)| {
+                let ids = spec.ambassador_id.as_deref();
                 installation::includes(ids, &object.problems, options)
             });
             match ours {
-                Some(object) => self.add_mapping(key, &object, options),
+                Some((spec, object)) => self.add_mapping(key, &object, &spec, options),
                 None => self.reports.list.remove(&key),
             }
         }
@@ -328,10 +329,11 @@ impl State {
     fn add_mapping(
         &mut self,
         key: ObjectKey,
-        object: &Arc<Object<MappingSpec>>,
+        object: &Arc<Mapping>,
+        spec: &MappingSpec,
         options: &Options,
     ) {
-        let lowered = mapping::lower(object, &self.settings, &mut self.interner);
+        let lowered = mapping::lower(object, spec, &self.settings, &mut self.interner);
         let (resolved, action, on) = self.resolve(&lowered, options);
         self.dependents.insert(&key, &on);
         let mut state = MappingState {

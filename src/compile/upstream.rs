@@ -430,12 +430,12 @@ fn upstream(plan: &ForwardPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstrea
     let tls = tls.filter(|_| !matches!(dial.target, Target::Echo { .. }));
     Upstream {
         id: UpstreamId(
-            upstream_id(&dial.name, is_http2, tls.as_ref(), plan.timeouts.connect).into(),
+            upstream_id(&dial.name, is_http2, tls.as_ref(), plan.connect_timeout).into(),
         ),
         target: dial.target,
         protocol,
         tls: tls.map(Arc::new),
-        connect_timeout: plan.timeouts.connect,
+        connect_timeout: plan.connect_timeout,
         idle_timeout: IDLE,
         max_age: (is_http2 && dial.balanced_behind).then_some(HTTP2_MAX_AGE),
     }

@@ -23,7 +23,7 @@ use crate::{
         RouteId, VirtualHost,
         host::NamePattern,
         matching::{Region, Regions, RouteSet},
-        route::{Member, PathMatch, Rank},
+        route::{Member, PathMatch},
         table::RouteTable,
     },
     report::Code,
@@ -259,10 +259,10 @@ fn virtual_host(host: &LoweredHost, routing: &Routing) -> Arc<VirtualHost> {
 /// One route that answers every request with a code.
 fn only_failure(host: &LoweredHost, fail: Fail) -> RouteSet {
     let route = Route {
-        rank: Rank::default(),
+        rank: Arc::default(),
         path: PathMatch::Prefix("/".into()),
         case_sensitive: true,
-        conditions: crate::graph::route::Conditions::default(),
+        conditions: Arc::default(),
         members: vec![Member {
             id: RouteId(format!("host/{}", host.id).into()),
             share: 1,

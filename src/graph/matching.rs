@@ -10,7 +10,7 @@ use super::{
     HostTable, Route,
     decide::{Entry, HostChoice},
     path::escaped,
-    route::{PathMatch, Pattern, TextMatch},
+    route::{Conditions, PathMatch, Pattern, TextMatch},
     table::RouteTable,
 };
 
@@ -35,7 +35,7 @@ pub struct Region {
     pub name: Arc<str>,
     pub tables: HostTable<Arc<RouteTable>>,
     /// Hostnames given by regular expression.
-    pub regex_hosts: Vec<(Pattern, Arc<RouteTable>)>,
+    pub regex_hosts: Vec<(Arc<Pattern>, Arc<RouteTable>)>,
 }
 
 /// What matching needs to see of a request.
@@ -195,6 +195,13 @@ impl Route {
             return Some("query");
         }
         None
+    }
+}
+
+impl Conditions {
+    /// Whether every request fits.
+    pub fn is_empty(&self) -> bool {
+        self.method.is_none() && self.headers.is_empty() && self.query.is_empty()
     }
 }
 

@@ -1,6 +1,11 @@
 //! Routes: a match, and what is done with what matches.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use regex::Regex;
@@ -41,10 +46,11 @@ pub struct Rank {
 /// Mappings with the same match, sharing its traffic by weight.
 #[derive(Clone, Debug)]
 pub struct Route {
-    pub rank: Rank,
+    pub rank: Arc<Rank>,
     pub path: PathMatch,
     pub case_sensitive: bool,
-    pub conditions: Conditions,
+    /// Those without any share one.
+    pub conditions: Arc<Conditions>,
     pub members: Vec<Member>,
 }
 
@@ -55,7 +61,7 @@ pub enum PathMatch {
     Prefix(Arc<str>),
     Exact(Arc<str>),
     /// Matches as a whole; anchored.
-    Regex(Pattern),
+    Regex(Arc<Pattern>),
 }
 
 /// A regular expression that was built anchored; equal when its text is.
@@ -80,7 +86,7 @@ pub struct Conditions {
 pub enum TextMatch {
     Exact(Arc<str>),
     /// Matches as a whole; anchored. `.*` is true of every value that is there.
-    Regex(Pattern),
+    Regex(Arc<Pattern>),
 }
 
 /// One Mapping of a route.
@@ -113,6 +119,13 @@ pub struct Forward {
     pub upstream: Arc<Upstream>,
     pub rewrite: Rewrite,
     pub host: HostRewrite,
+    /// What nearly all routes have in common.
+    pub terms: Arc<ForwardTerms>,
+}
+
+/// How a request is forwarded, wherever it goes. A [`Forward`] derefs to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ForwardTerms {
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     /// Until the head of the response; none when 0 was asked for.
@@ -128,6 +141,21 @@ pub struct Forward {
     pub allow_escaped_slashes: bool,
 }
 
+impl Deref for Forward {
+    type Target = ForwardTerms;
+
+    fn deref(&self) -> &ForwardTerms {
+        &self.terms
+    }
+}
+
+impl DerefMut for Forward {
+    /// Makes the terms its own, if others have them too.
+    fn deref_mut(&mut self) -> &mut ForwardTerms {
+        Arc::make_mut(&mut self.terms)
+    }
+}
+
 /// What becomes of the path.
 #[derive(Clone, Debug)]
 pub enum Rewrite {
@@ -140,7 +168,7 @@ pub enum Rewrite {
     /// The whole path is replaced.
     Whole(Arc<str>),
     /// Every match is replaced; `\1` in the substitution stands for a group.
-    Regex(RegexRewrite),
+    Regex(Arc<RegexRewrite>),
 }
 
 /// A replacement by regular expression (not anchored).
@@ -156,7 +184,7 @@ pub struct RegexRewrite {
 pub enum HostRewrite {
     Keep,
     /// This text; for `autoHostRewrite` the upstream's own name.
-    Literal(HeaderValue),
+    Literal(Arc<HeaderValue>),
 }
 
 /// Answer with a redirect.
@@ -181,7 +209,7 @@ pub enum RedirectPath {
         matched: usize,
         replacement: Arc<str>,
     },
-    Regex(RegexRewrite),
+    Regex(Arc<RegexRewrite>),
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl Found {
             .iter()
             .all(|row| (row.0, row.1) != (self.key.group, self.key.kind));
         match self.key.kind {
-            Kind::Mapping => AnyObject::Mapping(self.spec(document)),
+            Kind::Mapping => AnyObject::Mapping(self.read_spec(document, schema::written)),
             Kind::Host => AnyObject::Host(self.spec(document)),
             Kind::Listener => AnyObject::Listener(self.spec(document)),
             Kind::GatewaySettings => AnyObject::GatewaySettings(self.spec(document)),
@@ -137,13 +137,21 @@ impl Found {
         }
     }
 
-    fn spec<S: Spec>(mut self, document: &Map<String, Value>) -> Arc<Object<S>> {
+    fn spec<S: Spec>(self, document: &Map<String, Value>) -> Arc<Object<S>> {
+        self.read_spec(document, schema::read)
+    }
+
+    fn read_spec<T>(
+        mut self,
+        document: &Map<String, Value>,
+        read: impl FnOnce(Value, Spelling) -> (T, Vec<Problem>),
+    ) -> Arc<Object<T>> {
         let spelling = match self.key.group {
             Group::Emissary => Spelling::Snake,
             _ => Spelling::Camel,
         };
         let spec = document.get("spec").cloned().unwrap_or_default();
-        let (spec, problems) = schema::read(spec, spelling);
+        let (spec, problems) = read(spec, spelling);
         self.problems.extend(problems);
         self.with(spec)
     }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{EndpointSlice, Grant, ObjectKey, Origin, Position, Positions, SecretData, Service};
-use crate::crd::{self, schema::Problem};
+use crate::crd::{
+    self,
+    schema::{Problem, Written},
+};
 
 /// What every object has besides its spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,13 +36,16 @@ pub struct Object<T> {
     pub positions: Positions,
 }
 
+/// A Mapping. There are many, and most say little.
+pub type Mapping = Object<Written<crd::MappingSpec>>;
+
 /// Objects of one kind, in the order of their keys. An object that did not change keeps its `Arc`.
 pub type Objects<T> = BTreeMap<ObjectKey, Arc<Object<T>>>;
 
 /// Everything the compiler reads.
 #[derive(Clone, Debug, Default)]
 pub struct ResourceSet {
-    pub mappings: Objects<crd::MappingSpec>,
+    pub mappings: Objects<Written<crd::MappingSpec>>,
     pub hosts: Objects<crd::HostSpec>,
     pub listeners: Objects<crd::ListenerSpec>,
     pub settings: Objects<crd::GatewaySettingsSpec>,
@@ -84,7 +90,7 @@ pub enum FileProblemKind {
 /// An object of any kind that Postern reads.
 #[derive(Clone, Debug)]
 pub enum AnyObject {
-    Mapping(Arc<Object<crd::MappingSpec>>),
+    Mapping(Arc<Mapping>),
     Host(Arc<Object<crd::HostSpec>>),
     Listener(Arc<Object<crd::ListenerSpec>>),
     GatewaySettings(Arc<Object<crd::GatewaySettingsSpec>>),

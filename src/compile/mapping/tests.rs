@@ -13,6 +13,7 @@ fn lowered(spec: &Value) -> Lowered {
     };
     lower(
         &object,
+        &object.spec.read(),
         &Settings::new(&options()),
         &mut Interner::default(),
     )

@@ -28,7 +28,7 @@ pub(in crate::compile) struct Dials(HashMap<Key, Dialled, foldhash::fast::Random
 struct Key {
     group: Group,
     namespace: Arc<str>,
-    service: ServiceText,
+    service: Arc<ServiceText>,
     tls: TlsPlan,
     http2: bool,
     connect: Duration,
@@ -45,10 +45,10 @@ impl Dials {
         let key = Key {
             group: from.group,
             namespace: Arc::clone(&from.namespace),
-            service: plan.service.clone(),
+            service: Arc::clone(&plan.service),
             tls: plan.tls.clone(),
             http2: plan.http2,
-            connect: plan.timeouts.connect,
+            connect: plan.connect_timeout,
         };
         if let Some(known) = self.0.get(&key) {
             return Some(known.clone());

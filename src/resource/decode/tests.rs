@@ -98,7 +98,7 @@ fn older_versions_of_emissary_are_refused_by_name() {
     let AnyObject::Mapping(old) = decoded(&old) else {
         panic!("a Mapping");
     };
-    assert_eq!(old.spec.prefix.as_deref(), Some("/a/"));
+    assert_eq!(old.spec.read().prefix.as_deref(), Some("/a/"));
     assert_eq!(old.problems[0].field, "apiVersion");
     assert_eq!(
         old.problems[0].next,

@@ -18,7 +18,7 @@ use crate::{
     },
     source::{
         annotation,
-        merge::{Contents, Found},
+        merge::{self, Contents, Found},
         yaml::{self, Document},
     },
 };
@@ -65,6 +65,7 @@ impl Reader {
         if contents.problems.iter().any(broken) {
             keep(before, &mut contents);
         }
+        contents.found.shrink_to_fit();
         contents
     }
 
@@ -142,11 +143,16 @@ impl Reader {
         self.serial += 1;
         Found {
             object,
-            digest: Sha256::digest(value.to_string().as_bytes()).into(),
+            digest: digest(value),
             at,
             serial: self.serial,
         }
     }
+}
+
+fn digest(value: &Value) -> merge::Digest {
+    let whole: [u8; 32] = Sha256::digest(value.to_string().as_bytes()).into();
+    std::array::from_fn(|at| whole[at])
 }
 
 /// What is wrong with an object of Kubernetes' own kinds: no report is about one, and no API server has looked at it.

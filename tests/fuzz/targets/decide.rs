@@ -271,7 +271,7 @@ fn route(number: usize, path: PathMatch, case_sensitive: bool, conditions: Condi
         PathMatch::Regex(pattern) => pattern.text.clone(),
     };
     Route {
-        rank: Rank {
+        rank: Arc::new(Rank {
             path_length: text.len(),
             exact: matches!(path, PathMatch::Exact(_)),
             header_weight: conditions.headers.len() + usize::from(conditions.method.is_some()),
@@ -279,10 +279,10 @@ fn route(number: usize, path: PathMatch, case_sensitive: bool, conditions: Condi
             prefix: text,
             tie: number.to_string().into(),
             ..Rank::default()
-        },
+        }),
         path,
         case_sensitive,
-        conditions,
+        conditions: conditions.into(),
         members: vec![Member {
             id: RouteId(number.to_string().into()),
             share: 1,
@@ -291,12 +291,12 @@ fn route(number: usize, path: PathMatch, case_sensitive: bool, conditions: Condi
     }
 }
 
-fn pattern(text: &str) -> Pattern {
-    Pattern {
+fn pattern(text: &str) -> Arc<Pattern> {
+    Arc::new(Pattern {
         text: text.into(),
         regex: regex::Regex::new(&format!("^(?:{text})$"))
             .expect("the patterns here must be right"),
-    }
+    })
 }
 
 fn regex(text: &str) -> PathMatch {

@@ -56,7 +56,7 @@ fn shown(changes: &[Change]) -> Vec<String> {
                 format!(
                     "+{} {}",
                     object.key.name,
-                    object.spec.prefix.as_deref().unwrap_or_default()
+                    object.spec.read().prefix.unwrap_or_default()
                 )
             }
             Change::Put(object) => format!("+{}", object.key().name),
