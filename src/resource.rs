@@ -12,5 +12,6 @@ pub use kubernetes::{
 };
 pub use positions::{Positions, SharedPaths};
 pub use set::{
-    AnyObject, FileProblem, FileProblemKind, Mapping, Meta, Object, Objects, ResourceSet,
+    AnyObject, CONFIG_ANNOTATION, FileProblem, FileProblemKind, Mapping, Meta, Object, Objects,
+    ResourceSet,
 };

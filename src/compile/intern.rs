@@ -3,11 +3,12 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    hash::Hash,
     sync::Arc,
 };
 
 use super::{
-    mapping::PathKind,
+    mapping::{DialPlan, PathKind},
     service::{ServiceError, ServiceText},
 };
 use crate::graph::{ForwardTerms, HostPattern, host::HostPatternError, route::Conditions};
@@ -18,9 +19,12 @@ pub(super) struct Interner {
     texts: HashSet<Arc<str>, foldhash::fast::RandomState>,
     hostnames: HashMap<Box<str>, Arc<Hostname>, foldhash::fast::RandomState>,
     services: HashMap<Box<str>, Arc<ServiceText>, foldhash::fast::RandomState>,
-    terms: HashSet<Arc<ForwardTerms>, foldhash::fast::RandomState>,
+    dials: Known<DialPlan>,
+    terms: Known<ForwardTerms>,
     no_conditions: Arc<Conditions>,
 }
+
+type Known<T> = HashSet<Arc<T>, foldhash::fast::RandomState>;
 
 /// A hostname pattern, with what follows from it for every Mapping that names it.
 #[derive(Debug)]
@@ -63,12 +67,11 @@ impl Interner {
     }
 
     pub(super) fn terms(&mut self, terms: ForwardTerms) -> Arc<ForwardTerms> {
-        if let Some(known) = self.terms.get(&terms) {
-            return Arc::clone(known);
-        }
-        let terms = Arc::new(terms);
-        self.terms.insert(Arc::clone(&terms));
-        terms
+        known(&mut self.terms, terms)
+    }
+
+    pub(super) fn dial(&mut self, plan: DialPlan) -> Arc<DialPlan> {
+        known(&mut self.dials, plan)
     }
 
     pub(super) fn conditions(&self, conditions: Conditions) -> Arc<Conditions> {
@@ -88,6 +91,9 @@ impl Interner {
             self.hostnames
                 .retain(|_, hostname| Arc::strong_count(hostname) > 1);
         }
+        if self.dials.len() > most {
+            self.dials.retain(|plan| Arc::strong_count(plan) > 1);
+        }
         if self.services.len() > most {
             self.services
                 .retain(|_, service| Arc::strong_count(service) > 1);
@@ -96,6 +102,15 @@ impl Interner {
             self.terms.retain(|terms| Arc::strong_count(terms) > 1);
         }
     }
+}
+
+fn known<T: Eq + Hash>(known: &mut Known<T>, value: T) -> Arc<T> {
+    if let Some(known) = known.get(&value) {
+        return Arc::clone(known);
+    }
+    let value = Arc::new(value);
+    known.insert(Arc::clone(&value));
+    value
 }
 
 impl Hostname {

@@ -65,13 +65,19 @@ pub(super) enum Intent {
 /// All of a forward but the upstream, which others decide.
 #[derive(Debug)]
 pub(super) struct ForwardPlan {
+    pub(super) dial: Arc<DialPlan>,
+    pub(super) rewrite: Rewrite,
+    pub(super) host: HostPlan,
+    pub(super) terms: Arc<ForwardTerms>,
+}
+
+/// What of a forward the upstream follows from.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct DialPlan {
     pub(super) service: Arc<ServiceText>,
     pub(super) tls: TlsPlan,
     pub(super) http2: bool,
     pub(super) connect_timeout: Duration,
-    pub(super) rewrite: Rewrite,
-    pub(super) host: HostPlan,
-    pub(super) terms: Arc<ForwardTerms>,
 }
 
 /// Whether TLS is spoken to the upstream, and how.
@@ -181,10 +187,12 @@ fn forward(
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
     let terms = terms(spec, &timeouts, findings);
     Some(Box::new(ForwardPlan {
-        service: service?,
-        tls,
-        http2: spec.grpc == Some(true),
-        connect_timeout: timeouts.connect,
+        dial: interner.dial(DialPlan {
+            service: service?,
+            tls,
+            http2: spec.grpc == Some(true),
+            connect_timeout: timeouts.connect,
+        }),
         rewrite: rewrite?,
         host,
         terms: interner.terms(terms),
@@ -321,7 +329,9 @@ impl ForwardPlan {
             terms: Arc::clone(&self.terms),
         }
     }
+}
 
+impl DialPlan {
     /// The port to dial, if it is written as a number or follows from the scheme.
     pub(super) fn port(&self) -> PortText {
         let default = if self.tls == TlsPlan::Off { 80 } else { 443 };

@@ -413,9 +413,9 @@ impl HostSlots {
 }
 
 /// The slots that a Mapping is in: one, or without a hostname one for each selector that its labels satisfy.
-pub(super) fn slots(state: &MappingState, scopes: &BTreeSet<Scope>) -> Vec<SlotKey> {
+pub(super) fn slots(state: &MappingState, scopes: &BTreeSet<Scope>) -> Box<[SlotKey]> {
     let Some(matching) = &state.lowered.matching else {
-        return Vec::new();
+        return Box::default();
     };
     let hosts = match &matching.name {
         NameMatch::Pattern(hostname) => vec![SlotHost::Pattern(hostname.pattern.clone())],

@@ -120,10 +120,10 @@ pub(super) fn link<'m>(
         key: member.state.lowered.object.key.clone(),
         note: member.note,
     });
-    let mut members: Vec<_> = noted.collect();
+    // With room for them and no more: a collected Vec begins with room for four, and nearly always there is one.
+    let mut members = Vec::with_capacity(noted.len());
+    members.extend(noted);
     members.sort_by(|a, b| a.key.cmp(&b.key));
-    // Nearly always one, and a Vec begins with room for four.
-    members.shrink_to_fit();
     Linked {
         routes,
         members,
@@ -209,13 +209,15 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
         ));
     }
     placed.sort_by(|a, b| a.0.cmp(b.0));
+    let mut sharing = Vec::with_capacity(placed.len());
+    sharing.extend(placed.into_iter().map(|(_, member)| member));
     Some(Placed {
         route: Arc::new(Route {
             rank: Arc::clone(&matching.rank),
             path: matching.path.clone(),
             case_sensitive: matching.case_sensitive,
             conditions: Arc::clone(&matching.conditions),
-            members: placed.into_iter().map(|(_, member)| member).collect(),
+            members: sharing,
         }),
         labels,
         regex_host: match &matching.name {

@@ -74,8 +74,8 @@ pub(super) struct MappingState {
     resolved: Findings,
     /// What it does when nothing else stands in the way.
     pub(super) action: Action,
-    on: Dependency,
-    slots: Vec<SlotKey>,
+    on: Arc<Dependency>,
+    slots: Box<[SlotKey]>,
 }
 
 /// What the passes before the Mappings have changed.
@@ -341,7 +341,7 @@ impl State {
             resolved,
             action,
             on,
-            slots: Vec::new(),
+            slots: Box::default(),
         };
         state.slots = routing::slots(&state, &self.scopes);
         self.routing.insert(&key, &state.slots);
@@ -349,9 +349,9 @@ impl State {
     }
 
     /// Looks up what a Mapping refers to.
-    fn resolve(&mut self, lowered: &Lowered, options: &Options) -> (Findings, Action, Dependency) {
+    fn resolve(&mut self, lowered: &Lowered, options: &Options) -> (Findings, Action, Arc<Dependency>) {
         let mut findings = Findings::default();
-        let mut on = Dependency::Nothing;
+        let mut on = Arc::default();
         let resolver = Resolver {
             options,
             settings: &self.settings,
@@ -362,13 +362,13 @@ impl State {
             Intent::Redirect(redirect) => Some(Action::Redirect(Arc::clone(redirect))),
             Intent::Forward(plan) => {
                 let from = &lowered.object.key;
-                let dialled = self.dials.find(from, plan, || {
-                    let dialled = resolver.dialled(from, plan, &mut findings)?;
+                let dialled = self.dials.find(from, &plan.dial, || {
+                    let dialled = resolver.dialled(from, &plan.dial, &mut findings)?;
                     Some(shared(&mut self.upstreams, dialled))
                 });
                 on = match &dialled {
-                    Some(dialled) => dialled.on.clone(),
-                    None => resolver.dependency(from, plan),
+                    Some(dialled) => Arc::clone(&dialled.on),
+                    None => Arc::new(resolver.dependency(from, &plan.dial)),
                 };
                 dialled.map(|dialled| Action::Forward(Arc::new(plan.forward(dialled))))
             }

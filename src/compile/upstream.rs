@@ -12,7 +12,7 @@ use super::{
     context::Contexts,
     dependents::Dependency,
     finding::Findings,
-    mapping::{ForwardPlan, TlsPlan},
+    mapping::{DialPlan, TlsPlan},
     service::{PortText, ServiceHost},
     settings::Settings,
 };
@@ -58,7 +58,7 @@ impl Resolver<'_> {
     pub(super) fn dialled(
         &self,
         from: &ObjectKey,
-        plan: &ForwardPlan,
+        plan: &DialPlan,
         findings: &mut Findings,
     ) -> Option<Dialled> {
         let dial = self.dial(from, plan, findings);
@@ -67,12 +67,12 @@ impl Resolver<'_> {
         Some(Dialled {
             host: Arc::clone(&dial.host),
             upstream: Arc::new(upstream(plan, dial, tls)),
-            on: self.dependency(from, plan),
+            on: Arc::new(self.dependency(from, plan)),
         })
     }
 
     /// What of the cluster decides where a plan leads, beside namespaces and grants.
-    pub(super) fn dependency(&self, from: &ObjectKey, plan: &ForwardPlan) -> Dependency {
+    pub(super) fn dependency(&self, from: &ObjectKey, plan: &DialPlan) -> Dependency {
         let ServiceHost::Name(name) = plan.dialled() else {
             return Dependency::Anything;
         };
@@ -86,7 +86,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn dial(&self, from: &ObjectKey, plan: &ForwardPlan, findings: &mut Findings) -> Option<Dial> {
+    fn dial(&self, from: &ObjectKey, plan: &DialPlan, findings: &mut Findings) -> Option<Dial> {
         let port = plan.port();
         match plan.dialled() {
             ServiceHost::Address(address) => self.address(from, *address, &port, findings),
@@ -365,7 +365,7 @@ impl Resolver<'_> {
     fn tls(
         &self,
         from: &ObjectKey,
-        plan: &ForwardPlan,
+        plan: &DialPlan,
         dial: Option<&Dial>,
         findings: &mut Findings,
     ) -> Option<Option<UpstreamTls>> {
@@ -419,7 +419,7 @@ impl Resolver<'_> {
     }
 }
 
-fn upstream(plan: &ForwardPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstream {
+fn upstream(plan: &DialPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstream {
     let protocol = if plan.http2 || dial.http2 {
         UpstreamProtocol::Http2
     } else {

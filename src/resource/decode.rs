@@ -75,8 +75,12 @@ pub fn object(
     if group == Group::Emissary {
         variable::tell(document.get("spec"), &mut problems);
     }
+    let mut meta = meta::read(metadata, &mut problems);
+    if kind != Kind::Secret {
+        meta.resource_version = Arc::default();
+    }
     let found = Found {
-        meta: meta::read(metadata, &mut problems),
+        meta,
         key,
         origin,
         problems,

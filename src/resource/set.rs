@@ -11,15 +11,23 @@ use crate::crd::{
     schema::{Problem, Written},
 };
 
-/// What every object has besides its spec.
+/// The annotation of a Service that holds objects of Emissary-ingress.
+pub const CONFIG_ANNOTATION: &str = "getambassador.io/config";
+
+/// All annotations that anybody reads.
+pub const READ_ANNOTATIONS: &[&str] = &[CONFIG_ANNOTATION];
+
+/// What every object has besides its spec, as far as anybody reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     pub uid: Arc<str>,
     pub generation: i64,
+    /// Only of a Secret.
     pub resource_version: Arc<str>,
     /// Seconds since 1970; none in a folder, unless the manifest says it.
     pub created: Option<i64>,
     pub labels: BTreeMap<String, String>,
+    /// Those in [`READ_ANNOTATIONS`]: the others can be larger than the spec.
     pub annotations: BTreeMap<String, String>,
 }
 

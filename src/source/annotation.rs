@@ -12,7 +12,7 @@ use crate::resource::{
 use super::yaml;
 
 /// The annotation's name.
-pub const NAME: &str = "getambassador.io/config";
+pub use crate::resource::CONFIG_ANNOTATION as NAME;
 
 /// What an annotation holds.
 #[derive(Debug, Default)]

@@ -1,12 +1,11 @@
 //! What was resolved before: Mappings of one namespace that say the same have the same upstream.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     compile::{
         dependents::Dependency,
-        mapping::{ForwardPlan, TlsPlan},
-        service::ServiceText,
+        mapping::DialPlan,
     },
     graph::Upstream,
     resource::{Group, ObjectKey},
@@ -17,7 +16,7 @@ use crate::{
 pub(in crate::compile) struct Dialled {
     pub(in crate::compile) upstream: Arc<Upstream>,
     pub(in crate::compile) host: Arc<str>,
-    pub(in crate::compile) on: Dependency,
+    pub(in crate::compile) on: Arc<Dependency>,
 }
 
 /// Upstreams by all that they depend on within a Mapping. Worth nothing any more when something else has changed.
@@ -28,10 +27,7 @@ pub(in crate::compile) struct Dials(HashMap<Key, Dialled, foldhash::fast::Random
 struct Key {
     group: Group,
     namespace: Arc<str>,
-    service: Arc<ServiceText>,
-    tls: TlsPlan,
-    http2: bool,
-    connect: Duration,
+    plan: Arc<DialPlan>,
 }
 
 impl Dials {
@@ -39,16 +35,13 @@ impl Dials {
     pub(in crate::compile) fn find(
         &mut self,
         from: &ObjectKey,
-        plan: &ForwardPlan,
+        plan: &Arc<DialPlan>,
         resolve: impl FnOnce() -> Option<Dialled>,
     ) -> Option<Dialled> {
         let key = Key {
             group: from.group,
             namespace: Arc::clone(&from.namespace),
-            service: Arc::clone(&plan.service),
-            tls: plan.tls.clone(),
-            http2: plan.http2,
-            connect: plan.connect_timeout,
+            plan: Arc::clone(plan),
         };
         if let Some(known) = self.0.get(&key) {
             return Some(known.clone());
