@@ -5,6 +5,7 @@ pub mod key;
 pub mod kubernetes;
 mod positions;
 pub mod set;
+mod strings;
 
 pub use key::{Group, KeyParts, Kind, ObjectKey, Origin, Position};
 pub use kubernetes::{
@@ -15,3 +16,4 @@ pub use set::{
     AnyObject, CONFIG_ANNOTATION, FileProblem, FileProblemKind, Mapping, Meta, Object, Objects,
     ResourceSet,
 };
+pub use strings::Strings;

@@ -5,9 +5,11 @@ use std::{
     sync::Arc,
 };
 
+use smallvec::{SmallVec, smallvec};
+
 use super::{
     MappingState, age,
-    mapping::{NameMatch, PathKey},
+    mapping::{Lowered, NameMatch, PathKey},
     selector::Selector,
     settings::Settings,
     slot::{self, Linked, Placed, SlotHost, SlotKey},
@@ -39,7 +41,7 @@ pub(super) struct Routing {
 /// The slots of one hostname.
 #[derive(Debug, Default)]
 struct HostSlots {
-    slots: BTreeMap<PathKey, Linked>,
+    slots: BTreeMap<PathKey, Box<Linked>>,
     tables: Tables,
     /// The oldest of all members.
     oldest: Option<Arc<Mapping>>,
@@ -373,7 +375,7 @@ impl HostSlots {
             touched.extend(members.clone());
             let members = members.filter_map(|key| mappings.get(key));
             let members = members.map(|state| &**state);
-            *slot = slot::link(members, elsewhere.get(&path), settings);
+            **slot = slot::link(members, elsewhere.get(&path), settings);
         }
     }
 
@@ -413,24 +415,36 @@ impl HostSlots {
 }
 
 /// The slots that a Mapping is in: one, or without a hostname one for each selector that its labels satisfy.
-pub(super) fn slots(state: &MappingState, scopes: &BTreeSet<Scope>) -> Box<[SlotKey]> {
+pub(super) fn slots(state: &MappingState) -> SmallVec<[SlotKey; 1]> {
     let Some(matching) = &state.lowered.matching else {
-        return Box::default();
-    };
-    let hosts = match &matching.name {
-        NameMatch::Pattern(hostname) => vec![SlotHost::Pattern(hostname.pattern.clone())],
-        NameMatch::Regex(pattern) => vec![SlotHost::Regex(Arc::clone(&pattern.text))],
-        NameMatch::Unnamed => {
-            let labels = &state.lowered.object.meta.labels;
-            let selecting = scopes.iter().flatten();
-            selecting
-                .filter(|selector| selector.selects(labels))
-                .map(|selector| SlotHost::Selected(Arc::clone(selector)))
-                .collect()
-        }
+        return SmallVec::new();
     };
     let path = matching.path_key.owned();
-    hosts.into_iter().map(|host| (host, path.clone())).collect()
+    match &matching.name {
+        NameMatch::Pattern(hostname) => {
+            smallvec![(SlotHost::Pattern(hostname.pattern.clone()), path)]
+        }
+        NameMatch::Regex(pattern) => smallvec![(SlotHost::Regex(Arc::clone(&pattern.text)), path)],
+        NameMatch::Unnamed => {
+            let selectors = state.selectors.iter().map(Arc::clone);
+            let slots = selectors.map(|selector| (SlotHost::Selected(selector), path.clone()));
+            slots.collect()
+        }
+    }
+}
+
+/// The selectors that decide where a Mapping without a hostname is.
+pub(super) fn selectors(lowered: &Lowered, scopes: &BTreeSet<Scope>) -> Box<[Arc<Selector>]> {
+    let unnamed = lowered.matching.as_ref();
+    if !unnamed.is_some_and(|matching| matches!(matching.name, NameMatch::Unnamed)) {
+        return Box::default();
+    }
+    let labels = &lowered.object.meta.labels;
+    let selecting = scopes.iter().flatten();
+    selecting
+        .filter(|selector| selector.selects(labels))
+        .map(Arc::clone)
+        .collect()
 }
 
 /// Whether a pattern is for every name.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     graph::{Action, Fail, HostPattern, Route, route::Pattern},
     report::Code,
-    resource::{Mapping, ObjectKey},
+    resource::{Mapping, ObjectKey, Strings},
 };
 
 /// The hostname part of a slot, in an order.
@@ -35,9 +35,9 @@ pub(super) type SlotKey = (SlotHost, PathKey);
 /// A slot, linked.
 #[derive(Debug, Default)]
 pub(super) struct Linked {
-    pub(super) routes: Box<[Placed]>,
+    pub(super) routes: SmallVec<[Placed; 1]>,
     /// Everybody in it, in the order of their keys.
-    pub(super) members: Vec<Noted>,
+    pub(super) members: SmallVec<[Noted; 1]>,
     /// The first who came.
     pub(super) oldest: Option<Arc<Mapping>>,
 }
@@ -54,7 +54,7 @@ pub(super) struct Noted {
 pub(super) struct Placed {
     pub(super) route: Arc<Route>,
     /// The labels of all its members (emissary.md, section 2.4); of equal keys the youngest member's.
-    pub(super) labels: BTreeMap<String, String>,
+    pub(super) labels: Strings,
     /// For hostnames given by regular expression.
     pub(super) regex_host: Option<Arc<Pattern>>,
 }
@@ -120,9 +120,7 @@ pub(super) fn link<'m>(
         key: member.state.lowered.object.key.clone(),
         note: member.note,
     });
-    // With room for them and no more: a collected Vec begins with room for four, and nearly always there is one.
-    let mut members = Vec::with_capacity(noted.len());
-    members.extend(noted);
+    let mut members: SmallVec<[_; 1]> = noted.collect();
     members.sort_by(|a, b| a.key.cmp(&b.key));
     Linked {
         routes,
@@ -219,7 +217,7 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
             conditions: Arc::clone(&matching.conditions),
             members: sharing,
         }),
-        labels,
+        labels: labels.into(),
         regex_host: match &matching.name {
             NameMatch::Regex(pattern) => Some(Arc::clone(pattern)),
             _ => None,

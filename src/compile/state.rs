@@ -28,8 +28,9 @@ use super::{
     routing::{self, Routing, Scope},
     secret::{Certificates, Secrets},
     seen::{self, Before, Changed, Edit, Seen},
+    selector::Selector,
     settings::{self, Settings},
-    slot::{self, SlotKey},
+    slot,
     touched::Touched,
     upstream::{Dialled, Dials, Resolver},
     virtual_host,
@@ -75,7 +76,8 @@ pub(super) struct MappingState {
     /// What it does when nothing else stands in the way.
     pub(super) action: Action,
     on: Arc<Dependency>,
-    slots: Box<[SlotKey]>,
+    /// See [`routing::selectors`].
+    pub(super) selectors: Box<[Arc<Selector>]>,
 }
 
 /// What the passes before the Mappings have changed.
@@ -301,7 +303,7 @@ impl State {
         for (key, object) in edits {
             touched.insert(&key);
             if let Some(old) = self.mappings.remove(&key) {
-                self.routing.remove(&key, &old.slots);
+                self.routing.remove(&key, &routing::slots(&old));
                 self.dependents.remove(&key, &old.on);
             }
             let read = object.map(|object| (object.spec.read(), object));
@@ -336,20 +338,23 @@ impl State {
         let lowered = mapping::lower(object, spec, &self.settings, &mut self.interner);
         let (resolved, action, on) = self.resolve(&lowered, options);
         self.dependents.insert(&key, &on);
-        let mut state = MappingState {
+        let state = MappingState {
+            selectors: routing::selectors(&lowered, &self.scopes),
             lowered,
             resolved,
             action,
             on,
-            slots: Box::default(),
         };
-        state.slots = routing::slots(&state, &self.scopes);
-        self.routing.insert(&key, &state.slots);
+        self.routing.insert(&key, &routing::slots(&state));
         self.mappings.insert(key, Box::new(state));
     }
 
     /// Looks up what a Mapping refers to.
-    fn resolve(&mut self, lowered: &Lowered, options: &Options) -> (Findings, Action, Arc<Dependency>) {
+    fn resolve(
+        &mut self,
+        lowered: &Lowered,
+        options: &Options,
+    ) -> (Findings, Action, Arc<Dependency>) {
         let mut findings = Findings::default();
         let mut on = Arc::default();
         let resolver = Resolver {
@@ -404,7 +409,7 @@ impl State {
                 if findings != state.resolved || !same(&action, &state.action) {
                     state.resolved = findings;
                     state.action = action;
-                    self.routing.touch(&state.slots);
+                    self.routing.touch(&routing::slots(&state));
                     touched.insert(&key);
                 }
             }
@@ -415,19 +420,11 @@ impl State {
     /// Mappings without a hostname are where the Hosts' selectors put them.
     fn place_again(&mut self, touched: &mut Touched) {
         for (key, state) in &mut self.mappings {
-            let unnamed = state
-                .lowered
-                .matching
-                .as_ref()
-                .is_some_and(|matching| matches!(matching.name, NameMatch::Unnamed));
-            if !unnamed {
-                continue;
-            }
-            let slots = routing::slots(state, &self.scopes);
-            if slots != state.slots {
-                self.routing.remove(key, &state.slots);
-                self.routing.insert(key, &slots);
-                state.slots = slots;
+            let selectors = routing::selectors(&state.lowered, &self.scopes);
+            if selectors != state.selectors {
+                self.routing.remove(key, &routing::slots(state));
+                state.selectors = selectors;
+                self.routing.insert(key, &routing::slots(state));
                 touched.insert(key);
             }
         }
@@ -499,7 +496,7 @@ impl State {
             );
         }
         let mut placed = false;
-        for slot in &state.slots {
+        for slot in &routing::slots(state) {
             if let Some(note) = self.routing.note(&object.key, slot) {
                 placed |= note.placed;
                 findings.0.extend(note.findings.0.iter().cloned());

@@ -1,6 +1,6 @@
 //! Names of objects, and where they were found.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{cell::RefCell, fmt, ops::Deref, sync::Arc};
 
 /// The API groups that Postern reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,10 +217,23 @@ impl ObjectKey {
         Self(Arc::new(KeyParts {
             group,
             kind,
-            namespace: namespace.into(),
+            namespace: shared(namespace),
             name: name.into(),
         }))
     }
+}
+
+/// The text, as one with the last object that said the same: objects come namespace by namespace.
+fn shared(namespace: &str) -> Arc<str> {
+    thread_local! {
+        static LAST: RefCell<Arc<str>> = RefCell::default();
+    }
+    LAST.with_borrow_mut(|last| {
+        if **last != *namespace {
+            *last = namespace.into();
+        }
+        Arc::clone(last)
+    })
 }
 
 impl Deref for ObjectKey {

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{EndpointSlice, Grant, ObjectKey, Origin, Position, Positions, SecretData, Service};
+use super::{
+    EndpointSlice, Grant, ObjectKey, Origin, Position, Positions, SecretData, Service, Strings,
+};
 use crate::crd::{
     self,
     schema::{Problem, Written},
@@ -26,9 +28,9 @@ pub struct Meta {
     pub resource_version: Arc<str>,
     /// Seconds since 1970; none in a folder, unless the manifest says it.
     pub created: Option<i64>,
-    pub labels: BTreeMap<String, String>,
+    pub labels: Strings,
     /// Those in [`READ_ANNOTATIONS`]: the others can be larger than the spec.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Strings,
 }
 
 /// One object: its name, where it was found, and what it says.

@@ -94,7 +94,7 @@ fn manifest(document: Value, of: &ObjectKey, carrier: &Meta) -> Result<Value, St
     }
     metadata
         .entry("labels")
-        .or_insert_with(|| json!(carrier.labels));
+        .or_insert_with(|| json!(*carrier.labels));
     // Among carried objects the carrier's age decides: these have no life of their own.
     metadata.insert("generation".to_owned(), Value::from(carrier.generation));
     match carrier.created.map(jiff::Timestamp::from_second) {

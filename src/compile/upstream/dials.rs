@@ -3,10 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    compile::{
-        dependents::Dependency,
-        mapping::DialPlan,
-    },
+    compile::{dependents::Dependency, mapping::DialPlan},
     graph::Upstream,
     resource::{Group, ObjectKey},
 };

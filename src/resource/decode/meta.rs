@@ -43,8 +43,8 @@ pub(super) fn read(metadata: Option<&Value>, problems: &mut Vec<Problem>) -> Met
         resource_version,
         generation: generation(metadata, problems),
         created: seconds(&created, problems),
-        labels: strings(metadata, "labels", problems),
-        annotations,
+        labels: strings(metadata, "labels", problems).into(),
+        annotations: annotations.into(),
     }
 }
 
