@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    mapping::{DialPlan, PathKind},
+    mapping::{DialPlan, ForwardPlan, PathKind},
     service::{ServiceError, ServiceText},
 };
 use crate::graph::{ForwardTerms, HostPattern, host::HostPatternError, route::Conditions};
@@ -19,6 +19,7 @@ pub(super) struct Interner {
     texts: HashSet<Arc<str>, foldhash::fast::RandomState>,
     hostnames: HashMap<Box<str>, Arc<Hostname>, foldhash::fast::RandomState>,
     services: HashMap<Box<str>, Arc<ServiceText>, foldhash::fast::RandomState>,
+    plans: Known<ForwardPlan>,
     dials: Known<DialPlan>,
     terms: Known<ForwardTerms>,
     no_conditions: Arc<Conditions>,
@@ -70,6 +71,10 @@ impl Interner {
         known(&mut self.terms, terms)
     }
 
+    pub(super) fn plan(&mut self, plan: ForwardPlan) -> Arc<ForwardPlan> {
+        known(&mut self.plans, plan)
+    }
+
     pub(super) fn dial(&mut self, plan: DialPlan) -> Arc<DialPlan> {
         known(&mut self.dials, plan)
     }
@@ -90,6 +95,9 @@ impl Interner {
         if self.hostnames.len() > most {
             self.hostnames
                 .retain(|_, hostname| Arc::strong_count(hostname) > 1);
+        }
+        if self.plans.len() > most {
+            self.plans.retain(|plan| Arc::strong_count(plan) > 1);
         }
         if self.dials.len() > most {
             self.dials.retain(|plan| Arc::strong_count(plan) > 1);

@@ -34,7 +34,6 @@ const MAX_PROBLEMS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Lowered {
     pub(super) object: Arc<Mapping>,
-    pub(super) id: RouteId,
     pub(super) findings: Findings,
     /// None when it cannot be read: then the Mapping is absent.
     pub(super) matching: Option<Match>,
@@ -54,7 +53,7 @@ pub(super) enum Weight {
 /// What a Mapping wants done.
 #[derive(Debug)]
 pub(super) enum Intent {
-    Forward(Box<ForwardPlan>),
+    Forward(Arc<ForwardPlan>),
     Redirect(Arc<Redirect>),
     /// An error of its own stands in the way.
     Broken {
@@ -62,8 +61,8 @@ pub(super) enum Intent {
     },
 }
 
-/// All of a forward but the upstream, which others decide.
-#[derive(Debug)]
+/// All of a forward but the upstream, which others decide. Mappings that say the same share one.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct ForwardPlan {
     pub(super) dial: Arc<DialPlan>,
     pub(super) rewrite: Rewrite,
@@ -91,7 +90,7 @@ pub(super) enum TlsPlan {
 }
 
 /// What becomes of the Host header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum HostPlan {
     Keep,
     Literal(Arc<HeaderValue>),
@@ -135,7 +134,6 @@ pub(super) fn lower(
     };
     Lowered {
         object: Arc::clone(object),
-        id: id(object),
         findings,
         matching,
         weight,
@@ -143,7 +141,8 @@ pub(super) fn lower(
     }
 }
 
-fn id(object: &Mapping) -> RouteId {
+/// The name of the route that it is, or is a part of.
+pub(super) fn id(object: &Mapping) -> RouteId {
     let key = &object.key;
     let kind = match key.group {
         Group::Emissary => "mapping.getambassador.io",
@@ -177,7 +176,7 @@ fn forward(
     settings: &Settings,
     interner: &mut Interner,
     findings: &mut Findings,
-) -> Option<Box<ForwardPlan>> {
+) -> Option<Arc<ForwardPlan>> {
     redirect::warn_without_effect(spec, findings);
     check_resolver(spec, findings);
     let service = service(spec, interner, findings);
@@ -186,7 +185,7 @@ fn forward(
     let host = host(spec, findings);
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
     let terms = terms(spec, &timeouts, findings);
-    Some(Box::new(ForwardPlan {
+    let plan = ForwardPlan {
         dial: interner.dial(DialPlan {
             service: service?,
             tls,
@@ -196,7 +195,8 @@ fn forward(
         rewrite: rewrite?,
         host,
         terms: interner.terms(terms),
-    }))
+    };
+    Some(interner.plan(plan))
 }
 
 fn terms(spec: &MappingSpec, timeouts: &Timeouts, findings: &mut Findings) -> ForwardTerms {

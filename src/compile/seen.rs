@@ -81,7 +81,7 @@ pub(super) type Before<T> = Vec<Arc<Object<T>>>;
 
 /// How the objects differ from those before, in the order of their keys; from now on these are those before.
 pub(super) fn edits<T>(before: &mut Before<T>, now: &Objects<T>) -> Vec<Edit<T>> {
-    let mut edits = Vec::new();
+    let mut edits = Vec::with_capacity(if before.is_empty() { now.len() } else { 0 });
     let mut add = |key: &ObjectKey, before: Option<&Arc<_>>, now: Option<&Arc<_>>| {
         edits.push(Edit {
             key: key.clone(),
@@ -155,7 +155,7 @@ mod tests {
                 origin: Origin::Cluster,
                 meta: Meta::default(),
                 spec: Arc::clone(said),
-                problems: Vec::new(),
+                problems: Box::default(),
                 positions: Positions::default(),
             };
             (key, Arc::new(object))

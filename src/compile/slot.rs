@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{
     MappingState,
     finding::Findings,
-    mapping::{Lowered, Match, NameMatch, PathKey, PathKind},
+    mapping::{self, Lowered, Match, NameMatch, PathKey, PathKind},
     ownership,
     selector::Selector,
     settings::Settings,
@@ -200,7 +200,7 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
         placed.push((
             &lowered.object.key,
             crate::graph::route::Member {
-                id: lowered.id.clone(),
+                id: mapping::id(&lowered.object),
                 share,
                 action: action(member.state, code, settings),
             },

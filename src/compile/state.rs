@@ -367,15 +367,15 @@ impl State {
             Intent::Redirect(redirect) => Some(Action::Redirect(Arc::clone(redirect))),
             Intent::Forward(plan) => {
                 let from = &lowered.object.key;
-                let dialled = self.dials.find(from, &plan.dial, || {
+                let resolved = self.dials.find(from, plan, || {
                     let dialled = resolver.dialled(from, &plan.dial, &mut findings)?;
                     Some(shared(&mut self.upstreams, dialled))
                 });
-                on = match &dialled {
-                    Some(dialled) => Arc::clone(&dialled.on),
+                on = match &resolved {
+                    Some(resolved) => Arc::clone(&resolved.on),
                     None => Arc::new(resolver.dependency(from, &plan.dial)),
                 };
-                dialled.map(|dialled| Action::Forward(Arc::new(plan.forward(dialled))))
+                resolved.map(|resolved| Action::Forward(resolved.forward))
             }
             Intent::Broken { .. } => None,
         };

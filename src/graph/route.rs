@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     ops::{Deref, DerefMut},
     sync::Arc,
     time::Duration,
@@ -157,7 +158,7 @@ impl DerefMut for Forward {
 }
 
 /// What becomes of the path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rewrite {
     Keep,
     /// The first `matched` bytes are replaced; exactly one slash at the joint.
@@ -177,6 +178,21 @@ pub struct RegexRewrite {
     pub regex: Regex,
     /// In the syntax of the regex crate: `${1}`, `$$`.
     pub substitution: Arc<str>,
+}
+
+impl PartialEq for RegexRewrite {
+    fn eq(&self, other: &Self) -> bool {
+        self.regex.as_str() == other.regex.as_str() && self.substitution == other.substitution
+    }
+}
+
+impl Eq for RegexRewrite {}
+
+impl Hash for RegexRewrite {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.regex.as_str().hash(state);
+        self.substitution.hash(state);
+    }
 }
 
 /// What becomes of the Host header.

@@ -176,7 +176,7 @@ impl Found {
             origin: self.origin,
             meta: self.meta,
             spec,
-            problems: self.problems,
+            problems: self.problems.into(),
             positions: self.positions,
         })
     }

@@ -41,7 +41,7 @@ pub struct Object<T> {
     pub meta: Meta,
     /// What could be read: a field with a problem is absent.
     pub spec: T,
-    pub problems: Vec<Problem>,
+    pub problems: Box<[Problem]>,
     /// Where each field was found, by its path (`spec.prefix`); empty when the origin has no lines.
     pub positions: Positions,
 }

@@ -100,6 +100,12 @@ impl Merge {
                 kind: FileProblemKind::Syntax,
                 message: format!("cannot be read: {why}"),
             }));
+            let count = contents.found.len();
+            first.reserve(count);
+            if self.live.is_empty() {
+                self.live.reserve(count);
+                changes.reserve(count);
+            }
             for found in &mut contents.found {
                 let key = found.object.key();
                 if let Some((path, at)) = first.get(key) {

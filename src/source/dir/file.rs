@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use memchr::memmem;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -48,6 +49,8 @@ impl Reader {
     /// What the file holds. `before` is what it held: as long as it has a syntax error, what cannot be seen any more stays.
     pub(super) fn read(&mut self, path: &Arc<str>, bytes: &[u8], before: &Contents) -> Contents {
         let mut contents = Contents::default();
+        // What grows step by step leaves its smaller sizes behind.
+        contents.found.reserve(documents(bytes));
         let errors = yaml::each(bytes, &mut |document| {
             self.document(path, document, MAX_LISTS, &mut contents);
         });
@@ -148,6 +151,11 @@ impl Reader {
             serial: self.serial,
         }
     }
+}
+
+/// About as many documents as there are.
+fn documents(bytes: &[u8]) -> usize {
+    memmem::find_iter(bytes, b"\n---").count() + 1
 }
 
 fn digest(value: &Value) -> merge::Digest {
