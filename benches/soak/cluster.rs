@@ -5,6 +5,7 @@
 //! kernel does here with one local route.
 
 mod field;
+pub(super) mod memory;
 
 #[allow(
     dead_code,

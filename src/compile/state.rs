@@ -367,15 +367,15 @@ impl State {
             Intent::Redirect(redirect) => Some(Action::Redirect(Arc::clone(redirect))),
             Intent::Forward(plan) => {
                 let from = &lowered.object.key;
-                let resolved = self.dials.find(from, plan, || {
+                let found = self.dials.find(from, plan, || {
                     let dialled = resolver.dialled(from, &plan.dial, &mut findings)?;
                     Some(shared(&mut self.upstreams, dialled))
                 });
-                on = match &resolved {
-                    Some(resolved) => Arc::clone(&resolved.on),
+                on = match &found {
+                    Some(found) => Arc::clone(&found.on),
                     None => Arc::new(resolver.dependency(from, &plan.dial)),
                 };
-                resolved.map(|resolved| Action::Forward(resolved.forward))
+                found.map(|found| Action::Forward(found.forward))
             }
             Intent::Broken { .. } => None,
         };

@@ -80,9 +80,9 @@ pub fn object(
         meta.resource_version = Arc::default();
     }
     let found = Found {
-        meta,
         key,
         origin,
+        meta,
         problems,
         positions,
     };

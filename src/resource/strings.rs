@@ -3,6 +3,10 @@
 use std::{collections::BTreeMap, ops::Deref};
 
 /// Texts by name. Most objects have none, and then it is one pointer to nothing.
+#[expect(
+    clippy::box_collection,
+    reason = "the box is smaller than an empty map"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Strings(Option<Box<BTreeMap<String, String>>>);
 

@@ -23,7 +23,7 @@ use crate::{
     connection::{Connection, Outcome, Place, Speech},
     harness::{
         gateway::{Gateway, PROGRAM},
-        manifest::mappings,
+        manifest,
         process::{self, Owned, local},
     },
 };
@@ -34,7 +34,7 @@ pub(super) const SERVICES: &str = "10.96.0.0/16";
 const REPLICAS: usize = 3;
 const NAMESPACE: &str = "team";
 /// For anything that should come soon.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) struct Field {
     pub(super) server: Server,
@@ -67,16 +67,7 @@ impl Field {
         let server = Server::start();
         eprintln!("soak: the API server runs; making {routes} routes");
         fill(&server, routes)?;
-        let kubeconfig = server.kubeconfig(ADMIN_TOKEN, NAMESPACE);
-        let client = runtime.block_on(async {
-            let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-            let options = KubeConfigOptions::default();
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-            anyhow::Ok(Client::try_from(config)?)
-        })?;
-        let kind = GroupVersionKind::gvk("postern.dev", "v1alpha1", "Mapping");
-        let kind = ApiResource::from_gvk_with_plural(&kind, "mappings");
-        let mappings = Api::namespaced_with(client, NAMESPACE, &kind);
+        let mappings = runtime.block_on(mappings(&server))?;
         let programmed = Arc::default();
         runtime.spawn(note_programmed(mappings.clone(), Arc::clone(&programmed)));
         let replicas = replicas(&server)?;
@@ -195,16 +186,36 @@ impl Field {
     }
 }
 
+/// The Mappings of the API server, for somebody who may do anything.
+pub(super) async fn mappings(server: &Server) -> Result<Api<DynamicObject>> {
+    let kubeconfig = Kubeconfig::read_from(server.kubeconfig(ADMIN_TOKEN, NAMESPACE))?;
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    let kind = GroupVersionKind::gvk("postern.dev", "v1alpha1", "Mapping");
+    let kind = ApiResource::from_gvk_with_plural(&kind, "mappings");
+    Ok(Api::namespaced_with(
+        Client::try_from(config)?,
+        NAMESPACE,
+        &kind,
+    ))
+}
+
 /// What every cluster with Postern has, and the routes.
 fn fill(server: &Server, routes: usize) -> Result<()> {
-    let root = env!("CARGO_MANIFEST_DIR");
+    install(server)?;
     let folder = tempfile::tempdir()?;
     write_routes(folder.path())?;
     fs::write(
         folder.path().join("others.yaml"),
-        mappings(10, routes / 10, "web:80"),
+        manifest::mappings(10, routes / 10, "web:80"),
     )?;
     let folder = folder.path().display().to_string();
+    kubectl(server, &["-n", NAMESPACE, "create", "-f", &folder])
+}
+
+/// What every cluster with Postern has, and the Services of the routes.
+pub(super) fn install(server: &Server) -> Result<()> {
+    let root = env!("CARGO_MANIFEST_DIR");
     let user = format!("--user={POSTERN_USER}");
     let (crds, roles) = (
         format!("{root}/crds"),
@@ -251,38 +262,42 @@ fn fill(server: &Server, routes: usize) -> Result<()> {
         ],
         service("web"),
         service("canary"),
-        vec!["-n", NAMESPACE, "create", "-f", &folder],
     ];
-    for arguments in steps {
-        let mut command = server.kubectl();
-        process::output(command.args(&arguments).stdin(Stdio::null()))
-            .with_context(|| format!("kubectl {}", arguments.join(" ")))?;
-    }
+    steps
+        .iter()
+        .try_for_each(|arguments| kubectl(server, arguments))
+}
+
+fn kubectl(server: &Server, arguments: &[&str]) -> Result<()> {
+    let mut command = server.kubectl();
+    process::output(command.args(arguments).stdin(Stdio::null()))
+        .with_context(|| format!("kubectl {}", arguments.join(" ")))?;
     Ok(())
 }
 
 fn replicas(server: &Server) -> Result<Vec<Gateway>> {
-    let kubeconfig = server
-        .kubeconfig(POSTERN_TOKEN, "postern")
-        .display()
-        .to_string();
-    let mut replicas = Vec::new();
-    for number in 0..REPLICAS {
-        let name = format!("replica-{number}");
-        let arguments = [
-            "--kubeconfig",
-            &kubeconfig,
-            "--pod-name",
-            &name,
-            "--workers",
-            "1",
-        ];
-        replicas.push(Gateway::launch(process::tied(PROGRAM), &arguments)?);
-    }
+    let started = (0..REPLICAS).map(|number| replica(server, number));
+    let mut replicas = started.collect::<Result<Vec<_>>>()?;
     for replica in &mut replicas {
         replica.wait_until_ready(PATIENCE)?;
     }
     Ok(replicas)
+}
+
+/// Starts a replica, and does not wait for it.
+pub(super) fn replica(server: &Server, number: usize) -> Result<Gateway> {
+    let kubeconfig = server.kubeconfig(POSTERN_TOKEN, "postern");
+    let kubeconfig = kubeconfig.display().to_string();
+    let name = format!("replica-{number}");
+    let arguments = [
+        "--kubeconfig",
+        &kubeconfig,
+        "--pod-name",
+        &name,
+        "--workers",
+        "1",
+    ];
+    Gateway::launch(process::tied(PROGRAM), &arguments)
 }
 
 /// Watches the Mappings for as long as the runtime is there.

@@ -160,7 +160,7 @@ fn service(spec: &Value) -> crate::resource::Service {
     else {
         panic!("a Service");
     };
-    assert_eq!(service.problems, []);
+    assert!(service.problems.is_empty());
     service.spec.clone()
 }
 
