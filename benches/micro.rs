@@ -43,11 +43,12 @@ fn route(host: &str, path: &str) -> Arc<Route> {
         path: PathMatch::Prefix(path.into()),
         case_sensitive: true,
         conditions: Arc::default(),
-        members: vec![Member {
+        members: [Member {
             id: RouteId(format!("mapping{path}").into()),
             share: 1,
             action: Action::Fail(Fail { code: 1 }),
-        }],
+        }]
+        .into(),
     })
 }
 

@@ -188,11 +188,12 @@ mod tests {
             path,
             case_sensitive: true,
             conditions: conditions.into(),
-            members: vec![Member {
+            members: [Member {
                 id: RouteId("mapping/apps/quote".into()),
                 share: 1,
                 action: crate::graph::Action::Fail(crate::graph::Fail { code: 1 }),
-            }],
+            }]
+            .into(),
         }
     }
 

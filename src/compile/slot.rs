@@ -207,15 +207,13 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
         ));
     }
     placed.sort_by(|a, b| a.0.cmp(b.0));
-    let mut sharing = Vec::with_capacity(placed.len());
-    sharing.extend(placed.into_iter().map(|(_, member)| member));
     Some(Placed {
         route: Arc::new(Route {
             rank: Arc::clone(&matching.rank),
             path: matching.path.clone(),
             case_sensitive: matching.case_sensitive,
             conditions: Arc::clone(&matching.conditions),
-            members: sharing,
+            members: placed.into_iter().map(|(_, member)| member).collect(),
         }),
         labels: labels.into(),
         regex_host: match &matching.name {

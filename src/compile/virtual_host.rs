@@ -263,11 +263,12 @@ fn only_failure(host: &LoweredHost, fail: Fail) -> RouteSet {
         path: PathMatch::Prefix("/".into()),
         case_sensitive: true,
         conditions: Arc::default(),
-        members: vec![Member {
+        members: [Member {
             id: RouteId(format!("host/{}", host.id).into()),
             share: 1,
             action: Action::Fail(fail),
-        }],
+        }]
+        .into(),
     };
     let table = Arc::new(RouteTable::new(vec![Arc::new(route)]));
     RouteSet {

@@ -10,6 +10,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use regex::Regex;
+use smallvec::SmallVec;
 
 use super::{HeaderEdits, Upstream};
 
@@ -52,7 +53,8 @@ pub struct Route {
     pub case_sensitive: bool,
     /// Those without any share one.
     pub conditions: Arc<Conditions>,
-    pub members: Vec<Member>,
+    /// Nearly always one.
+    pub members: SmallVec<[Member; 1]>,
 }
 
 /// What the path must be.

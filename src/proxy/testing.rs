@@ -80,11 +80,12 @@ pub(super) fn route(prefix: &str, action: Action) -> Route {
         path: PathMatch::Prefix(prefix.into()),
         case_sensitive: true,
         conditions: Arc::default(),
-        members: vec![Member {
+        members: [Member {
             id: RouteId("mapping/apps/quote".into()),
             share: 1,
             action,
-        }],
+        }]
+        .into(),
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn route(spec: &str) -> Route {
         path,
         case_sensitive,
         conditions: Arc::default(),
-        members: Vec::new(),
+        members: SmallVec::new(),
     }
 }
 

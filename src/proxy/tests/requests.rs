@@ -169,10 +169,11 @@ async fn members_share_the_requests_by_weight() {
     };
     let to = |name| Action::Forward(Arc::new(Forward { ..forward(name) }));
     let mut both = route("/", to("a"));
-    both.members = vec![
+    both.members = [
         member(0, to("a")),
         member(1, Action::Fail(Fail { code: 7 })),
-    ];
+    ]
+    .into();
     let site = site(serving(vec![both]), Script::default());
     for _ in 0..20 {
         let reply = exchange(&site, &get("/")).await;

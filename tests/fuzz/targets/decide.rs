@@ -283,11 +283,11 @@ fn route(number: usize, path: PathMatch, case_sensitive: bool, conditions: Condi
         path,
         case_sensitive,
         conditions: conditions.into(),
-        members: vec![Member {
+        members: [Member {
             id: RouteId(number.to_string().into()),
             share: 1,
             action: Action::Fail(Fail { code: 1000 }),
-        }],
+        }].into(),
     }
 }
 

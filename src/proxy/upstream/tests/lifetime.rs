@@ -211,11 +211,12 @@ fn graph(upstream: &Arc<Upstream>) -> Graph {
         path: PathMatch::Prefix("/".into()),
         case_sensitive: true,
         conditions: Arc::default(),
-        members: vec![Member {
+        members: [Member {
             id: RouteId("mapping/apps/quote".into()),
             share: 1,
             action: Action::Forward(Arc::new(forward)),
-        }],
+        }]
+        .into(),
     };
     let any = || "*".parse::<HostPattern>().unwrap();
     let table = Arc::new(RouteTable::new(vec![Arc::new(route)]));
