@@ -169,7 +169,7 @@ async fn members_share_the_requests_by_weight() {
     };
     let to = |name| Action::Forward(Arc::new(Forward { ..forward(name) }));
     let mut both = route("/", to("a"));
-    both.members = [
+    both.members = vec![
         member(0, to("a")),
         member(1, Action::Fail(Fail { code: 7 })),
     ]
