@@ -161,10 +161,22 @@ mod tests {
         assert_eq!(name.pattern, "x.com".parse().unwrap());
         assert!(interner.hostname("a.*.b").is_err());
 
+        let terms = interner.terms(ForwardTerms::default());
+        assert!(Arc::ptr_eq(
+            &terms,
+            &interner.terms(ForwardTerms::default())
+        ));
+        let others = ForwardTerms {
+            allow_escaped_slashes: true,
+            ..ForwardTerms::default()
+        };
+        assert!(!Arc::ptr_eq(&terms, &interner.terms(others)));
+
         interner.text("b");
         interner.hostname("y.com").unwrap();
         interner.trim(1);
         assert_eq!((interner.texts.len(), interner.hostnames.len()), (1, 1));
+        assert_eq!(interner.terms.len(), 1);
         assert!(Arc::ptr_eq(&text, &interner.text("a")));
     }
 }

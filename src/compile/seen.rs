@@ -183,4 +183,18 @@ mod tests {
         assert_eq!(shown(edits(&mut seen, &now)), [""; 0]);
         assert!(seen.iter().map(|object| &object.key).eq(now.keys()));
     }
+
+    #[test]
+    fn many_edits_are_remembered_as_few_are() {
+        let said = Arc::from("said");
+        let mut seen = Before::new();
+        for (from, to) in [(0, 2 * FEW), (1, 2 * FEW + 1), (FEW, 4 * FEW), (0, 0)] {
+            let names: Vec<_> = (from..to).map(|number| format!("{number:04}")).collect();
+            let names: Vec<_> = names.iter().map(|name| (&**name, &said)).collect();
+            let now = objects(&names);
+            assert!(!edits(&mut seen, &now).is_empty());
+            assert!(seen.iter().map(|object| &object.key).eq(now.keys()));
+            assert_eq!(edits(&mut seen, &now).len(), 0);
+        }
+    }
 }
