@@ -9,6 +9,7 @@ pub mod listener;
 pub mod manifest;
 pub mod mapping;
 pub mod reference;
+pub mod route_claim;
 pub mod rule;
 pub mod schema;
 pub mod tls_context;
@@ -17,6 +18,7 @@ pub use gateway_settings::GatewaySettingsSpec;
 pub use host::HostSpec;
 pub use listener::ListenerSpec;
 pub use mapping::MappingSpec;
+pub use route_claim::RouteClaimSpec;
 pub use tls_context::TlsContextSpec;
 
 /// The API group of Postern's own kinds.

@@ -17,6 +17,7 @@ pub mod host_table;
 pub mod listener;
 pub mod matching;
 pub mod path;
+pub mod region;
 pub mod rewrite;
 pub mod route;
 pub mod table;
@@ -34,6 +35,7 @@ pub use host::HostPattern;
 pub use host_table::HostTable;
 pub use listener::{HostId, HostTls, InsecureAction, Listener, SecurityModel, VirtualHost};
 pub use path::{CanonicalPath, PathError};
+pub use region::{ClaimTable, Region, Regions};
 pub use route::{
     Action, Fail, Forward, ForwardTerms, HostRewrite, Member, Redirect, Rewrite, Route, RouteId,
 };

@@ -82,7 +82,12 @@ pub(super) fn graph(graph: &Graph) -> Value {
                 json!({ "name": *region.name, "hostnames": hosts })
             })
             .collect();
-        route_sets.push(json!({ "regions": regions }));
+        let claims: BTreeMap<_, _> = set
+            .regions
+            .cells()
+            .map(|(cell, region)| (cell, &*region.name))
+            .collect();
+        route_sets.push(json!({ "regions": regions, "claims": claims }));
     }
     json!({
         "listeners": listeners,
@@ -289,6 +294,7 @@ fn diagnostic(diagnostic: &Diagnostic) -> Value {
         "severity": match info.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         },
         "field": diagnostic.field,
         "message": diagnostic.message,

@@ -164,6 +164,7 @@ fn finding(object: String, diagnostic: &Diagnostic) -> Finding {
         severity: match info.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         },
         code: diagnostic.code.to_string(),
         reason: info.reason,

@@ -184,17 +184,14 @@ impl PolicyReport<'_> {
                 "Postern does not implement TCPMapping, so nothing of it is served",
                 "Keep it on Emissary-ingress",
             ),
-            Kind::RouteClaim => self.findings.push(
-                Code::NotImplemented,
-                "",
-                "Postern does not implement RouteClaim yet, so it claims nothing for anybody",
-                "Delete it, and keep strangers away with `ownership.unclaimed` of the GatewaySettings",
-            ),
             kind @ (Kind::Module | Kind::TlsContext) => self.findings.push(
                 Code::KindNotImplemented,
                 "",
                 format!("Postern has no {} of its own", kind.name()),
-                format!("Write it as the {} of getambassador.io/v3alpha1", kind.name()),
+                format!(
+                    "Write it as the {} of getambassador.io/v3alpha1",
+                    kind.name()
+                ),
             ),
             kind => self.findings.push(
                 Code::KindNotImplemented,

@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     Options,
+    claim::{Claims, Placement},
     cluster::{Affected, Cluster},
     context::Contexts,
     dependents::{Dependency, Dependents},
@@ -47,6 +48,7 @@ use crate::{
 pub(super) struct State {
     seen: Seen,
     settings: Settings,
+    claims: Claims,
     cluster: Cluster,
     contexts: Contexts,
     certificates: Certificates,
@@ -60,6 +62,8 @@ pub(super) struct State {
     mappings: BTreeMap<ObjectKey, Box<MappingState>>,
     dependents: Dependents,
     interner: Interner,
+    /// That of the Mapping before: most are placed alike.
+    placement: Arc<Placement>,
     dials: Dials,
     upstreams: HashMap<UpstreamId, Arc<Upstream>>,
     routing: Routing,
@@ -71,11 +75,12 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct MappingState {
     pub(super) lowered: Lowered,
-    /// What looking up its references has found.
-    resolved: Findings,
+    /// What looking up its references has found, if anything.
+    resolved: Option<Box<Findings>>,
     /// What it does when nothing else stands in the way.
     pub(super) action: Action,
     on: Arc<Dependency>,
+    pub(super) placement: Arc<Placement>,
     /// See [`routing::selectors`].
     pub(super) selectors: Box<[Arc<Selector>]>,
 }
@@ -89,6 +94,7 @@ struct Dirty {
     /// References to these may.
     services: Affected,
     scopes: bool,
+    claims: bool,
     hosts: bool,
 }
 
@@ -97,6 +103,7 @@ impl State {
         Self {
             seen: Seen::default(),
             settings: Settings::new(options),
+            claims: Claims::default(),
             cluster: Cluster::default(),
             contexts: Contexts::default(),
             certificates: Certificates::default(),
@@ -108,6 +115,7 @@ impl State {
             mappings: BTreeMap::new(),
             dependents: Dependents::default(),
             interner: Interner::default(),
+            placement: Arc::default(),
             dials: Dials::default(),
             upstreams: HashMap::new(),
             routing: Routing::default(),
@@ -129,10 +137,14 @@ impl State {
             .any(|edit| edit.before.is_none() || edit.now.is_none());
         let dirty = self.lower_globals(resources, options, &changed, renamed);
         let mut touched = self.update_mappings(edits, options, &dirty);
-        let relinked =
-            self.routing
-                .link(&self.mappings, &self.scopes, &self.settings, &mut touched);
-        if dirty.hosts || dirty.settings || dirty.scopes || relinked.oldest {
+        let relinked = self.routing.link(
+            &self.mappings,
+            &self.scopes,
+            &self.settings,
+            &self.claims,
+            &mut touched,
+        );
+        if dirty.hosts || dirty.settings || dirty.scopes || dirty.claims || relinked.oldest {
             self.link_hosts(&mut touched);
         } else if relinked.sets {
             self.linked.reroute(&self.routing);
@@ -172,7 +184,10 @@ impl State {
         changed: &Changed,
         renamed: bool,
     ) -> Dirty {
-        let settings = changed.settings && self.lower_settings(resources, options);
+        let settings =
+            (changed.settings || changed.unavailable) && self.lower_settings(resources, options);
+        let claims =
+            (changed.claims || changed.namespaces || settings) && self.lower_claims(resources);
         let services = self.update_cluster(resources, options, changed, renamed);
         let cluster = services.is_none();
         let references = cluster || changed.tls || settings;
@@ -181,9 +196,9 @@ impl State {
         if hosts {
             self.lower_hosts(resources, options);
         }
-        let listeners = changed.listeners || settings || changed.settings;
+        let listeners = changed.listeners || settings || changed.settings || changed.unavailable;
         if listeners {
-            self.listeners = listener::lower_all(&resources.listeners, options, &self.settings);
+            self.listeners = listener::lower_all(resources, options, &self.settings);
         }
         let scopes = virtual_host::scopes(&self.hosts);
         let scopes_changed = scopes != self.scopes;
@@ -198,6 +213,7 @@ impl State {
             references: cluster || contexts || settings,
             services: services.unwrap_or_default(),
             scopes: scopes_changed,
+            claims,
             hosts: hosts || listeners,
         }
     }
@@ -210,7 +226,9 @@ impl State {
         changed: &Changed,
         renamed: bool,
     ) -> Option<Affected> {
-        let updated = if changed.namespaces || renamed && self.cluster.is_stale(resources, options)
+        let updated = if changed.namespaces
+            || changed.unavailable
+            || renamed && self.cluster.is_stale(resources, options)
         {
             None
         } else {
@@ -225,7 +243,7 @@ impl State {
 
     /// Reads the settings and what counts as such; says whether they are others than before.
     fn lower_settings(&mut self, resources: &ResourceSet, options: &Options) -> bool {
-        let (mut settings, found) = settings::read(&resources.settings, options);
+        let (mut settings, found) = settings::read(resources, options);
         let place = |in_graph| Place {
             in_graph,
             ..Place::default()
@@ -243,6 +261,25 @@ impl State {
         );
         let changed = settings != self.settings;
         self.settings = settings;
+        changed
+    }
+
+    /// Reads the claims; says whether others are in force than before.
+    fn lower_claims(&mut self, resources: &ResourceSet) -> bool {
+        let (claims, found) = Claims::new(resources, self.settings.requests);
+        let found = found.into_iter().map(|found| {
+            let place = Place {
+                in_graph: !found.serves.is_empty(),
+                serves: found.serves,
+                certificate_not_after: None,
+            };
+            reports::object(&found.object, found.findings, place)
+        });
+        self.reports.replace(Pass::Claims, found);
+        let changed = claims != self.claims;
+        if changed {
+            self.claims = claims;
+        }
         changed
     }
 
@@ -322,8 +359,8 @@ impl State {
             self.dependents.of(&dirty.services)
         };
         self.resolve_again(affected, options, &mut touched);
-        if dirty.scopes {
-            self.place_again(&mut touched);
+        if dirty.scopes || dirty.claims {
+            self.place_again(dirty.claims, &mut touched);
         }
         touched
     }
@@ -338,10 +375,12 @@ impl State {
         let lowered = mapping::lower(object, spec, &self.settings, &mut self.interner);
         let (resolved, action, on) = self.resolve(&lowered, options);
         self.dependents.insert(&key, &on);
+        let placement = place(&self.claims, &self.settings, &lowered, &mut self.placement);
         let state = MappingState {
             selectors: routing::selectors(&lowered, &self.scopes),
+            placement,
             lowered,
-            resolved,
+            resolved: if_any(resolved),
             action,
             on,
         };
@@ -406,8 +445,9 @@ impl State {
                     self.dependents.insert(&key, &on);
                     state.on = on;
                 }
-                if findings != state.resolved || !same(&action, &state.action) {
-                    state.resolved = findings;
+                let resolved = if_any(findings);
+                if resolved != state.resolved || !same(&action, &state.action) {
+                    state.resolved = resolved;
                     state.action = action;
                     self.routing.touch(&routing::slots(&state));
                     touched.insert(&key);
@@ -417,23 +457,40 @@ impl State {
         }
     }
 
-    /// Mappings without a hostname are where the Hosts' selectors put them.
-    fn place_again(&mut self, touched: &mut Touched) {
+    /// Mappings are where claims let them, and those without a hostname where the Hosts' selectors put them.
+    fn place_again(&mut self, claims: bool, touched: &mut Touched) {
         for (key, state) in &mut self.mappings {
+            let placement = if claims {
+                let (lowered, last) = (&state.lowered, &mut self.placement);
+                place(&self.claims, &self.settings, lowered, last)
+            } else {
+                Arc::clone(&state.placement)
+            };
             let selectors = routing::selectors(&state.lowered, &self.scopes);
-            if selectors != state.selectors {
-                self.routing.remove(key, &routing::slots(state));
-                state.selectors = selectors;
-                self.routing.insert(key, &routing::slots(state));
-                touched.insert(key);
+            if placement == state.placement && selectors == state.selectors {
+                continue;
             }
+            let before = routing::slots(state);
+            state.placement = placement;
+            state.selectors = selectors;
+            let slots = routing::slots(state);
+            if slots != before {
+                self.routing.remove(key, &before);
+                self.routing.insert(key, &slots);
+            }
+            touched.insert(key);
         }
     }
 
     /// Puts the Hosts on the Listeners, and adds the Mappings that may be served elsewhere than before.
     fn link_hosts(&mut self, touched: &mut Touched) {
-        let linked =
-            virtual_host::link(&self.hosts, &self.listeners, &self.routing, &self.settings);
+        let linked = virtual_host::link(
+            &self.hosts,
+            &self.listeners,
+            &self.routing,
+            &self.claims,
+            &self.settings,
+        );
         let moved = linked.coverage != self.linked.coverage;
         self.linked = linked;
         self.report_hosts();
@@ -486,7 +543,10 @@ impl State {
         let lowered = &state.lowered;
         let object = &lowered.object;
         let mut findings = lowered.findings.clone();
-        findings.0.extend(state.resolved.0.iter().cloned());
+        let resolved = state.resolved.as_deref();
+        let elsewhere = resolved.into_iter().chain([&state.placement.findings]);
+        let elsewhere = elsewhere.flat_map(|found| found.0.iter().cloned());
+        findings.0.extend(elsewhere);
         if let Some(reason) = &self.settings.refusal {
             findings.push(
                 Code::PolicyNotHonoured,
@@ -539,6 +599,27 @@ impl State {
         };
         covered.then(|| slot::pair(lowered)).into_iter().collect()
     }
+}
+
+/// Where claims let a Mapping serve; one with `last` if that is the same.
+fn place(
+    claims: &Claims,
+    settings: &Settings,
+    lowered: &Lowered,
+    last: &mut Arc<Placement>,
+) -> Arc<Placement> {
+    let namespace = &lowered.object.key.namespace;
+    let matching = lowered.matching.as_ref();
+    let placed = matching.map(|matching| claims.place(namespace, matching, settings.unclaimed));
+    let placed = placed.unwrap_or_default();
+    if **last != placed {
+        *last = Arc::new(placed);
+    }
+    Arc::clone(last)
+}
+
+fn if_any(findings: Findings) -> Option<Box<Findings>> {
+    (!findings.0.is_empty()).then(|| Box::new(findings))
 }
 
 /// The same, with an upstream that others share.

@@ -7,7 +7,8 @@ mod status;
 use serde_json::{Value, json};
 
 use super::{
-    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, VERSION, schema::Spec,
+    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, RouteClaimSpec, VERSION,
+    schema::Spec,
 };
 use kind::Definition;
 
@@ -43,6 +44,10 @@ fn definitions() -> Vec<(&'static str, Value)> {
             "postern.dev_gatewaysettings.yaml",
             definition::<GatewaySettingsSpec>(&kind::GATEWAY_SETTINGS),
         ),
+        (
+            "postern.dev_routeclaims.yaml",
+            definition::<RouteClaimSpec>(&kind::ROUTE_CLAIM),
+        ),
     ]
 }
 
@@ -73,7 +78,7 @@ fn definition<S: Spec>(kind: &Definition) -> Value {
         },
         "spec": {
             "group": GROUP,
-            "scope": "Namespaced",
+            "scope": kind.scope,
             "names": {
                 "kind": kind.kind,
                 "listKind": format!("{}List", kind.kind),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, VERSION,
+    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, RouteClaimSpec, VERSION,
     schema::{
         Node, Spec,
         tree::{Field, Shape, Support},
@@ -66,6 +66,22 @@ spec:
         - example.org
 ";
 
+const ROUTE_CLAIM_EXAMPLE: &str = "\
+apiVersion: postern.dev/v1alpha1
+kind: RouteClaim
+metadata:
+  name: shop-cart
+spec:
+  hostnames:
+    - shop.example.com
+  paths:
+    - /cart
+  namespaces:
+    names:
+      - cart
+  contact: '#team-cart'
+";
+
 /// Each page: the name of its file and its Markdown. The same in every build.
 pub fn pages() -> Vec<(&'static str, String)> {
     vec![
@@ -81,6 +97,10 @@ pub fn pages() -> Vec<(&'static str, String)> {
         (
             "gatewaysettings.md",
             page::<GatewaySettingsSpec>("GatewaySettings", GATEWAY_SETTINGS_EXAMPLE),
+        ),
+        (
+            "routeclaim.md",
+            page::<RouteClaimSpec>("RouteClaim", ROUTE_CLAIM_EXAMPLE),
         ),
     ]
 }

@@ -1,6 +1,6 @@
 //! Rules about several fields of a spec, each for the API server in CEL and for a folder in Rust.
 
-use super::{HostSpec, ListenerSpec, MappingSpec, listener::NamespaceFrom};
+use super::{HostSpec, ListenerSpec, MappingSpec, RouteClaimSpec, listener::NamespaceFrom};
 
 /// A rule that the API server checks at `kubectl apply`.
 #[derive(Debug)]
@@ -198,6 +198,29 @@ pub const LISTENER: &[Rule<ListenerSpec>] = &[
             let binding = spec.host_binding.as_ref();
             let namespace = binding.and_then(|binding| binding.namespace.as_ref());
             namespace.and_then(|namespace| namespace.from) != Some(NamespaceFrom::Selector)
+        }),
+    },
+];
+
+pub const ROUTE_CLAIM: &[Rule<RouteClaimSpec>] = &[
+    compiled(
+        "hostnames",
+        "!has(self.hostnames) || self.hostnames.size() > 0 && self.hostnames.all(name, name.matches('^([*]|([*][.])?[^*/: ]+)$'))",
+        "hostnames must be one or more DNS names without a port, each perhaps after *., or *",
+    ),
+    compiled(
+        "paths",
+        "!has(self.paths) || self.paths.size() > 0 && self.paths.all(path, path.startsWith('/'))",
+        "paths must be one or more paths, each beginning with /",
+    ),
+    Rule {
+        field: "namespaces",
+        cel: "!has(self.namespaces) || has(self.namespaces.names) || has(self.namespaces.selector)",
+        message: "namespaces needs names, selector, or both",
+        holds: Some(|spec| {
+            spec.namespaces.as_ref().is_none_or(|namespaces| {
+                namespaces.names.is_some() || namespaces.selector.is_some()
+            })
         }),
     },
 ];

@@ -116,9 +116,9 @@ impl Found {
             Kind::Host => AnyObject::Host(self.spec(document)),
             Kind::Listener => AnyObject::Listener(self.spec(document)),
             Kind::GatewaySettings => AnyObject::GatewaySettings(self.spec(document)),
+            Kind::RouteClaim => AnyObject::RouteClaim(self.spec(document)),
             Kind::TlsContext if is_known => AnyObject::TlsContext(self.spec(document)),
             Kind::TlsContext
-            | Kind::RouteClaim
             | Kind::TcpMapping
             | Kind::AuthService
             | Kind::RateLimitService

@@ -69,7 +69,6 @@ pub enum Kind {
 pub const WITHOUT_CRD: &[(Group, Kind, &str)] = &[
     (Group::Postern, Kind::AuthService, "AuthService"),
     (Group::Postern, Kind::RateLimitService, "RateLimitService"),
-    (Group::Postern, Kind::RouteClaim, "RouteClaim"),
     (Group::Postern, Kind::TcpMapping, "TCPMapping"),
     (Group::Postern, Kind::TlsContext, "TLSContext"),
     (Group::Postern, Kind::LogService, "LogService"),
@@ -87,6 +86,12 @@ pub const KINDS: &[(Group, Kind, &str, &str)] = &[
         Kind::GatewaySettings,
         "GatewaySettings",
         "gatewaysettings",
+    ),
+    (
+        Group::Postern,
+        Kind::RouteClaim,
+        "RouteClaim",
+        "routeclaims",
     ),
     (Group::Emissary, Kind::Mapping, "Mapping", "mappings"),
     (Group::Emissary, Kind::Host, "Host", "hosts"),

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    EndpointSlice, Grant, ObjectKey, Origin, Position, Positions, SecretData, Service, Strings,
+    EndpointSlice, Grant, Kind, ObjectKey, Origin, Position, Positions, SecretData, Service,
+    Strings,
 };
 use crate::crd::{
     self,
@@ -59,6 +60,7 @@ pub struct ResourceSet {
     pub hosts: Objects<crd::HostSpec>,
     pub listeners: Objects<crd::ListenerSpec>,
     pub settings: Objects<crd::GatewaySettingsSpec>,
+    pub claims: Objects<crd::RouteClaimSpec>,
     pub tls_contexts: Objects<crd::TlsContextSpec>,
     /// Kinds that are read and not implemented, with their spec as it is.
     pub others: Objects<serde_json::Value>,
@@ -69,8 +71,19 @@ pub struct ResourceSet {
     pub grants: Objects<Grant>,
     /// Secrets that a source looked for and did not find. One that is neither here nor in `secrets` was not looked for yet.
     pub absent_secrets: BTreeSet<ObjectKey>,
+    /// Kinds that would be read if they could: objects of them may exist all the same.
+    pub unavailable: BTreeMap<Kind, Unavailable>,
     /// What is wrong with files as such, by path: what could not be read into an object.
     pub files: BTreeMap<Arc<str>, Vec<FileProblem>>,
+}
+
+/// Why no object of a kind can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The API server does not serve the kind: its CRD is not installed.
+    NotInstalled,
+    /// The permissions of this installation do not reach so far.
+    Forbidden,
 }
 
 /// What is wrong with a file, or with a document in it that did not become an object.
@@ -104,6 +117,7 @@ pub enum AnyObject {
     Host(Arc<Object<crd::HostSpec>>),
     Listener(Arc<Object<crd::ListenerSpec>>),
     GatewaySettings(Arc<Object<crd::GatewaySettingsSpec>>),
+    RouteClaim(Arc<Object<crd::RouteClaimSpec>>),
     TlsContext(Arc<Object<crd::TlsContextSpec>>),
     Other(Arc<Object<serde_json::Value>>),
     Namespace(Arc<Object<()>>),
@@ -120,6 +134,7 @@ macro_rules! each_kind {
             AnyObject::Host($bound) => $body,
             AnyObject::Listener($bound) => $body,
             AnyObject::GatewaySettings($bound) => $body,
+            AnyObject::RouteClaim($bound) => $body,
             AnyObject::TlsContext($bound) => $body,
             AnyObject::Other($bound) => $body,
             AnyObject::Namespace($bound) => $body,
@@ -167,6 +182,7 @@ impl ResourceSet {
             AnyObject::Host(object) => drop(self.hosts.insert(key, object)),
             AnyObject::Listener(object) => drop(self.listeners.insert(key, object)),
             AnyObject::GatewaySettings(object) => drop(self.settings.insert(key, object)),
+            AnyObject::RouteClaim(object) => drop(self.claims.insert(key, object)),
             AnyObject::TlsContext(object) => drop(self.tls_contexts.insert(key, object)),
             AnyObject::Other(object) => drop(self.others.insert(key, object)),
             AnyObject::Namespace(object) => drop(self.namespaces.insert(key, object)),
@@ -187,6 +203,7 @@ impl ResourceSet {
             .or_else(|| Some(&self.hosts.get(key)?.positions))
             .or_else(|| Some(&self.listeners.get(key)?.positions))
             .or_else(|| Some(&self.settings.get(key)?.positions))
+            .or_else(|| Some(&self.claims.get(key)?.positions))
             .or_else(|| Some(&self.tls_contexts.get(key)?.positions))
             .or_else(|| Some(&self.others.get(key)?.positions))
     }
@@ -197,6 +214,7 @@ impl ResourceSet {
         self.hosts.remove(key);
         self.listeners.remove(key);
         self.settings.remove(key);
+        self.claims.remove(key);
         self.tls_contexts.remove(key);
         self.others.remove(key);
         self.namespaces.remove(key);

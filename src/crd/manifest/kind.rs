@@ -8,6 +8,8 @@ pub(super) struct Definition {
     pub(super) plural: &'static str,
     pub(super) singular: &'static str,
     pub(super) short: &'static str,
+    /// `Namespaced` or `Cluster`.
+    pub(super) scope: &'static str,
     /// Whether its status tells when a certificate ends.
     pub(super) has_certificate: bool,
     columns: &'static [Column],
@@ -61,6 +63,7 @@ pub(super) const MAPPING: Definition = Definition {
     plural: "mappings",
     singular: "mapping",
     short: "mp",
+    scope: "Namespaced",
     has_certificate: false,
     columns: &[
         READY,
@@ -80,6 +83,7 @@ pub(super) const HOST: Definition = Definition {
     plural: "hosts",
     singular: "host",
     short: "hst",
+    scope: "Namespaced",
     has_certificate: true,
     columns: &[
         READY,
@@ -98,6 +102,7 @@ pub(super) const LISTENER: Definition = Definition {
     plural: "listeners",
     singular: "listener",
     short: "lst",
+    scope: "Namespaced",
     has_certificate: false,
     columns: &[
         READY,
@@ -117,6 +122,7 @@ pub(super) const GATEWAY_SETTINGS: Definition = Definition {
     plural: "gatewaysettings",
     singular: "gatewaysettings",
     short: "gws",
+    scope: "Namespaced",
     has_certificate: false,
     columns: &[
         READY,
@@ -125,6 +131,25 @@ pub(super) const GATEWAY_SETTINGS: Definition = Definition {
         column("Unclaimed", ".spec.ownership.unclaimed"),
         column("Services", ".spec.references.services"),
         AGE,
+        MESSAGE,
+    ],
+};
+
+pub(super) const ROUTE_CLAIM: Definition = Definition {
+    kind: "RouteClaim",
+    plural: "routeclaims",
+    singular: "routeclaim",
+    short: "rcl",
+    scope: "Cluster",
+    has_certificate: false,
+    columns: &[
+        READY,
+        REASON,
+        column("Hostnames", ".spec.hostnames"),
+        column("Paths", ".spec.paths"),
+        column("Namespaces", ".spec.namespaces.names"),
+        AGE,
+        wide("Contact", ".spec.contact"),
         MESSAGE,
     ],
 };
