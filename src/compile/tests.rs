@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::resource::{
-    AnyObject, Group, ObjectKey, Origin, Positions,
+    AnyObject, Group, ObjectKey, Origin, Positions, Unavailable,
     decode::{self, Decoded},
 };
 
@@ -184,7 +184,6 @@ fn what_cannot_be_read_is_said_with_the_remedy() {
     };
     let grant = "PST3004 Have a ReferenceGrant created in namespace other";
     assert_eq!(said(&resources), [grant]);
-    use crate::resource::Unavailable;
     resources.unavailable = [
         (Kind::RouteClaim, Unavailable::Forbidden),
         (Kind::ReferenceGrant, Unavailable::NotInstalled),

@@ -13,8 +13,9 @@ use postern::graph::{
     InsecureAction, Listener, Member, Request, RequestPolicy, Route, RouteId, SecurityModel, Trace,
     VirtualHost,
     decide::{decide, https_location},
-    matching::{HeadView, RouteSet, Silent, Target}, region::{Region, Regions},
+    matching::{HeadView, RouteSet, Silent, Target},
     path,
+    region::{Region, Regions},
     route::{Conditions, PathMatch, Pattern, Rank, TextMatch},
     table::RouteTable,
 };
@@ -287,7 +288,8 @@ fn route(number: usize, path: PathMatch, case_sensitive: bool, conditions: Condi
             id: RouteId(number.to_string().into()),
             share: 1,
             action: Action::Fail(Fail { code: 1000 }),
-        }].into(),
+        }]
+        .into(),
     }
 }
 
