@@ -11,7 +11,7 @@ use postern::graph::{
     matching::{HeadView, RouteSet, Silent},
     path::canonical,
     region::{Region, Regions},
-    route::{Action, Conditions, PathMatch, Rank},
+    route::{Action, PathMatch, Rank},
     table::RouteTable,
 };
 
@@ -34,21 +34,22 @@ impl HeadView for Head {
 
 fn route(host: &str, path: &str) -> Arc<Route> {
     Arc::new(Route {
-        rank: Rank {
+        rank: Arc::new(Rank {
             path_length: path.len(),
             header_weight: 10 + host.len(),
             prefix: path.into(),
             tie: host.into(),
             ..Rank::default()
-        },
+        }),
         path: PathMatch::Prefix(path.into()),
         case_sensitive: true,
-        conditions: Conditions::default(),
-        members: vec![Member {
+        conditions: Arc::default(),
+        members: [Member {
             id: RouteId(format!("mapping{path}").into()),
             share: 1,
             action: Action::Fail(Fail { code: 1 }),
-        }],
+        }]
+        .into(),
     })
 }
 

@@ -36,7 +36,9 @@ pub use host_table::HostTable;
 pub use listener::{HostId, HostTls, InsecureAction, Listener, SecurityModel, VirtualHost};
 pub use path::{CanonicalPath, PathError};
 pub use region::{ClaimTable, Region, Regions};
-pub use route::{Action, Fail, Forward, HostRewrite, Member, Redirect, Rewrite, Route, RouteId};
+pub use route::{
+    Action, Fail, Forward, ForwardTerms, HostRewrite, Member, Redirect, Rewrite, Route, RouteId,
+};
 pub use tls::{Certificate, PrivateKey};
 pub use upstream::{Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls};
 

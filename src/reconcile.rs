@@ -194,7 +194,11 @@ where
         let first = *self.waiting.first.get_or_insert(now);
         let latest = first + MAX_HOLD_OFF;
         self.waiting.due = Some(latest.min(now + self.ends.hold_off));
-        self.waiting.changes.extend(batch);
+        if self.waiting.changes.is_empty() {
+            self.waiting.changes = batch;
+        } else {
+            self.waiting.changes.extend(batch);
+        }
     }
 
     /// 2. The hold-off ends. Nothing is compiled when only versions moved on since the last snapshot.

@@ -6,6 +6,7 @@
 
 mod burst;
 mod field;
+pub(super) mod memory;
 mod record;
 
 #[allow(

@@ -291,7 +291,8 @@ fn namespaces(resources: &ResourceSet, options: &Options) -> BTreeSet<Arc<str>> 
     namespaces.insert(Arc::clone(&options.namespace));
     let mut add = |keys: &mut dyn Iterator<Item = &ObjectKey>| {
         let mut last: Option<Arc<str>> = None;
-        for ObjectKey { namespace, .. } in keys {
+        for key in keys {
+            let namespace = &key.namespace;
             // They come in the order of their namespaces.
             if last.as_ref() != Some(namespace) {
                 namespaces.insert(Arc::clone(namespace));

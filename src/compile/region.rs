@@ -18,10 +18,10 @@ use super::{
     touched::Touched,
 };
 use crate::{
-    crd::{MappingSpec, gateway_settings::Unclaimed},
+    crd::gateway_settings::Unclaimed,
     graph::{HostPattern, HostTable, Region, host::NamePattern, table::RouteTable},
     report::Diagnostic,
-    resource::{Object, ObjectKey},
+    resource::{Mapping, ObjectKey},
 };
 use host_slots::HostSlots;
 
@@ -35,7 +35,7 @@ pub(super) struct RegionSlots {
 }
 
 /// Who came first for a path.
-type Oldest = BTreeMap<PathKey, Arc<Object<MappingSpec>>>;
+type Oldest = BTreeMap<PathKey, Arc<Mapping>>;
 
 type Tables = BTreeMap<Scope, Arc<RouteTable>>;
 
@@ -85,7 +85,7 @@ impl RegionSlots {
     ) -> Option<&Diagnostic> {
         let slot = self.hosts.get(host)?.slots.get(path)?;
         slot.note(key).filter(|note| note.placed)?;
-        slot.taken.as_ref()
+        slot.taken.as_deref()
     }
 
     pub(super) fn is_empty(&self) -> bool {

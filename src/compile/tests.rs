@@ -165,10 +165,11 @@ fn what_cannot_be_read_is_said_with_the_remedy() {
         "port": 8080, "protocol": "HTTP", "securityModel": "XFP",
         "hostBinding": { "namespace": { "from": "ALL" } },
     });
-    let mut stranger = mapping("stranger", "*", "/");
-    if let AnyObject::Mapping(mapping) = &mut stranger {
-        Arc::make_mut(mapping).spec.service = Some("quote.other.svc".to_owned());
-    }
+    let stranger = object(&json!({
+        "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
+        "metadata": { "name": "stranger", "namespace": "apps" },
+        "spec": { "hostname": "*", "prefix": "/", "service": "quote.other.svc" },
+    }));
     let mut resources = set(vec![
         gateway("GatewaySettings", json!({})),
         gateway("Listener", listener),

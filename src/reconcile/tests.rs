@@ -92,7 +92,7 @@ fn namespace(name: &str) -> Change {
         origin: Origin::Cluster,
         meta: Meta::default(),
         spec: (),
-        problems: Vec::new(),
+        problems: Box::default(),
         positions: Positions::default(),
     })))
 }

@@ -7,19 +7,31 @@ use std::{
 
 use super::{
     EndpointSlice, Grant, Kind, ObjectKey, Origin, Position, Positions, SecretData, Service,
+    Strings,
 };
-use crate::crd::{self, schema::Problem};
+use crate::crd::{
+    self,
+    schema::{Problem, Written},
+};
 
-/// What every object has besides its spec.
+/// The annotation of a Service that holds objects of Emissary-ingress.
+pub const CONFIG_ANNOTATION: &str = "getambassador.io/config";
+
+/// All annotations that anybody reads.
+pub const READ_ANNOTATIONS: &[&str] = &[CONFIG_ANNOTATION];
+
+/// What every object has besides its spec, as far as anybody reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     pub uid: Arc<str>,
     pub generation: i64,
+    /// Only of a Secret.
     pub resource_version: Arc<str>,
     /// Seconds since 1970; none in a folder, unless the manifest says it.
     pub created: Option<i64>,
-    pub labels: BTreeMap<String, String>,
-    pub annotations: BTreeMap<String, String>,
+    pub labels: Strings,
+    /// Those in [`READ_ANNOTATIONS`]: the others can be larger than the spec.
+    pub annotations: Strings,
 }
 
 /// One object: its name, where it was found, and what it says.
@@ -30,10 +42,13 @@ pub struct Object<T> {
     pub meta: Meta,
     /// What could be read: a field with a problem is absent.
     pub spec: T,
-    pub problems: Vec<Problem>,
+    pub problems: Box<[Problem]>,
     /// Where each field was found, by its path (`spec.prefix`); empty when the origin has no lines.
     pub positions: Positions,
 }
+
+/// A Mapping. There are many, and most say little.
+pub type Mapping = Object<Written<crd::MappingSpec>>;
 
 /// Objects of one kind, in the order of their keys. An object that did not change keeps its `Arc`.
 pub type Objects<T> = BTreeMap<ObjectKey, Arc<Object<T>>>;
@@ -41,7 +56,7 @@ pub type Objects<T> = BTreeMap<ObjectKey, Arc<Object<T>>>;
 /// Everything the compiler reads.
 #[derive(Clone, Debug, Default)]
 pub struct ResourceSet {
-    pub mappings: Objects<crd::MappingSpec>,
+    pub mappings: Objects<Written<crd::MappingSpec>>,
     pub hosts: Objects<crd::HostSpec>,
     pub listeners: Objects<crd::ListenerSpec>,
     pub settings: Objects<crd::GatewaySettingsSpec>,
@@ -98,7 +113,7 @@ pub enum FileProblemKind {
 /// An object of any kind that Postern reads.
 #[derive(Clone, Debug)]
 pub enum AnyObject {
-    Mapping(Arc<Object<crd::MappingSpec>>),
+    Mapping(Arc<Mapping>),
     Host(Arc<Object<crd::HostSpec>>),
     Listener(Arc<Object<crd::ListenerSpec>>),
     GatewaySettings(Arc<Object<crd::GatewaySettingsSpec>>),

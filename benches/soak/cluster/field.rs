@@ -27,7 +27,7 @@ use crate::{
     connection::{Connection, Outcome, Place, Speech},
     harness::{
         gateway::{Gateway, PROGRAM},
-        manifest::mappings,
+        manifest,
         process::{self, Owned, local},
     },
 };
@@ -85,17 +85,9 @@ impl Field {
         let server = Server::start();
         eprintln!("soak: the API server runs; making {routes} routes");
         fill(&server, routes)?;
-        let kubeconfig = server.kubeconfig(ADMIN_TOKEN, NAMESPACE);
-        let client = runtime.block_on(async {
-            let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-            let options = KubeConfigOptions::default();
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-            anyhow::Ok(Client::try_from(config)?)
-        })?;
-        let kind = GroupVersionKind::gvk("postern.dev", "v1alpha1", "Mapping");
-        let kind = ApiResource::from_gvk_with_plural(&kind, "mappings");
+        let client = runtime.block_on(client(&server))?;
         let leases = Api::namespaced(client.clone(), "postern");
-        let mappings = Api::namespaced_with(client, NAMESPACE, &kind);
+        let mappings = mappings(client);
         let record = Arc::<Record>::default();
         runtime.spawn({
             let (record, mappings) = (record.clone(), mappings.clone());
@@ -280,16 +272,36 @@ impl Field {
     }
 }
 
+/// A client of somebody who may do anything.
+pub(super) async fn client(server: &Server) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(server.kubeconfig(ADMIN_TOKEN, NAMESPACE))?;
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    Ok(Client::try_from(config)?)
+}
+
+pub(super) fn mappings(client: Client) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("postern.dev", "v1alpha1", "Mapping");
+    let kind = ApiResource::from_gvk_with_plural(&kind, "mappings");
+    Api::namespaced_with(client, NAMESPACE, &kind)
+}
+
 /// What every cluster with Postern has, and the routes.
 fn fill(server: &Server, routes: usize) -> Result<()> {
-    let root = env!("CARGO_MANIFEST_DIR");
+    install(server)?;
     let folder = tempfile::tempdir()?;
     write_routes(folder.path())?;
     fs::write(
         folder.path().join("others.yaml"),
-        mappings(10, routes / 10, "web:80"),
+        manifest::mappings(10, routes / 10, "web:80"),
     )?;
     let folder = folder.path().display().to_string();
+    kubectl(server, &["-n", NAMESPACE, "create", "-f", &folder])
+}
+
+/// What every cluster with Postern has, and the Services of the routes.
+pub(super) fn install(server: &Server) -> Result<()> {
+    let root = env!("CARGO_MANIFEST_DIR");
     let user = format!("--user={POSTERN_USER}");
     let (crds, roles) = (
         format!("{root}/crds"),
@@ -336,36 +348,40 @@ fn fill(server: &Server, routes: usize) -> Result<()> {
         ],
         service("web"),
         service("canary"),
-        vec!["-n", NAMESPACE, "create", "-f", &folder],
     ];
-    for arguments in steps {
-        let mut command = server.kubectl();
-        process::output(command.args(&arguments).stdin(Stdio::null()))
-            .with_context(|| format!("kubectl {}", arguments.join(" ")))?;
-    }
+    steps
+        .iter()
+        .try_for_each(|arguments| kubectl(server, arguments))
+}
+
+fn kubectl(server: &Server, arguments: &[&str]) -> Result<()> {
+    let mut command = server.kubectl();
+    process::output(command.args(arguments).stdin(Stdio::null()))
+        .with_context(|| format!("kubectl {}", arguments.join(" ")))?;
     Ok(())
 }
 
 fn replicas(server: &Server) -> Result<Vec<Gateway>> {
-    let kubeconfig = server
-        .kubeconfig(POSTERN_TOKEN, "postern")
-        .display()
-        .to_string();
-    let mut replicas = Vec::new();
-    for number in 0..REPLICAS {
-        let name = format!("replica-{number}");
-        let arguments = [
-            "--kubeconfig",
-            &kubeconfig,
-            "--pod-name",
-            &name,
-            "--workers",
-            "1",
-        ];
-        replicas.push(Gateway::launch(process::tied(PROGRAM), &arguments)?);
-    }
+    let started = (0..REPLICAS).map(|number| replica(server, number));
+    let mut replicas = started.collect::<Result<Vec<_>>>()?;
     for replica in &mut replicas {
         replica.wait_until_ready(PATIENCE)?;
     }
     Ok(replicas)
+}
+
+/// Starts a replica, and does not wait for it.
+pub(super) fn replica(server: &Server, number: usize) -> Result<Gateway> {
+    let kubeconfig = server.kubeconfig(POSTERN_TOKEN, "postern");
+    let kubeconfig = kubeconfig.display().to_string();
+    let name = format!("replica-{number}");
+    let arguments = [
+        "--kubeconfig",
+        &kubeconfig,
+        "--pod-name",
+        &name,
+        "--workers",
+        "1",
+    ];
+    Gateway::launch(process::tied(PROGRAM), &arguments)
 }

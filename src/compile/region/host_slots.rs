@@ -14,18 +14,18 @@ use crate::{
         slot::{self, Linked, Placed, SlotHost},
         touched::Touched,
     },
-    crd::{MappingSpec, gateway_settings::Unclaimed},
+    crd::gateway_settings::Unclaimed,
     graph::{HostPattern, host::NamePattern, table::RouteTable},
-    resource::Object,
+    resource::Mapping,
 };
 
 /// The slots of one hostname.
 #[derive(Debug, Default)]
 pub(super) struct HostSlots {
-    pub(super) slots: BTreeMap<PathKey, Linked>,
+    pub(super) slots: BTreeMap<PathKey, Box<Linked>>,
     pub(super) tables: Tables,
     /// The oldest of all members.
-    oldest: Option<Arc<Object<MappingSpec>>>,
+    oldest: Option<Arc<Mapping>>,
     /// Slots that are to be linked again; one may be there twice.
     pub(super) dirty: Vec<PathKey>,
 }
@@ -91,7 +91,7 @@ impl HostSlots {
             touched.extend(members.clone());
             let members = members.filter_map(|key| mappings.get(key));
             let members = members.map(|state| &**state);
-            *slot = slot::link(members, elsewhere.get(&path), rule);
+            **slot = slot::link(members, elsewhere.get(&path), rule);
         }
     }
 

@@ -24,7 +24,7 @@ const SHOWN: usize = 3;
 /// The slots of a hostname, and those among them that may take from paths that do not begin with theirs.
 struct Around<'r> {
     host: &'r SlotHost,
-    slots: &'r BTreeMap<PathKey, Linked>,
+    slots: &'r BTreeMap<PathKey, Box<Linked>>,
     reaching: Vec<(&'r PathKey, &'r Linked)>,
 }
 
@@ -88,7 +88,7 @@ impl RegionSlots {
             .map(|(host, slots)| Around {
                 host,
                 slots: &slots.slots,
-                reaching: slots.slots.iter().filter(reaches).collect(),
+                reaching: slots.slots.iter().map(whole).filter(reaches).collect(),
             })
             .collect()
     }
@@ -110,6 +110,10 @@ fn is_wider(host: &SlotHost, below: &SlotHost) -> bool {
         }
         _ => false,
     }
+}
+
+fn whole<'r>((path, slot): (&'r PathKey, &'r Box<Linked>)) -> (&'r PathKey, &'r Linked) {
+    (path, slot)
 }
 
 /// Whether routes may take requests whose path is shorter, or begins otherwise.
@@ -135,7 +139,7 @@ fn owner(slot: &Linked) -> Option<&ObjectKey> {
 }
 
 /// Who takes requests from a slot.
-fn taken(path: &PathKey, slot: &Linked, around: &[Around<'_>]) -> Option<Diagnostic> {
+fn taken(path: &PathKey, slot: &Linked, around: &[Around<'_>]) -> Option<Box<Diagnostic>> {
     let own = owner(slot)?;
     let mut shown = Vec::new();
     let mut count = 0;
@@ -168,7 +172,7 @@ fn taken(path: &PathKey, slot: &Linked, around: &[Around<'_>]) -> Option<Diagnos
         more => format!(" and {more} more"),
     };
     (count > 0).then(|| {
-        Diagnostic::new(
+        Box::new(Diagnostic::new(
             Code::LosesRequests,
             "",
             format!(
@@ -176,14 +180,14 @@ fn taken(path: &PathKey, slot: &Linked, around: &[Around<'_>]) -> Option<Diagnos
                 shown.join(", ")
             ),
             "",
-        )
+        ))
     })
 }
 
 /// The slots whose paths begin as this one does, or may.
 fn longer<'r>(
     path: &PathKey,
-    slots: &'r BTreeMap<PathKey, Linked>,
+    slots: &'r BTreeMap<PathKey, Box<Linked>>,
 ) -> impl Iterator<Item = (&'r PathKey, &'r Linked)> {
     let start = match path.kind {
         PathKind::Regex => literal_prefix(&path.text).to_ascii_lowercase(),
@@ -199,7 +203,7 @@ fn longer<'r>(
         PathKind::Exact => path.text.len(),
         PathKind::Prefix | PathKind::Regex => usize::MAX,
     };
-    let found = slots.range(from..);
+    let found = slots.range(from..).map(whole);
     found
         .take_while(move |(other, _)| other.text.starts_with(&*start))
         .filter(move |found| found.0.text.len() <= most && !reaches(found))

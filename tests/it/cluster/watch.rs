@@ -140,7 +140,7 @@ fn key(group: Group, kind: Kind, namespace: &str, name: &str) -> ObjectKey {
 }
 
 fn prefix(set: &ResourceSet, key: &ObjectKey) -> Option<String> {
-    set.mappings.get(key)?.spec.prefix.clone()
+    set.mappings.get(key)?.spec.read().prefix
 }
 
 // === the tests ===
