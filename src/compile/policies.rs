@@ -188,7 +188,10 @@ impl PolicyReport<'_> {
                 Code::KindNotImplemented,
                 "",
                 format!("Postern has no {} of its own", kind.name()),
-                format!("Write it as the {} of getambassador.io/v3alpha1", kind.name()),
+                format!(
+                    "Write it as the {} of getambassador.io/v3alpha1",
+                    kind.name()
+                ),
             ),
             kind => self.findings.push(
                 Code::KindNotImplemented,
