@@ -2,6 +2,8 @@
 
 pub mod code;
 mod list;
+pub mod replica;
+pub mod version;
 pub mod wire;
 
 use std::{collections::BTreeSet, sync::Arc};

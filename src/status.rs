@@ -23,7 +23,6 @@ mod name;
 mod objects;
 mod replica;
 mod verdict;
-mod version;
 mod writer;
 
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc, time::Duration};
@@ -34,7 +33,10 @@ use tokio::{sync::watch, time::Instant};
 
 pub use metrics::StatusMetrics;
 
-use crate::{report::Report, telemetry::health::Health};
+use crate::{
+    report::{Report, version},
+    telemetry::health::Health,
+};
 use elector::Elector;
 use heartbeat::Heartbeat;
 use name::Names;

@@ -18,6 +18,7 @@ mod hub;
 mod known;
 #[cfg(test)]
 mod mock;
+pub mod once;
 mod recovery;
 mod request;
 mod resource;
@@ -29,7 +30,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::{mpsc, watch as channel};
 
-pub use self::connect::{KubeError, connect};
+pub use self::connect::{KubeError, connect, connect_as_kubectl};
 use self::hub::Hub;
 use super::Change;
 use crate::{
