@@ -64,7 +64,13 @@ impl Can {
             bail!("who would ask? Name a namespace with --as-namespace");
         };
         let told = tried(facts.compiled()?, place, namespace)?;
-        let hidden = facts.unread(&[crate::resource::Kind::Mapping, crate::resource::Kind::RouteClaim], "");
+        let hidden = facts.unread(
+            &[
+                crate::resource::Kind::Mapping,
+                crate::resource::Kind::RouteClaim,
+            ],
+            "",
+        );
         let what = format!("{}{}", told.hostname, told.path);
         let mut text = match &told.because {
             None => format!("yes: namespace {namespace} may have {what}"),
@@ -111,10 +117,15 @@ fn tried(compiled: &Compiled, place: &Place, namespace: &str) -> Result<Told> {
     let mut set = compiled.set.clone();
     set.insert(object);
     let (_, report) = compile(&set, &compiled.options);
-    let report = report.object(&key).context("the compiler must report on every object")?;
+    let report = report
+        .object(&key)
+        .context("the compiler must report on every object")?;
     let view = ObjectView::of(report);
     let because = view.first_error().cloned();
-    let warnings = view.diagnostics.into_iter().filter(|found| !found.is_error());
+    let warnings = view
+        .diagnostics
+        .into_iter()
+        .filter(|found| !found.is_error());
     Ok(Told {
         allowed: because.is_none(),
         hostname: place.host.to_string(),

@@ -58,18 +58,33 @@ impl Certs {
             0 => "No Host has a certificate.".to_owned(),
             count => many(count, "certificate"),
         };
-        let is_bad = |row: &Row| row.broken.is_some() || row.left.is_some_and(|left| left < SOON_SECONDS);
+        let is_bad =
+            |row: &Row| row.broken.is_some() || row.left.is_some_and(|left| left < SOON_SECONDS);
         let verdict = Verdict::problems_if(rows.iter().any(is_bad));
         Page::list(&rows, table, verdict).with_text(text)
     }
 
     fn rows(&self, facts: &Facts, scope: &Scope, now: Timestamp) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
-        let hosts = facts.graph.listeners.iter().flat_map(|listener| &listener.hosts);
+        let hosts = facts
+            .graph
+            .listeners
+            .iter()
+            .flat_map(|listener| &listener.hosts);
         for host in hosts {
-            let namespace = host.id.split_once('/').map_or("", |(namespace, _)| namespace);
-            let wanted = self.place.as_ref().is_none_or(|p| p.reaches_host(&host.hostname));
-            let Some(tls) = host.tls.as_ref().filter(|_| wanted && scope.includes(namespace)) else {
+            let namespace = host
+                .id
+                .split_once('/')
+                .map_or("", |(namespace, _)| namespace);
+            let wanted = self
+                .place
+                .as_ref()
+                .is_none_or(|p| p.reaches_host(&host.hostname));
+            let Some(tls) = host
+                .tls
+                .as_ref()
+                .filter(|_| wanted && scope.includes(namespace))
+            else {
                 continue;
             };
             let (digest, broken) = match tls {

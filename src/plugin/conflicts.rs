@@ -36,10 +36,19 @@ impl Conflicts {
     pub(super) fn page(&self, facts: &Facts, scope: &Scope) -> Page {
         let Self {} = self;
         let found: Vec<_> = { facts.in_scope(scope) }
-            .flat_map(|known| known.view.diagnostics.iter().map(move |found| (known, found)))
+            .flat_map(|known| {
+                known
+                    .view
+                    .diagnostics
+                    .iter()
+                    .map(move |found| (known, found))
+            })
             .filter(|(_, found)| is_conflict(found))
             .collect();
-        let rows: Vec<_> = found.iter().map(|(known, because)| row(known, because)).collect();
+        let rows: Vec<_> = found
+            .iter()
+            .map(|(known, because)| row(known, because))
+            .collect();
         let mut table = Table::new(&["OBJECT", "ASKS FOR", "RULE", "WHY", "<NEXT>"]);
         for row in &rows {
             table.push([
@@ -50,16 +59,18 @@ impl Conflicts {
                 (&*row.because.next).into(),
             ]);
         }
-        let names = found.iter().map(|(known, _)| {
-            kubectl_name(&known.view.group, &known.view.kind, &known.view.name)
-        });
+        let names = found
+            .iter()
+            .map(|(known, _)| kubectl_name(&known.view.group, &known.view.kind, &known.view.name));
         let names: Vec<_> = names.collect();
         let text = match rows.len() {
             0 => "No conflicts.".to_owned(),
             count => many(count, "conflict"),
         };
         let verdict = Verdict::problems_if(rows.iter().any(|row| row.because.is_error()));
-        Page::list(&rows, table, verdict).with_names(names).with_text(text)
+        Page::list(&rows, table, verdict)
+            .with_names(names)
+            .with_text(text)
     }
 }
 

@@ -56,7 +56,9 @@ impl Endpoints {
                 (&*row.from).into(),
                 Cell::new(&*row.upstream, style),
                 row.kind.unwrap_or_default().into(),
-                row.ready.map_or_else(String::new, |ready| ready.to_string()).into(),
+                row.ready
+                    .map_or_else(String::new, |ready| ready.to_string())
+                    .into(),
                 row.addresses.join(", ").into(),
             ]);
         }
@@ -82,7 +84,8 @@ impl Endpoints {
                 for member in &route.members {
                     let row = row(&host.hostname, &path, member, graph, set);
                     let is_same = |other: &Row| {
-                        (&other.hostname, &other.path, &other.from) == (&row.hostname, &row.path, &row.from)
+                        (&other.hostname, &other.path, &other.from)
+                            == (&row.hostname, &row.path, &row.from)
                     };
                     if !rows.iter().any(is_same) {
                         rows.push(row);
@@ -119,7 +122,10 @@ fn row(
     }
 }
 
-fn kind(upstream: &UpstreamView, service: Option<(&ResourceSet, &crate::resource::ObjectKey)>) -> &'static str {
+fn kind(
+    upstream: &UpstreamView,
+    service: Option<(&ResourceSet, &crate::resource::ObjectKey)>,
+) -> &'static str {
     let service = service.and_then(|(set, key)| set.services.get(key));
     match &upstream.target {
         TargetView::Dns { .. } => "DNS",

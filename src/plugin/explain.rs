@@ -27,11 +27,15 @@ impl FromStr for Numbered {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-        let number: u16 = digits.parse().map_err(|_| "write it like PST2007".to_owned())?;
+        let number: u16 = digits
+            .parse()
+            .map_err(|_| "write it like PST2007".to_owned())?;
         let found = CODES.iter().find(|info| info.number == number);
         found.map(Numbered).ok_or_else(|| {
             let near = CODES.iter().min_by_key(|info| info.number.abs_diff(number));
-            let near = near.map_or_else(String::new, |info| format!("; the nearest is {}", info.code));
+            let near = near.map_or_else(String::new, |info| {
+                format!("; the nearest is {}", info.code)
+            });
             format!("there is no such code{near}")
         })
     }

@@ -169,7 +169,10 @@ fn sentence(unread: &Unread) -> String {
     if unread.forbidden {
         format!("you may not read {resource} {place}{nevertheless}")
     } else {
-        format!("cannot read {resource} {place}{nevertheless}: {}", unread.why)
+        format!(
+            "cannot read {resource} {place}{nevertheless}: {}",
+            unread.why
+        )
     }
 }
 

@@ -30,7 +30,10 @@ impl Mine {
             .collect();
         let mut text = many(owned.len(), "place");
         if !vain.is_empty() {
-            text = format!("{text}; asked for in vain by {}: see `conflicts`", vain.join(", "));
+            text = format!(
+                "{text}; asked for in vain by {}: see `conflicts`",
+                vain.join(", ")
+            );
         }
         let table = who::table(&owned);
         Page::list(&owned, table, Verdict::problems_if(!vain.is_empty()))

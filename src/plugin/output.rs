@@ -254,7 +254,9 @@ impl Page {
             Format::Yaml => serde_saphyr::to_string(&self.data).context("writing YAML")?,
             Format::Name => self.names.iter().map(|name| format!("{name}\n")).collect(),
             Format::Sarif | Format::Github => {
-                anyhow::bail!("only `lint` can be printed like that; use table, wide, json, yaml or name")
+                anyhow::bail!(
+                    "only `lint` can be printed like that; use table, wide, json, yaml or name"
+                )
             }
         })
     }
@@ -321,7 +323,10 @@ mod tests {
         let narrow = table().render(false, false);
         assert_eq!(narrow, "NAME   STATE\ncart   Live\na [2J  Refused\n");
         let wide = table().render(true, false);
-        assert!(wide.starts_with("NAME   STATE    NEXT\ncart   Live     -\n"), "{wide}");
+        assert!(
+            wide.starts_with("NAME   STATE    NEXT\ncart   Live     -\n"),
+            "{wide}"
+        );
     }
 
     #[test]

@@ -19,7 +19,9 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bare = text.strip_prefix("https://").or(text.strip_prefix("http://"));
+        let bare = text
+            .strip_prefix("https://")
+            .or(text.strip_prefix("http://"));
         let bare = bare.unwrap_or(text);
         let (host, path) = match bare.find('/') {
             Some(at) => (&bare[..at], Some(&bare[at..])),
@@ -136,7 +138,11 @@ mod tests {
             (asked("b.example.com", "/a/", false), false),
             (asked("~.*", "~/.*", false), true),
         ] {
-            assert_eq!(is_asked(&asked, "a.example.com", None, "/a/b"), fits, "{asked:?}");
+            assert_eq!(
+                is_asked(&asked, "a.example.com", None, "/a/b"),
+                fits,
+                "{asked:?}"
+            );
         }
     }
 

@@ -55,7 +55,14 @@ impl Routes {
         let rows: Vec<_> = rows(&facts.graph).into_iter().filter(fits).collect();
         let fails = rows.iter().flat_map(|row| &row.to).any(|to| to.fails);
         let mut table = Table::new(&[
-            "HOST", "PATH", "MATCH", "CONDITIONS", "TO", "FROM", "<PRECEDENCE>", "<CLAIM>",
+            "HOST",
+            "PATH",
+            "MATCH",
+            "CONDITIONS",
+            "TO",
+            "FROM",
+            "<PRECEDENCE>",
+            "<CLAIM>",
         ]);
         for row in &rows {
             let froms: BTreeSet<_> = row.to.iter().map(|to| object_of(&to.id)).collect();
@@ -95,7 +102,10 @@ fn targets(row: &Row) -> Cell {
 /// `mapping/apps/quote` as kubectl takes it.
 pub(super) fn kubectl_id(id: &str) -> String {
     let mut parts = id.split('/');
-    let (kind, name) = (parts.next().unwrap_or_default(), parts.next_back().unwrap_or_default());
+    let (kind, name) = (
+        parts.next().unwrap_or_default(),
+        parts.next_back().unwrap_or_default(),
+    );
     if kind.contains('.') {
         format!("{kind}/{name}")
     } else {
@@ -128,7 +138,9 @@ fn row(region: &str, hostname: &str, route: &RouteView, graph: &GraphView) -> Ro
     let total: u64 = { route.members.iter() }.map(|m| u64::from(m.share)).sum();
     let to = route.members.iter().map(|member| To {
         id: member.id.clone(),
-        percent: (u64::from(member.share) * 100).checked_div(total).unwrap_or(0),
+        percent: (u64::from(member.share) * 100)
+            .checked_div(total)
+            .unwrap_or(0),
         action: action(&member.action, graph),
         fails: matches!(member.action, ActionView::Fail(_)),
     });
@@ -163,7 +175,10 @@ mod tests {
     fn ids_are_told_as_kubectl_takes_them() {
         for (id, name) in [
             ("mapping/apps/quote", "mapping.postern.dev/quote"),
-            ("mapping.getambassador.io/apps/quote", "mapping.getambassador.io/quote"),
+            (
+                "mapping.getambassador.io/apps/quote",
+                "mapping.getambassador.io/quote",
+            ),
         ] {
             assert_eq!(kubectl_id(id), name);
         }

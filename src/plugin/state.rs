@@ -92,10 +92,16 @@ impl State {
 
 /// Why a diagnostic may be there only because something could not be read.
 pub(super) fn doubt(facts: &Facts, known: &Known, found: &DiagnosticView) -> Option<String> {
-    let doubted = DOUBTS.iter().find(|(codes, _)| codes.contains(&&*found.code))?;
+    let doubted = DOUBTS
+        .iter()
+        .find(|(codes, _)| codes.contains(&&*found.code))?;
     let named = namespaces_in(&found.message);
     let own = [&*known.view.namespace];
-    let looked_at = if named.is_empty() { &own[..] } else { &named[..] };
+    let looked_at = if named.is_empty() {
+        &own[..]
+    } else {
+        &named[..]
+    };
     looked_at
         .iter()
         .find_map(|namespace| facts.unread(doubted.1, namespace))
@@ -126,8 +132,14 @@ mod tests {
     fn the_namespaces_that_a_message_names_are_found() {
         for (message, named) in [
             ("There is no Service shop/cart", &["shop"][..]),
-            ("Secret web/tls does not exist, or has not been read yet", &["web"]),
-            ("No ReferenceGrant in namespace web lets Mapping a/b refer to Service web/c", &["web", "web"]),
+            (
+                "Secret web/tls does not exist, or has not been read yet",
+                &["web"],
+            ),
+            (
+                "No ReferenceGrant in namespace web lets Mapping a/b refer to Service web/c",
+                &["web", "web"],
+            ),
             ("No Host serves this Mapping, so no request reaches it", &[]),
         ] {
             assert_eq!(namespaces_in(message), named, "{message}");

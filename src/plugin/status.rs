@@ -87,7 +87,9 @@ impl Status {
         }
         let verdict = verdict(&rows, facts);
         let table = table(&rows, &known, scope, now);
-        let names = rows.iter().map(|row| kubectl_name(row.group, row.kind, row.name));
+        let names = rows
+            .iter()
+            .map(|row| kubectl_name(row.group, row.kind, row.name));
         let page = Page::list(&rows, table, verdict).with_names(names.collect::<Vec<_>>());
         let page = match &self.object {
             Some(_) => page.with_text(details(&rows)),
@@ -117,9 +119,15 @@ impl Status {
 fn row<'f>(known: &'f Known, facts: &Facts) -> Row<'f> {
     let view = &known.view;
     let state = State::of(known, facts);
-    let asked = view.asks.iter().map(|asks| format!("{}{}", asks.hostname, asks.path));
+    let asked = view
+        .asks
+        .iter()
+        .map(|asks| format!("{}{}", asks.hostname, asks.path));
     let created = known.created.and_then(|at| Timestamp::from_second(at).ok());
-    let doubts = view.diagnostics.iter().find_map(|found| doubt(facts, known, found));
+    let doubts = view
+        .diagnostics
+        .iter()
+        .find_map(|found| doubt(facts, known, found));
     Row {
         group: &view.group,
         kind: &view.kind,
@@ -149,8 +157,18 @@ fn verdict(rows: &[Row<'_>], facts: &Facts) -> Verdict {
 
 fn table(rows: &[Row<'_>], known: &[&Known], scope: &Scope, now: Timestamp) -> Table {
     let mut table = Table::new(&[
-        "NAMESPACE", "NAME", "KIND", "HOST", "PATH", "STATE", "LIVE", "AGE", "REASON", "<FIELD>",
-        "<NEXT>", "<FROM>",
+        "NAMESPACE",
+        "NAME",
+        "KIND",
+        "HOST",
+        "PATH",
+        "STATE",
+        "LIVE",
+        "AGE",
+        "REASON",
+        "<FIELD>",
+        "<NEXT>",
+        "<FROM>",
     ]);
     for (row, known) in rows.iter().zip(known) {
         let (host, path) = place(row);
@@ -161,10 +179,20 @@ fn table(rows: &[Row<'_>], known: &[&Known], scope: &Scope, now: Timestamp) -> T
             (None, None) => String::new(),
         };
         let age = known.created.map(|created| span(now.as_second() - created));
-        let live = row.live.map(|live| format!("{}/{} g{}", live.reached, live.of, row.generation));
-        let group = if row.group == "getambassador.io" { ".getambassador.io" } else { "" };
+        let live = row
+            .live
+            .map(|live| format!("{}/{} g{}", live.reached, live.of, row.generation));
+        let group = if row.group == "getambassador.io" {
+            ".getambassador.io"
+        } else {
+            ""
+        };
         table.push([
-            if scope.is_wide() { row.namespace.into() } else { Cell::default() },
+            if scope.is_wide() {
+                row.namespace.into()
+            } else {
+                Cell::default()
+            },
             row.name.into(),
             format!("{}{group}", row.kind).into(),
             host.into(),
@@ -196,7 +224,10 @@ fn place(row: &Row<'_>) -> (String, String) {
 
 /// `example.com/api/` at the slash; a regular expression for the path begins with `~`.
 pub(super) fn split(place: &str) -> (&str, &str) {
-    let regex = place.get(1..).and_then(|rest| rest.find('~')).map(|at| at + 1);
+    let regex = place
+        .get(1..)
+        .and_then(|rest| rest.find('~'))
+        .map(|at| at + 1);
     match regex.into_iter().chain(place.find('/')).min() {
         Some(at) => place.split_at(at),
         None => (place, ""),
@@ -239,7 +270,10 @@ fn summary(rows: &[Row<'_>], facts: &Facts, now: Timestamp) -> String {
     }
     let broken = facts.files.len();
     if broken > 0 {
-        text.push_str(&format!("     {} in files: see `lint`", many(broken, "problem")));
+        text.push_str(&format!(
+            "     {} in files: see `lint`",
+            many(broken, "problem")
+        ));
     }
     text
 }

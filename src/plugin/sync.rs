@@ -37,17 +37,26 @@ impl Sync {
         let Some(replicas) = &facts.replicas else {
             match facts.origin {
                 Origin::Folder => bail!("a folder has no replicas: ask a cluster, without -f"),
-                Origin::Replica => bail!("one replica knows nothing of the others: ask the cluster"),
+                Origin::Replica => {
+                    bail!("one replica knows nothing of the others: ask the cluster")
+                }
                 Origin::Cluster => bail!("the Leases of the replicas could not be read"),
             }
         };
         let now = now.as_second();
         let alive = || replicas.iter().filter(move |replica| replica.is_alive(now));
         let furthest = furthest(alive());
-        let rows: Vec<_> = replicas.iter().map(|replica| row(replica, &furthest, now)).collect();
+        let rows: Vec<_> = replicas
+            .iter()
+            .map(|replica| row(replica, &furthest, now))
+            .collect();
         let mut table = Table::new(&["REPLICA", "STATE", "VERSION", "DIGEST", "RENEWED", "BEHIND"]);
         for row in &rows {
-            let style = if row.state == "Ready" { Style::Good } else { Style::Bad };
+            let style = if row.state == "Ready" {
+                Style::Good
+            } else {
+                Style::Bad
+            };
             table.push([
                 format!("{}/{}", row.namespace, row.name).into(),
                 Cell::new(row.state, style),
@@ -59,18 +68,28 @@ impl Sync {
                 row.behind.join(", ").into(),
             ]);
         }
-        let wrong = rows.iter().any(|row| row.state != "Ready" || !row.behind.is_empty());
+        let wrong = rows
+            .iter()
+            .any(|row| row.state != "Ready" || !row.behind.is_empty());
         let text = if rows.is_empty() {
             "No replica has a Lease.".to_owned()
         } else {
             let ready = rows.iter().filter(|row| row.state == "Ready").count();
             let divided = divided(alive());
-            let divided = if divided { "; equal objects, different graphs" } else { "" };
+            let divided = if divided {
+                "; equal objects, different graphs"
+            } else {
+                ""
+            };
             format!("{}: {ready} ready{divided}", many(rows.len(), "replica"))
         };
         let verdict = Verdict::problems_if(rows.is_empty() || wrong || divided(alive()));
         Ok(Page::list(&rows, table, verdict)
-            .with_names(replicas.iter().map(|replica| format!("pod/{}", replica.name)))
+            .with_names(
+                replicas
+                    .iter()
+                    .map(|replica| format!("pod/{}", replica.name)),
+            )
             .with_text(text))
     }
 }
@@ -78,7 +97,9 @@ impl Sync {
 fn row(replica: &ReplicaState, furthest: &Versions, now: i64) -> Row {
     let says = replica.says.clone().unwrap_or_default();
     let behind = says.versions.iter().filter(|(watch, reached)| {
-        furthest.get(*watch).is_some_and(|mark| !version::has_reached(reached, mark))
+        furthest
+            .get(*watch)
+            .is_some_and(|mark| !version::has_reached(reached, mark))
     });
     Row {
         namespace: replica.namespace.clone(),
@@ -101,7 +122,9 @@ fn furthest<'r>(replicas: impl Iterator<Item = &'r ReplicaState>) -> Versions {
     let mut furthest = Versions::new();
     for says in replicas.filter_map(|replica| replica.says.as_ref()) {
         for (watch, reached) in &says.versions {
-            let mark = furthest.entry(watch.clone()).or_insert_with(|| reached.clone());
+            let mark = furthest
+                .entry(watch.clone())
+                .or_insert_with(|| reached.clone());
             if version::has_reached(reached, mark) {
                 mark.clone_from(reached);
             }
@@ -147,7 +170,10 @@ mod tests {
         let all = [replica("a", "12", "x"), replica("b", "9", "y")];
         let furthest = furthest(all.iter());
         assert_eq!(row(&all[0], &furthest, 110).behind, Vec::<String>::new());
-        assert_eq!(row(&all[1], &furthest, 110).behind, ["mappings.postern.dev"]);
+        assert_eq!(
+            row(&all[1], &furthest, 110).behind,
+            ["mappings.postern.dev"]
+        );
         assert_eq!(row(&all[1], &furthest, 131).state, "Gone");
     }
 

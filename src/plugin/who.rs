@@ -46,7 +46,11 @@ impl Who {
             .collect();
         if owned.is_empty() {
             let by = facts.unread(&[crate::resource::Kind::Mapping], "");
-            let verdict = if by.is_some() { Verdict::Unknown } else { Verdict::Clean };
+            let verdict = if by.is_some() {
+                Verdict::Unknown
+            } else {
+                Verdict::Clean
+            };
             return Ok(Page::list(&owned, Table::default(), verdict)
                 .with_text("Nobody: the first who asks for it has it."));
         }

@@ -17,7 +17,9 @@ use crate::{
     graph::{
         Authority,
         certificate::CertificateView,
-        why::{Answer, Candidate, HandshakeAnswer, MemberAnswer, Outcome, Question, Verdict as Rule},
+        why::{
+            Answer, Candidate, HandshakeAnswer, MemberAnswer, Outcome, Question, Verdict as Rule,
+        },
         wire::{ActionView, ForwardView, TargetView},
     },
     report::wire::DiagnosticView,
@@ -106,7 +108,10 @@ fn is_problem(outcome: &Outcome) -> bool {
 }
 
 fn taken(answer: &Answer) -> impl Iterator<Item = &String> {
-    let taken = answer.candidates.iter().filter(|c| c.verdict == Rule::Taken);
+    let taken = answer
+        .candidates
+        .iter()
+        .filter(|c| c.verdict == Rule::Taken);
     taken.flat_map(|candidate| &candidate.objects)
 }
 
@@ -135,9 +140,15 @@ fn head(answer: &Answer, now: Timestamp) -> String {
     let mut say = |label: &str, what: &str| {
         let _infallible = writeln!(text, "{label:<10}{what}");
     };
-    say("request", &format!("{} {}{}", answer.method, answer.authority, answer.path));
+    say(
+        "request",
+        &format!("{} {}{}", answer.method, answer.authority, answer.path),
+    );
     match &answer.listener {
-        Some(listener) => say("listener", &format!("{} (port {})", listener.name, listener.port)),
+        Some(listener) => say(
+            "listener",
+            &format!("{} (port {})", listener.name, listener.port),
+        ),
         None => say("listener", "none takes such a connection"),
     }
     if let Some(handshake) = &answer.handshake {
@@ -286,10 +297,16 @@ fn to(member: &MemberAnswer, shares: bool, facts: &Facts) -> String {
             format!("to        {share}{place}, path {path} ({from})\npolicy    {policy} ({from})\n")
         }
         ActionView::Redirect(redirect) => {
-            format!("answer    {share}{} to {} ({from})\n", redirect.status, redirect.host)
+            format!(
+                "answer    {share}{} to {} ({from})\n",
+                redirect.status, redirect.host
+            )
         }
         ActionView::Fail(code) => {
-            let owner = facts.objects.iter().find(|known| known.view.title() == from);
+            let owner = facts
+                .objects
+                .iter()
+                .find(|known| known.view.title() == from);
             let found = owner.and_then(|known| known.view.first_error());
             let why = found.map_or_else(String::new, |found| format!(": {}", found.message));
             format!("answer    {share}503 {code}{why} ({from})\n")

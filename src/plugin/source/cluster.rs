@@ -1,8 +1,7 @@
 //! Facts of an API server, as far as the kubeconfig may read it.
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, api::ListParams};
+use kube::Client;
 
 use super::{compiled, facts, folder, leases, options, replica::Diagnostics, scope};
 use crate::{
@@ -105,7 +104,11 @@ pub(super) async fn load(common: &Common, connection: &Connection) -> Result<Fac
         compiled = super::compiled(compiled.set, options.clone());
     }
     let missing = missing_kinds(&once.served);
-    let mut facts = facts(compiled, Origin::Cluster, scope(common, connection.namespace.clone()));
+    let mut facts = facts(
+        compiled,
+        Origin::Cluster,
+        scope(common, connection.namespace.clone()),
+    );
     facts.missing_kinds = missing;
     facts.unread = once.unread;
     facts.unread.extend(found.unread);
@@ -176,11 +179,4 @@ fn count_live(facts: &mut Facts) {
     for (known, live) in facts.objects.iter_mut().zip(live) {
         known.live = live;
     }
-}
-
-/// The pods of these replicas, for those who want to know more of them.
-pub(in crate::plugin) async fn pods(client: &Client, namespace: &str) -> Result<Vec<Pod>> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let params = ListParams::default().labels("app.kubernetes.io/name=postern");
-    Ok(pods.list(&params).await?.items)
 }

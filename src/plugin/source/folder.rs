@@ -12,7 +12,10 @@ use super::{compiled, facts, options, scope};
 use crate::{
     compile::Environment,
     config::DEFAULT_NAMESPACE,
-    plugin::{args::Common, facts::{Compiled, Facts, Origin}},
+    plugin::{
+        args::Common,
+        facts::{Compiled, Facts, Origin},
+    },
     resource::ResourceSet,
     source::dir,
 };
@@ -28,10 +31,14 @@ pub(in crate::plugin) fn compile(paths: &[PathBuf], common: &Common) -> Result<C
     let namespace = common.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
     let set = dir::load(paths, namespace)?;
     let own = common.gateway_namespace.clone();
-    let own = own.unwrap_or_else(|| gateway_namespace(&set).unwrap_or_else(|| namespace.to_owned()));
+    let own =
+        own.unwrap_or_else(|| gateway_namespace(&set).unwrap_or_else(|| namespace.to_owned()));
     let compiled = compiled(set, options(common, &own, environment()));
     if compiled.report.objects.is_empty() && compiled.report.files.is_empty() {
-        let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        let paths: Vec<_> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         bail!(
             "there is no object to look at in {}: name files or folders that end in .yaml, .yml or .json",
             paths.join(", ")

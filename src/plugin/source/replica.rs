@@ -55,11 +55,7 @@ impl std::fmt::Debug for Diagnostics {
 }
 
 /// Asks for all but single answers.
-pub(super) async fn load(
-    common: &Common,
-    diagnostics: Diagnostics,
-    scope: Scope,
-) -> Result<Facts> {
+pub(super) async fn load(common: &Common, diagnostics: Diagnostics, scope: Scope) -> Result<Facts> {
     let report: ReportView = diagnostics.get("/report").await?;
     let graph: GraphView = diagnostics.get("/graph").await?;
     let certificates: BTreeMap<String, CertificateView> = diagnostics.get("/certificates").await?;
@@ -125,8 +121,12 @@ impl Diagnostics {
             .await
             .map_err(|_| anyhow!("{} does not answer within {LIMIT:?}", self.name()))?
             .with_context(|| format!("asking {} for {path}", self.name()))?;
-        serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} answers {path} in another language: is it of another version?", self.name()))
+        serde_json::from_slice(&bytes).with_context(|| {
+            format!(
+                "{} answers {path} in another language: is it of another version?",
+                self.name()
+            )
+        })
     }
 
     async fn bytes(&self, path: &str) -> Result<Bytes> {
@@ -169,14 +169,19 @@ where
         .body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
+    let body = Limited::new(response.into_body(), MAX_BYTES)
+        .collect()
+        .await;
     let body = body.map_err(|error| anyhow!("{error}"))?.to_bytes();
     driven.abort();
     if !status.is_success() {
         let text = String::from_utf8_lossy(&body);
         let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
         let said = said.and_then(|value| Some(value.get("error")?.as_str()?.to_owned()));
-        bail!("{}", said.unwrap_or_else(|| format!("it answers {status}: {}", text.trim())));
+        bail!(
+            "{}",
+            said.unwrap_or_else(|| format!("it answers {status}: {}", text.trim()))
+        );
     }
     Ok(body)
 }

@@ -51,16 +51,24 @@ pub struct OnceError(String);
 pub async fn read(client: &kube::Client, namespaces: &[String]) -> Result<Once, OnceError> {
     let mut once = Once::default();
     let mut resources: Vec<_> = resource::built_in().collect();
-    for group in Group::ALL.into_iter().filter(|g| resource::is_installed(*g)) {
+    for group in Group::ALL
+        .into_iter()
+        .filter(|g| resource::is_installed(*g))
+    {
         let found = catalogue::group_resources(client, group).await;
         resources.extend(found.map_err(|failure| OnceError(failure.to_string()))?);
     }
     once.served = resources.iter().map(|r| (r.group, r.kind)).collect();
     resources.retain(|resource| resource.kind != Kind::Secret);
-    let lists = resources.iter().map(|resource| list(client, resource, namespaces));
+    let lists = resources
+        .iter()
+        .map(|resource| list(client, resource, namespaces));
     for (found, unread) in join_all(lists).await {
         for found in found {
-            if let Found::Object { object, carried, .. } = found {
+            if let Found::Object {
+                object, carried, ..
+            } = found
+            {
                 once.set.insert(object);
                 for carried in carried {
                     // A real object of the name goes before what an annotation carries.
@@ -202,7 +210,8 @@ mod tests {
     };
 
     fn resources(names: &[&str]) -> Reply {
-        let row = |name: &&str| json!({"name": name, "namespaced": true, "verbs": ["list", "watch"]});
+        let row =
+            |name: &&str| json!({"name": name, "namespaced": true, "verbs": ["list", "watch"]});
         Reply::Json(json!({"resources": names.iter().map(row).collect::<Vec<_>>()}))
     }
 
@@ -221,7 +230,9 @@ mod tests {
                         Reply::Json(json!({"items": [mapping("apps", "two")]}))
                     } else {
                         let metadata = json!({"continue": "a/b"});
-                        Reply::Json(json!({"metadata": metadata, "items": [mapping("apps", "one")]}))
+                        Reply::Json(
+                            json!({"metadata": metadata, "items": [mapping("apps", "one")]}),
+                        )
                     }
                 }
                 "/api/v1/namespaces/apps/secrets/gone" => Reply::Status(404, "not found"),
@@ -236,14 +247,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_may_be_read_is_read_and_the_rest_is_named() {
-        let once = read(&server(), &["apps".to_owned(), "web".to_owned()]).await.unwrap();
+        let once = read(&server(), &["apps".to_owned(), "web".to_owned()])
+            .await
+            .unwrap();
         let names: Vec<_> = once.set.mappings.keys().map(ToString::to_string).collect();
         assert_eq!(names, ["Mapping apps/one", "Mapping apps/two"]);
-        let mappings = once.unread.iter().find(|u| u.kind == Kind::Mapping).unwrap();
+        let mappings = once
+            .unread
+            .iter()
+            .find(|u| u.kind == Kind::Mapping)
+            .unwrap();
         assert_eq!(mappings.except, ["apps"]);
         assert!(mappings.forbidden && mappings.namespace.is_none());
         let unread = |kind| once.unread.iter().any(|u| u.kind == kind);
-        assert!(unread(Kind::Service) && unread(Kind::Namespace), "{:?}", once.unread);
+        assert!(
+            unread(Kind::Service) && unread(Kind::Namespace),
+            "{:?}",
+            once.unread
+        );
         assert!(!once.served.contains(&(Group::Postern, Kind::Host)));
     }
 
