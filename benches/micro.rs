@@ -8,8 +8,9 @@ use postern::graph::{
     Authority, Connection, Decision, Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction,
     Listener, Member, Request, RequestPolicy, Route, RouteId, SecurityModel, VirtualHost,
     decide::decide,
-    matching::{HeadView, Region, Regions, RouteSet, Silent},
+    matching::{HeadView, RouteSet, Silent},
     path::canonical,
+    region::{Region, Regions},
     route::{Action, Conditions, PathMatch, Rank},
     table::RouteTable,
 };

@@ -7,6 +7,7 @@
 //!                                                   order, hosts, tls
 //! ```
 
+mod claim;
 mod cluster;
 mod context;
 mod dependents;
@@ -19,6 +20,7 @@ mod mapping;
 mod ownership;
 mod pattern;
 mod policies;
+mod region;
 mod reports;
 mod routing;
 mod safety;
@@ -32,6 +34,7 @@ mod state;
 mod touched;
 mod upstream;
 mod virtual_host;
+mod walls;
 mod weight;
 
 use std::{net::IpAddr, net::SocketAddr, sync::Arc};

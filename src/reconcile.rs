@@ -327,31 +327,12 @@ where
 
 impl<C: Compile> Desk<C> {
     fn apply(&mut self, changes: Vec<Change>) {
-        let resources = &mut self.resources;
         for change in changes {
             match change {
-                Change::Put(object) => {
-                    resources.absent_secrets.remove(object.key());
-                    resources.insert(object);
-                }
-                Change::Delete(key) => {
-                    resources.absent_secrets.remove(&key);
-                    resources.remove(&key);
-                }
-                Change::AbsentSecret(key) => {
-                    resources.secrets.remove(&key);
-                    resources.absent_secrets.insert(key);
-                }
-                Change::File(path, problems) if problems.is_empty() => {
-                    resources.files.remove(&path);
-                }
-                Change::File(path, problems) => {
-                    resources.files.insert(path, problems);
-                }
                 Change::Version(watch, version) => {
                     self.versions.insert(watch, version);
                 }
-                Change::Synced => {}
+                change => change.apply(&mut self.resources),
             }
         }
     }

@@ -11,4 +11,6 @@ pub use kubernetes::{
     ClusterIp, EndpointSlice, Grant, SecretBytes, SecretData, Service, ServicePort,
 };
 pub use positions::{Positions, SharedPaths};
-pub use set::{AnyObject, FileProblem, FileProblemKind, Meta, Object, Objects, ResourceSet};
+pub use set::{
+    AnyObject, FileProblem, FileProblemKind, Meta, Object, Objects, ResourceSet, Unavailable,
+};

@@ -8,7 +8,7 @@ pub mod yaml;
 
 use std::sync::Arc;
 
-use crate::resource::{AnyObject, FileProblem, ObjectKey, ResourceSet};
+use crate::resource::{AnyObject, FileProblem, Kind, ObjectKey, ResourceSet, Unavailable};
 
 /// One difference to the resource set. Sources send them in batches that belong together.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub enum Change {
     Delete(ObjectKey),
     /// A Secret that was wanted does not exist.
     AbsentSecret(ObjectKey),
+    /// No object of a kind can be read, and why; none when it can.
+    Unavailable(Kind, Option<Unavailable>),
     /// What is wrong with a file; an empty list when nothing is any more.
     File(Arc<str>, Vec<FileProblem>),
     /// A watch (`mappings.postern.dev`, or with a namespace `apps/mappings.postern.dev`) has reached this resource version.
@@ -40,7 +42,14 @@ impl Change {
                 set.remove(&key);
             }
             Self::AbsentSecret(key) => {
+                set.secrets.remove(&key);
                 set.absent_secrets.insert(key);
+            }
+            Self::Unavailable(kind, Some(why)) => {
+                set.unavailable.insert(kind, why);
+            }
+            Self::Unavailable(kind, None) => {
+                set.unavailable.remove(&kind);
             }
             Self::File(path, problems) if problems.is_empty() => {
                 set.files.remove(&path);

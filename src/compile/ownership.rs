@@ -1,4 +1,4 @@
-//! Who owns a pair of hostname and path (design D4). Space without a claim is first come; claims will be asked before that.
+//! Who owns a pair of hostname and path in a region (design D4): where nobody has claimed anything, who came first.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) enum Owner<'c> {
     Nobody,
 }
 
-/// The owner of a pair that no claim covers, and that `oldest`, the oldest object, asks for.
+/// The owner of a pair that `oldest`, the oldest object, asks for.
 pub(super) fn unclaimed(rule: Unclaimed, oldest: Option<&ObjectKey>) -> Owner<'_> {
     match rule {
         Unclaimed::Shared => Owner::Everybody,
@@ -26,19 +26,25 @@ pub(super) fn unclaimed(rule: Unclaimed, oldest: Option<&ObjectKey>) -> Owner<'_
 }
 
 impl Owner<'_> {
-    /// Whether an object may have the pair; if not, says so.
+    /// Whether an object may have the pair; if not, says so. With `is_part`, it has a part of its requests in a claim anyway.
     pub(super) fn admits(
         &self,
         key: &ObjectKey,
         pair: impl FnOnce() -> String,
+        is_part: bool,
         findings: &mut Findings,
     ) -> bool {
         match self {
             Self::Everybody => true,
             Self::Namespace(namespace, _) if **namespace == key.namespace => true,
             Self::Namespace(namespace, first) => {
+                let code = if is_part {
+                    Code::PartlyConflict
+                } else {
+                    Code::Conflict
+                };
                 findings.push(
-                    Code::Conflict,
+                    code,
                     "",
                     format!(
                         "{} belongs to namespace {namespace}, whose object {first} is older",

@@ -13,7 +13,7 @@ use crate::{
 pub(super) struct Reports {
     pub(super) list: ReportList,
     /// Who has a report by which pass, but for the Mappings.
-    by_pass: [BTreeSet<ObjectKey>; 5],
+    by_pass: [BTreeSet<ObjectKey>; 6],
 }
 
 /// The passes that report on all their objects at once.
@@ -21,6 +21,7 @@ pub(super) struct Reports {
 pub(super) enum Pass {
     Settings,
     Policies,
+    Claims,
     Contexts,
     Hosts,
     Listeners,

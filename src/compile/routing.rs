@@ -1,4 +1,4 @@
-//! The slots of all hostnames, and the route tables made of them. Only what a change touches is linked and built again.
+//! The regions of the URL space with their routes, and the route sets made of them: one for each selector that Hosts have.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,21 +6,20 @@ use std::{
 };
 
 use super::{
-    MappingState, age,
-    mapping::{NameMatch, PathKey},
+    MappingState,
+    claim::{Claims, RegionKey},
+    mapping::NameMatch,
+    region::RegionSlots,
     selector::Selector,
     settings::Settings,
-    slot::{self, Linked, Placed, SlotHost, SlotKey},
+    slot::{self, SlotHost, SlotKey},
     touched::Touched,
 };
 use crate::{
-    crd::MappingSpec,
+    crd::{MappingSpec, gateway_settings::Unclaimed},
     graph::{
-        HostPattern, HostTable,
-        host::NamePattern,
-        matching::{Region, Regions, RouteSet},
+        ClaimTable, HostPattern, Region, Regions, host::NamePattern, matching::RouteSet,
         route::Pattern,
-        table::RouteTable,
     },
     resource::{Object, ObjectKey},
 };
@@ -28,27 +27,18 @@ use crate::{
 /// Which Mappings a Host sees: those that say a hostname, or those with the labels it asks for.
 pub(super) type Scope = Option<Arc<Selector>>;
 
-/// The slots and tables.
+pub(super) type Mappings = BTreeMap<ObjectKey, Box<MappingState>>;
+
+/// The regions and route sets.
 #[derive(Debug, Default)]
 pub(super) struct Routing {
-    hosts: BTreeMap<SlotHost, HostSlots>,
+    regions: BTreeMap<RegionKey, RegionSlots>,
     sets: BTreeMap<Scope, Arc<RouteSet>>,
-    /// Hostnames with slots that are to be linked again.
-    dirty: BTreeSet<SlotHost>,
+    /// Which regions there were when the sets were made.
+    claims: Arc<ClaimTable>,
+    /// Regions with slots that are to be linked again.
+    dirty: BTreeSet<RegionKey>,
 }
-
-/// The slots of one hostname.
-#[derive(Debug, Default)]
-struct HostSlots {
-    slots: BTreeMap<PathKey, Linked>,
-    tables: Tables,
-    /// The oldest of all members.
-    oldest: Option<Arc<Object<MappingSpec>>>,
-    /// Slots that are to be linked again; one may be there twice.
-    dirty: Vec<PathKey>,
-}
-
-type Tables = BTreeMap<Scope, Arc<RouteTable>>;
 
 /// A hostname, and the first who came for it.
 pub(super) enum Named<'r> {
@@ -59,7 +49,7 @@ pub(super) enum Named<'r> {
 }
 
 /// What linking has changed.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Relinked {
     /// Some route set is another one.
     pub(super) sets: bool,
@@ -67,353 +57,111 @@ pub(super) struct Relinked {
     pub(super) oldest: bool,
 }
 
-/// Who came first for a path.
-type Oldest = BTreeMap<PathKey, Arc<Object<MappingSpec>>>;
-
-type Mappings = BTreeMap<ObjectKey, Box<MappingState>>;
-
 impl Routing {
     pub(super) fn insert(&mut self, key: &ObjectKey, slots: &[SlotKey]) {
-        for (host, path) in slots {
-            let found = self.touch_slot(host, path);
-            found.slots.entry(path.clone()).or_default().insert(key);
+        for (region, host, path) in slots {
+            self.touched(region).insert(key, host, path);
         }
     }
 
     pub(super) fn remove(&mut self, key: &ObjectKey, slots: &[SlotKey]) {
-        for (host, path) in slots {
-            let found = self.touch_slot(host, path);
-            if let Some(slot) = found.slots.get_mut(path) {
-                slot.members.retain(|member| member.key != *key);
-            }
+        for (region, host, path) in slots {
+            self.touched(region).remove(key, host, path);
         }
     }
 
     /// Something about a member has changed.
     pub(super) fn touch(&mut self, slots: &[SlotKey]) {
-        for (host, path) in slots {
-            self.touch_slot(host, path);
+        for (region, host, path) in slots {
+            self.touched(region).touch(host, path);
         }
     }
 
-    fn touch_slot(&mut self, host: &SlotHost, path: &PathKey) -> &mut HostSlots {
-        let found = self.hosts.entry(host.clone()).or_default();
-        if found.dirty.is_empty() {
-            self.dirty.insert(host.clone());
+    fn touched(&mut self, region: &RegionKey) -> &mut RegionSlots {
+        if !self.dirty.contains(region) {
+            self.dirty.insert(region.clone());
         }
-        found.dirty.push(path.clone());
-        found
+        self.regions.entry(region.clone()).or_default()
     }
 
     /// What linking says about a Mapping in one of its slots.
     pub(super) fn note(&self, key: &ObjectKey, slot: &SlotKey) -> Option<&slot::Note> {
-        self.hosts.get(&slot.0)?.slots.get(&slot.1)?.note(key)
+        let (region, host, path) = slot;
+        self.regions.get(region)?.note(key, host, path)
     }
 
-    /// The hostnames that may have a name in common with a pattern, whatever its port, each with its oldest Mapping.
+    /// The hostnames that may have a name in common with a pattern, whatever its port, each with its oldest Mapping in each
+    /// region.
     pub(super) fn naming(&self, pattern: &HostPattern) -> impl Iterator<Item = Named<'_>> {
-        use std::ops::Bound::{Excluded, Included, Unbounded};
-        let at = |name: NamePattern, port| SlotHost::Pattern(HostPattern { name, port });
-        let nothing = || NamePattern::Exact("".into());
-        let (before_names, after_names) = (
-            Excluded(at(nothing(), None)),
-            Included(at(NamePattern::Suffix("".into()), None)),
-        );
-        // Among the exact names, of which there are many, an exact one has only itself.
-        let exact = match &pattern.name {
-            NamePattern::Exact(_) => (
-                Included(at(pattern.name.clone(), None)),
-                Included(at(pattern.name.clone(), Some(u16::MAX))),
-            ),
-            _ => (
-                Included(at(nothing(), None)),
-                Excluded(at(NamePattern::Suffix("".into()), None)),
-            ),
-        };
-        let wide = self.hosts.range((Unbounded, before_names));
-        let narrow = self.hosts.range(exact);
-        let rest = self.hosts.range((after_names, Unbounded));
-        wide.chain(narrow)
-            .chain(rest)
-            .filter_map(|(host, slots)| slots.named(host))
+        self.regions
+            .values()
+            .flat_map(|region| region.naming(pattern))
     }
 
     pub(super) fn set(&self, scope: &Scope) -> Arc<RouteSet> {
         self.sets.get(scope).map(Arc::clone).unwrap_or_default()
     }
 
-    /// Links what was touched, and builds the tables for these scopes. Adds whose notes may have changed to `touched`.
+    /// Links what was touched, and builds the route sets for these scopes. Adds whose notes may have changed to `touched`.
     pub(super) fn link(
         &mut self,
         mappings: &Mappings,
         scopes: &BTreeSet<Scope>,
         settings: &Settings,
+        claims: &Claims,
         touched: &mut Touched,
     ) -> Relinked {
-        let mut relinked = Relinked::default();
-        let dirty = self.take_dirty();
-        for host in &dirty {
-            let elsewhere = self.oldest_on_other_ports(host, mappings);
-            if let Some(slots) = self.hosts.get_mut(host) {
-                slots.link(mappings, settings, &elsewhere, touched);
-                relinked.oldest |= slots.find_oldest();
+        let others = !self.sets.keys().eq(scopes);
+        let mut relinked = Relinked {
+            sets: others || !Arc::ptr_eq(&self.claims, claims.table()),
+            oldest: false,
+        };
+        let dirty = std::mem::take(&mut self.dirty);
+        for (key, region) in &mut self.regions {
+            if !others && !dirty.contains(key) {
+                continue;
             }
+            let (name, rule) = match key {
+                RegionKey::Unclaimed => (&Arc::default(), settings.unclaimed),
+                // Those who share a claim share its routes.
+                RegionKey::Claim(name) => (name, Unclaimed::Shared),
+            };
+            let found = region.link(name, mappings, scopes, (rule, settings), touched);
+            relinked.sets |= found.sets;
+            relinked.oldest |= found.oldest;
         }
-        if !self.sets.keys().eq(scopes) {
-            for (host, slots) in &mut self.hosts {
-                slots.build_tables(host, scopes);
-            }
-            self.hosts.retain(|_, slots| !slots.slots.is_empty());
-            self.sets = scopes
-                .iter()
-                .map(|scope| (scope.clone(), self.route_set(scope)))
-                .collect();
-            relinked.sets = true;
-        } else if !dirty.is_empty() {
-            self.rebuild(&dirty, scopes);
-            relinked.sets = true;
+        self.regions.retain(|_, region| !region.is_empty());
+        if relinked.sets {
+            self.claims = Arc::clone(claims.table());
+            let sets = scopes.iter();
+            let sets = sets.map(|scope| (scope.clone(), self.route_set(scope, claims)));
+            self.sets = sets.collect();
         }
         relinked
     }
 
-    /// The hostnames with slots to link. A slot decides with those of the same name on other ports who owns the path.
-    fn take_dirty(&mut self) -> BTreeSet<SlotHost> {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        let mut with_them = Vec::new();
-        for host in &dirty {
-            let paths = self.hosts.get(host).map(|slots| &slots.dirty);
-            for (other, slots) in self.other_ports(host) {
-                let paths = paths.into_iter().flatten();
-                let shared = paths.filter(|path| slots.slots.contains_key(path));
-                with_them.extend(shared.map(|path| (other.clone(), path.clone())));
-            }
-        }
-        for (host, path) in with_them {
-            if let Some(slots) = self.hosts.get_mut(&host) {
-                slots.dirty.push(path);
-                dirty.insert(host);
-            }
-        }
-        dirty
-    }
-
-    /// The same name with another port, or without one.
-    fn other_ports(&self, host: &SlotHost) -> impl Iterator<Item = (&SlotHost, &HostSlots)> {
-        let on = |pattern: &HostPattern, port| {
-            let name = pattern.name.clone();
-            SlotHost::Pattern(HostPattern { name, port })
-        };
-        let all = match host {
-            SlotHost::Pattern(pattern) => {
-                let ports = on(pattern, None)..=on(pattern, Some(u16::MAX));
-                Some(self.hosts.range(ports))
-            }
-            SlotHost::Regex(_) | SlotHost::Selected(_) => None,
-        };
-        let own = host.clone();
-        all.into_iter()
-            .flatten()
-            .filter(move |(other, _)| **other != own)
-    }
-
-    /// For the slots to link: the oldest Mapping that asks for the same path of the same name on another port.
-    fn oldest_on_other_ports(&self, host: &SlotHost, mappings: &Mappings) -> Oldest {
-        let mut oldest = Oldest::new();
-        let Some(own) = self.hosts.get(host) else {
-            return oldest;
-        };
-        for (_, slots) in self.other_ports(host) {
-            for path in &own.dirty {
-                let members = slots.slots.get(path).into_iter();
-                let members = members.flat_map(|slot| &slot.members);
-                let objects = members.filter_map(|member| {
-                    let state = mappings.get(&member.key)?;
-                    Some(&state.lowered.object)
-                });
-                let found = objects
-                    .chain(oldest.get(path))
-                    .min_by_key(|object| age(object));
-                if let Some(found) = found.map(Arc::clone) {
-                    oldest.insert(path.clone(), found);
-                }
-            }
-        }
-        oldest
-    }
-
-    /// Builds the tables of these hostnames again, and the route sets that they are in.
-    fn rebuild(&mut self, dirty: &BTreeSet<SlotHost>, scopes: &BTreeSet<Scope>) {
-        let mut before = Vec::with_capacity(dirty.len());
-        for host in dirty {
-            let Some(slots) = self.hosts.get_mut(host) else {
-                continue;
-            };
-            before.push((host, slots.build_tables(host, scopes)));
-            if slots.slots.is_empty() {
-                self.hosts.remove(host);
-            }
-        }
-        for scope in scopes {
-            let set = match self.replaced(scope, &before) {
-                Some(set) => set,
-                None => self.route_set(scope),
-            };
-            self.sets.insert(scope.clone(), set);
-        }
-    }
-
-    /// The route set of a scope with other tables for the same hostnames; None when the hostnames are others, or when it
-    /// takes more than that.
-    fn replaced(&self, scope: &Scope, before: &[(&SlotHost, Tables)]) -> Option<Arc<RouteSet>> {
-        let set = self.sets.get(scope)?;
-        let mut region = set.regions.iter().next()?.clone();
-        let mut changes = Vec::with_capacity(before.len());
-        for (host, before) in before {
-            let tables = self.hosts.get(*host).map(|slots| &slots.tables);
-            let table = tables.and_then(|tables| tables.get(scope));
-            match (host, before.get(scope), table) {
-                (SlotHost::Selected(own), ..) if Some(own) != scope.as_ref() => {}
-                (SlotHost::Pattern(pattern), Some(_), Some(table))
-                    if scope.is_none() || !is_any(pattern) =>
-                {
-                    changes.push((pattern, Arc::clone(table)));
-                }
-                (SlotHost::Pattern(_) | SlotHost::Regex(_), None, None) => {}
-                _ => return None,
-            }
-        }
-        region.tables = region.tables.replaced(changes)?;
-        let regions = Regions::single(region);
-        Some(Arc::new(RouteSet { regions }))
-    }
-
-    /// What the Hosts of one scope serve. In one with a selector the Mappings without a hostname are for every name.
-    fn route_set(&self, scope: &Scope) -> Arc<RouteSet> {
-        let selected = scope.as_ref().and_then(|selector| {
-            let host = SlotHost::Selected(Arc::clone(selector));
-            self.hosts.get(&host)
+    fn route_set(&self, scope: &Scope, claims: &Claims) -> Arc<RouteSet> {
+        let region = |key: &RegionKey| self.regions.get(key)?.built(scope).map(Arc::clone);
+        let claimed = claims.names().map(|name| {
+            region(&RegionKey::Claim(Arc::clone(name))).unwrap_or_else(|| {
+                Arc::new(Region {
+                    name: Arc::clone(name),
+                    ..Region::default()
+                })
+            })
         });
-        let any = SlotHost::Pattern(HostPattern::ANY);
-        let mut tables = Vec::with_capacity(self.hosts.len());
-        let mut regex_hosts = Vec::new();
-        for (host, slots) in &self.hosts {
-            let Some(table) = slots.tables.get(scope) else {
-                continue;
-            };
-            match host {
-                SlotHost::Pattern(_) if *host == any && selected.is_some() => {}
-                SlotHost::Pattern(pattern) => tables.push((pattern.clone(), Arc::clone(table))),
-                SlotHost::Regex(_) => {
-                    let pattern = slots.placed().find_map(|placed| placed.regex_host.clone());
-                    regex_hosts.extend(pattern.map(|pattern| (pattern, Arc::clone(table))));
-                }
-                SlotHost::Selected(_) => {}
-            }
-        }
-        if let Some(selected) = selected {
-            let named = self
-                .hosts
-                .get(&any)
-                .and_then(|slots| slots.tables.get(scope));
-            let mut routes: Vec<_> = named
-                .into_iter()
-                .flat_map(|table| table.iter())
-                .cloned()
-                .collect();
-            routes.extend(selected.placed().map(|placed| Arc::clone(&placed.route)));
-            tables.push((HostPattern::ANY, Arc::new(RouteTable::new(routes))));
-        }
         Arc::new(RouteSet {
-            regions: Regions::single(Region {
-                name: Arc::default(),
-                tables: HostTable::from_iter(tables),
-                regex_hosts,
-            }),
+            regions: Regions::new(
+                region(&RegionKey::Unclaimed).unwrap_or_default(),
+                Arc::clone(claims.table()),
+                claimed.collect(),
+            ),
         })
     }
 }
 
-impl HostSlots {
-    fn named<'r>(&'r self, host: &'r SlotHost) -> Option<Named<'r>> {
-        let oldest = self.oldest.as_ref()?;
-        Some(match host {
-            SlotHost::Pattern(pattern) => Named::Pattern(pattern, oldest),
-            SlotHost::Selected(selector) => Named::Selected(selector, oldest),
-            SlotHost::Regex(_) => {
-                let mut patterns = self
-                    .placed()
-                    .filter_map(|placed| placed.regex_host.as_ref());
-                Named::Regex(patterns.next()?, oldest)
-            }
-        })
-    }
-
-    fn placed(&self) -> impl Iterator<Item = &Placed> {
-        self.slots.values().flat_map(|slot| &slot.routes)
-    }
-
-    fn link(
-        &mut self,
-        mappings: &Mappings,
-        settings: &Settings,
-        elsewhere: &Oldest,
-        touched: &mut Touched,
-    ) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        dirty.sort_unstable();
-        dirty.dedup();
-        for path in dirty {
-            let Some(slot) = self.slots.get_mut(&path) else {
-                continue;
-            };
-            if slot.members.is_empty() {
-                self.slots.remove(&path);
-                continue;
-            }
-            let members = slot.members.iter().map(|member| &member.key);
-            touched.extend(members.clone());
-            let members = members.filter_map(|key| mappings.get(key));
-            let members = members.map(|state| &**state);
-            *slot = slot::link(members, elsewhere.get(&path), settings);
-        }
-    }
-
-    /// Says whether it is somebody else than before.
-    fn find_oldest(&mut self) -> bool {
-        let all = self.slots.values();
-        let oldest = all
-            .filter_map(|slot| slot.oldest.as_ref())
-            .min_by_key(|object| age(object));
-        let changed =
-            oldest.map(|object| age(object)) != self.oldest.as_ref().map(|object| age(object));
-        self.oldest = oldest.map(Arc::clone);
-        changed
-    }
-
-    /// Returns those that there were.
-    fn build_tables(&mut self, host: &SlotHost, scopes: &BTreeSet<Scope>) -> Tables {
-        let tables = scopes.iter().filter_map(|scope| {
-            let routes = self.routes(host, scope);
-            (!routes.is_empty()).then(|| (scope.clone(), Arc::new(RouteTable::new(routes))))
-        });
-        let tables = tables.collect();
-        std::mem::replace(&mut self.tables, tables)
-    }
-
-    /// The routes that a scope sees.
-    fn routes(&self, host: &SlotHost, scope: &Scope) -> Vec<Arc<crate::graph::Route>> {
-        let sees = |placed: &&Placed| match (host, scope) {
-            (SlotHost::Selected(own), Some(selector)) => own == selector,
-            (SlotHost::Selected(_), None) => false,
-            (_, None) => true,
-            (_, Some(selector)) => selector.selects(&placed.labels),
-        };
-        let placed = self.placed().filter(sees);
-        placed.map(|placed| Arc::clone(&placed.route)).collect()
-    }
-}
-
-/// The slots that a Mapping is in: one, or without a hostname one for each selector that its labels satisfy.
+/// The slots that a Mapping is in: in each of its regions one, or without a hostname one for each selector that its
+/// labels satisfy.
 pub(super) fn slots(state: &MappingState, scopes: &BTreeSet<Scope>) -> Vec<SlotKey> {
     let Some(matching) = &state.lowered.matching else {
         return Vec::new();
@@ -431,7 +179,14 @@ pub(super) fn slots(state: &MappingState, scopes: &BTreeSet<Scope>) -> Vec<SlotK
         }
     };
     let path = matching.path_key.owned();
-    hosts.into_iter().map(|host| (host, path.clone())).collect()
+    let regions = state.placement.regions.iter();
+    regions
+        .flat_map(|region| {
+            hosts
+                .iter()
+                .map(|host| (region.clone(), host.clone(), path.clone()))
+        })
+        .collect()
 }
 
 /// Whether a pattern is for every name.

@@ -1,11 +1,12 @@
-//! Creating a Host takes nothing from anybody (design D4): outside of the platform's own namespaces, a Host must not cover a
-//! name that an older object of another namespace serves. Its insecure action, its certificate and its selector would
+//! Creating a Host takes nothing from anybody (design D4): outside of the platform's own namespaces, a Host must obey the claim
+//! on its names, and without one must not cover a name that an older object of another namespace serves. Its insecure action, its certificate and its selector would
 //! decide about their requests.
 
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
     age,
+    claim::Claims,
     finding::Findings,
     host::LoweredHost,
     routing::{Named, Routing},
@@ -33,18 +34,29 @@ pub(super) fn is_safe(
     host: &LoweredHost,
     older: &[&LoweredHost],
     routing: &Routing,
-    settings: &Settings,
+    (claims, settings): (&Claims, &Settings),
     findings: &mut Findings,
 ) -> bool {
     let namespace = &host.object.key.namespace;
-    if settings.unclaimed == Unclaimed::Shared || settings.instance_namespaces.contains(namespace) {
-        return true;
-    }
     let Some(pattern) = &host.pattern else {
         return true;
     };
+    if settings.instance_namespaces.contains(namespace) {
+        return true;
+    }
+    if let Some(claim) = claims.on_host(pattern) {
+        let is_owner = claim.owners.contains(namespace);
+        if !is_owner {
+            claim.refuse_host(pattern, namespace, findings);
+        }
+        return is_owner;
+    }
+    if settings.unclaimed == Unclaimed::Shared {
+        return true;
+    }
     let served = routing
         .naming(pattern)
+        .filter(|named| !is_walled(named, claims))
         .filter_map(|named| served(&named, pattern, namespace, older));
     let (own, others): (Vec<_>, Vec<_>) =
         served.partition(|served| served.by.key.namespace == *namespace);
@@ -66,6 +78,16 @@ pub(super) fn is_safe(
         "Have that namespace or the platform create the Host, or choose a hostname that nobody else serves",
     );
     false
+}
+
+/// Whether no Host of a stranger reaches these names anyway: they are claimed for whoever serves them.
+fn is_walled(named: &Named<'_>, claims: &Claims) -> bool {
+    match named {
+        Named::Pattern(pattern, by) => claims
+            .on_host(pattern)
+            .is_some_and(|claim| claim.owners.contains(&by.key.namespace)),
+        Named::Regex(..) | Named::Selected(..) => false,
+    }
 }
 
 /// The names of a Host that the Mappings of one hostname serve, if there are any.
@@ -113,7 +135,7 @@ fn served<'r>(
 }
 
 /// Whether some name, on whichever port, fits both.
-fn share_a_name(a: &HostPattern, b: &HostPattern) -> bool {
+pub(super) fn share_a_name(a: &HostPattern, b: &HostPattern) -> bool {
     let on_any_port = |pattern: &HostPattern| HostPattern {
         name: pattern.name.clone(),
         port: None,
@@ -122,7 +144,7 @@ fn share_a_name(a: &HostPattern, b: &HostPattern) -> bool {
 }
 
 /// Whether every name of `inner` is one of `outer`.
-fn covers(outer: &NamePattern, inner: &NamePattern) -> bool {
+pub(super) fn covers(outer: &NamePattern, inner: &NamePattern) -> bool {
     use NamePattern::{Any, Exact, Prefix, Suffix};
     match (outer, inner) {
         (Any, _) => true,

@@ -138,10 +138,7 @@ impl Secrets<'_> {
                     "No ReferenceGrant in namespace {} lets {} refer to {secret}",
                     secret.namespace, by.key
                 ),
-                format!(
-                    "Have a ReferenceGrant created in namespace {}",
-                    secret.namespace
-                ),
+                self.cluster.next_for_grant(&secret.namespace),
             );
             return None;
         }

@@ -1,11 +1,15 @@
 //! What the last compile was made of: tells which kinds of objects have changed since.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
-    crd::{GatewaySettingsSpec, HostSpec, ListenerSpec, TlsContextSpec},
+    crd::{GatewaySettingsSpec, HostSpec, ListenerSpec, RouteClaimSpec, TlsContextSpec},
     resource::{
-        EndpointSlice, Grant, Object, ObjectKey, Objects, ResourceSet, SecretData, Service,
+        EndpointSlice, Grant, Kind, Object, ObjectKey, Objects, ResourceSet, SecretData, Service,
+        Unavailable,
     },
 };
 
@@ -15,6 +19,7 @@ pub(super) struct Seen {
     started: bool,
     settings: Objects<GatewaySettingsSpec>,
     others: Objects<serde_json::Value>,
+    claims: Objects<RouteClaimSpec>,
     services: Objects<Service>,
     slices: Objects<EndpointSlice>,
     namespaces: Objects<()>,
@@ -22,6 +27,7 @@ pub(super) struct Seen {
     contexts: Objects<TlsContextSpec>,
     secrets: Objects<SecretData>,
     absent: BTreeSet<ObjectKey>,
+    unavailable: BTreeMap<Kind, Unavailable>,
     hosts: Objects<HostSpec>,
     listeners: Objects<ListenerSpec>,
 }
@@ -29,8 +35,11 @@ pub(super) struct Seen {
 /// What has changed.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
+    /// Which kinds can be read.
+    pub(super) unavailable: bool,
     /// GatewaySettings and the kinds of Emissary.
     pub(super) settings: bool,
+    pub(super) claims: bool,
     /// Namespaces and grants.
     pub(super) namespaces: bool,
     pub(super) services: Vec<Edit<Service>>,
@@ -48,11 +57,17 @@ impl Seen {
         if absent {
             self.absent.clone_from(&now.absent_secrets);
         }
+        let unavailable = first || self.unavailable != now.unavailable;
+        if unavailable {
+            self.unavailable.clone_from(&now.unavailable);
+        }
         // All are compared: each remembers what it saw.
         Changed {
+            unavailable,
             settings: first
                 | replaced(&mut self.settings, &now.settings)
                 | replaced(&mut self.others, &now.others),
+            claims: first | replaced(&mut self.claims, &now.claims),
             namespaces: first
                 | replaced(&mut self.namespaces, &now.namespaces)
                 | replaced(&mut self.grants, &now.grants),

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::{
     MappingState,
+    claim::RegionKey,
     finding::Findings,
     mapping::{Lowered, Match, NameMatch, PathKey, PathKind},
     ownership,
@@ -15,7 +16,7 @@ use super::{
     weight::{Share, shares},
 };
 use crate::{
-    crd::MappingSpec,
+    crd::{MappingSpec, gateway_settings::Unclaimed},
     graph::{Action, Fail, HostPattern, Route, route::Pattern},
     report::{Asked, Code},
     resource::{Object, ObjectKey},
@@ -31,7 +32,7 @@ pub(super) enum SlotHost {
 }
 
 /// Names a slot.
-pub(super) type SlotKey = (SlotHost, PathKey);
+pub(super) type SlotKey = (RegionKey, SlotHost, PathKey);
 
 /// A slot, linked.
 #[derive(Debug, Default)]
@@ -78,12 +79,12 @@ struct Member<'m> {
 /// Positions in a list of members.
 type Positions = SmallVec<[usize; 4]>;
 
-/// Links the members of one slot. `elsewhere` is the oldest Mapping for the same path of the same name on another port:
+/// Links the members of one slot by a rule for who owns it. `elsewhere` is the oldest Mapping for the same path of the same name on another port:
 /// ports do not make another pair.
 pub(super) fn link<'m>(
     members: impl Iterator<Item = &'m MappingState>,
     elsewhere: Option<&Arc<Object<MappingSpec>>>,
-    settings: &Settings,
+    (rule, settings): (Unclaimed, &Settings),
 ) -> Linked {
     let members = members.filter_map(|state| {
         Some(Member {
@@ -97,13 +98,19 @@ pub(super) fn link<'m>(
     let first = members.first().map(|first| &first.state.lowered.object);
     let oldest = [first, elsewhere].into_iter().flatten();
     let oldest = oldest.min_by_key(|object| super::age(object));
-    let owner = ownership::unclaimed(settings.unclaimed, oldest.map(|oldest| &oldest.key));
+    let owner = ownership::unclaimed(rule, oldest.map(|oldest| &oldest.key));
     // Those with the same match, the oldest first.
     let mut admitted: SmallVec<[((&PathKey, &str), usize); 2]> = SmallVec::new();
     for (position, member) in members.iter_mut().enumerate() {
         let lowered = &member.state.lowered;
         let pair = || pair(lowered);
-        if owner.admits(&lowered.object.key, pair, &mut member.note.findings) {
+        let is_part = member.state.placement.regions.len() > 1;
+        if owner.admits(
+            &lowered.object.key,
+            pair,
+            is_part,
+            &mut member.note.findings,
+        ) {
             let matching = member.matching;
             admitted.push(((&matching.path_key, &matching.group), position));
         }

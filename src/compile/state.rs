@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     Options,
+    claim::{Claims, Placement},
     cluster::{Affected, Cluster},
     context::Contexts,
     dependents::{Dependency, Dependents},
@@ -46,6 +47,7 @@ use crate::{
 pub(super) struct State {
     seen: Seen,
     settings: Settings,
+    claims: Claims,
     cluster: Cluster,
     contexts: Contexts,
     certificates: Certificates,
@@ -75,6 +77,7 @@ pub(super) struct MappingState {
     /// What it does when nothing else stands in the way.
     pub(super) action: Action,
     on: Dependency,
+    pub(super) placement: Placement,
     slots: Vec<SlotKey>,
 }
 
@@ -87,6 +90,7 @@ struct Dirty {
     /// References to these may.
     services: Affected,
     scopes: bool,
+    claims: bool,
     hosts: bool,
 }
 
@@ -95,6 +99,7 @@ impl State {
         Self {
             seen: Seen::default(),
             settings: Settings::new(options),
+            claims: Claims::default(),
             cluster: Cluster::default(),
             contexts: Contexts::default(),
             certificates: Certificates::default(),
@@ -127,10 +132,14 @@ impl State {
             .any(|edit| edit.before.is_none() || edit.now.is_none());
         let dirty = self.lower_globals(resources, options, &changed, renamed);
         let mut touched = self.update_mappings(edits, options, &dirty);
-        let relinked =
-            self.routing
-                .link(&self.mappings, &self.scopes, &self.settings, &mut touched);
-        if dirty.hosts || dirty.settings || dirty.scopes || relinked.oldest {
+        let relinked = self.routing.link(
+            &self.mappings,
+            &self.scopes,
+            &self.settings,
+            &self.claims,
+            &mut touched,
+        );
+        if dirty.hosts || dirty.settings || dirty.scopes || dirty.claims || relinked.oldest {
             self.link_hosts(&mut touched);
         } else if relinked.sets {
             self.linked.reroute(&self.routing);
@@ -170,7 +179,10 @@ impl State {
         changed: &Changed,
         renamed: bool,
     ) -> Dirty {
-        let settings = changed.settings && self.lower_settings(resources, options);
+        let settings =
+            (changed.settings || changed.unavailable) && self.lower_settings(resources, options);
+        let claims =
+            (changed.claims || changed.namespaces || settings) && self.lower_claims(resources);
         let services = self.update_cluster(resources, options, changed, renamed);
         let cluster = services.is_none();
         let references = cluster || changed.tls || settings;
@@ -179,9 +191,9 @@ impl State {
         if hosts {
             self.lower_hosts(resources, options);
         }
-        let listeners = changed.listeners || settings || changed.settings;
+        let listeners = changed.listeners || settings || changed.settings || changed.unavailable;
         if listeners {
-            self.listeners = listener::lower_all(&resources.listeners, options, &self.settings);
+            self.listeners = listener::lower_all(resources, options, &self.settings);
         }
         let scopes = virtual_host::scopes(&self.hosts);
         let scopes_changed = scopes != self.scopes;
@@ -196,6 +208,7 @@ impl State {
             references: cluster || contexts || settings,
             services: services.unwrap_or_default(),
             scopes: scopes_changed,
+            claims,
             hosts: hosts || listeners,
         }
     }
@@ -208,7 +221,9 @@ impl State {
         changed: &Changed,
         renamed: bool,
     ) -> Option<Affected> {
-        let updated = if changed.namespaces || renamed && self.cluster.is_stale(resources, options)
+        let updated = if changed.namespaces
+            || changed.unavailable
+            || renamed && self.cluster.is_stale(resources, options)
         {
             None
         } else {
@@ -223,7 +238,7 @@ impl State {
 
     /// Reads the settings and what counts as such; says whether they are others than before.
     fn lower_settings(&mut self, resources: &ResourceSet, options: &Options) -> bool {
-        let (mut settings, found) = settings::read(&resources.settings, options);
+        let (mut settings, found) = settings::read(resources, options);
         let place = |in_graph| Place {
             in_graph,
             ..Place::default()
@@ -241,6 +256,26 @@ impl State {
         );
         let changed = settings != self.settings;
         self.settings = settings;
+        changed
+    }
+
+    /// Reads the claims; says whether others are in force than before.
+    fn lower_claims(&mut self, resources: &ResourceSet) -> bool {
+        let (claims, found) = Claims::new(resources, self.settings.requests);
+        let found = found.into_iter().map(|found| {
+            let place = Place {
+                in_graph: !found.serves.is_empty(),
+                serves: found.serves,
+                asks: None,
+                certificate_not_after: None,
+            };
+            reports::object(&found.object, found.findings, place)
+        });
+        self.reports.replace(Pass::Claims, found);
+        let changed = claims != self.claims;
+        if changed {
+            self.claims = claims;
+        }
         changed
     }
 
@@ -319,8 +354,8 @@ impl State {
             self.dependents.of(&dirty.services)
         };
         self.resolve_again(affected, options, &mut touched);
-        if dirty.scopes {
-            self.place_again(&mut touched);
+        if dirty.scopes || dirty.claims {
+            self.place_again(dirty.claims, &mut touched);
         }
         touched
     }
@@ -339,8 +374,10 @@ impl State {
             resolved,
             action,
             on,
+            placement: Placement::default(),
             slots: Vec::new(),
         };
+        state.placement = self.placement(&state.lowered);
         state.slots = routing::slots(&state, &self.scopes);
         self.routing.insert(&key, &state.slots);
         self.mappings.insert(key, Box::new(state));
@@ -410,15 +447,40 @@ impl State {
         }
     }
 
-    /// Mappings without a hostname are where the Hosts' selectors put them.
-    fn place_again(&mut self, touched: &mut Touched) {
+    fn placement(&self, lowered: &Lowered) -> Placement {
+        let namespace = &lowered.object.key.namespace;
+        let matching = lowered.matching.as_ref();
+        let placed = matching.map(|matching| {
+            self.claims
+                .place(namespace, matching, self.settings.unclaimed)
+        });
+        placed.unwrap_or_default()
+    }
+
+    /// Mappings are where claims let them, and those without a hostname where the Hosts' selectors put them.
+    fn place_again(&mut self, claims: bool, touched: &mut Touched) {
+        let placements: Vec<_> = if claims {
+            self.mappings
+                .values()
+                .map(|state| self.placement(&state.lowered))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let mut placements = placements.into_iter();
         for (key, state) in &mut self.mappings {
+            if let Some(placement) = placements.next()
+                && placement != state.placement
+            {
+                state.placement = placement;
+                touched.insert(key);
+            }
             let unnamed = state
                 .lowered
                 .matching
                 .as_ref()
                 .is_some_and(|matching| matches!(matching.name, NameMatch::Unnamed));
-            if !unnamed {
+            if !unnamed && !claims {
                 continue;
             }
             let slots = routing::slots(state, &self.scopes);
@@ -433,8 +495,13 @@ impl State {
 
     /// Puts the Hosts on the Listeners, and adds the Mappings that may be served elsewhere than before.
     fn link_hosts(&mut self, touched: &mut Touched) {
-        let linked =
-            virtual_host::link(&self.hosts, &self.listeners, &self.routing, &self.settings);
+        let linked = virtual_host::link(
+            &self.hosts,
+            &self.listeners,
+            &self.routing,
+            &self.claims,
+            &self.settings,
+        );
         let moved = linked.coverage != self.linked.coverage;
         self.linked = linked;
         self.report_hosts();
@@ -490,6 +557,9 @@ impl State {
         let object = &lowered.object;
         let mut findings = lowered.findings.clone();
         findings.0.extend(state.resolved.0.iter().cloned());
+        findings
+            .0
+            .extend(state.placement.findings.0.iter().cloned());
         if let Some(reason) = &self.settings.refusal {
             findings.push(
                 Code::PolicyNotHonoured,

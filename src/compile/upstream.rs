@@ -138,7 +138,7 @@ impl Resolver<'_> {
             let mut owners = self.cluster.owners(address).peekable();
             if owners.peek().is_some() {
                 if let Some(owner) = owners.find(|owner| !self.may_refer(from, owner)) {
-                    not_granted(from, owner, findings);
+                    self.not_granted(from, owner, findings);
                     return None;
                 }
             } else if !self.settings.external.allows(&address.to_string()) {
@@ -211,6 +211,18 @@ impl Resolver<'_> {
         })
     }
 
+    fn not_granted(&self, from: &ObjectKey, to: &ServiceName, findings: &mut Findings) {
+        findings.push(
+            Code::ReferenceNotGranted,
+            FIELD,
+            format!(
+                "No ReferenceGrant in namespace {} lets {from} refer to Service {to}",
+                to.namespace
+            ),
+            self.cluster.next_for_grant(&to.namespace),
+        );
+    }
+
     fn service(
         &self,
         from: &ObjectKey,
@@ -219,7 +231,7 @@ impl Resolver<'_> {
         findings: &mut Findings,
     ) -> Option<Dial> {
         if !self.may_refer(from, name) {
-            not_granted(from, name, findings);
+            self.not_granted(from, name, findings);
             return None;
         }
         let echo = match &self.options.environment {
@@ -530,21 +542,6 @@ fn port_not_found(of: &str, port: &PortText, why: &str, findings: &mut Findings)
         FIELD,
         format!("{of} has no port {port}: {why}"),
         "Write one of the ports that it has",
-    );
-}
-
-fn not_granted(from: &ObjectKey, to: &ServiceName, findings: &mut Findings) {
-    findings.push(
-        Code::ReferenceNotGranted,
-        FIELD,
-        format!(
-            "No ReferenceGrant in namespace {} lets {from} refer to Service {to}",
-            to.namespace
-        ),
-        format!(
-            "Have a ReferenceGrant created in namespace {}",
-            to.namespace
-        ),
     );
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     age,
+    claim::Claims,
     finding::Findings,
     host::LoweredHost,
     listener::{ListenerPlan, LoweredListener},
@@ -15,6 +16,7 @@ use super::{
     safety::is_safe,
     selector::Selector,
     settings::Settings,
+    walls,
 };
 use crate::{
     crd::gateway_settings::DefaultHost,
@@ -22,13 +24,17 @@ use crate::{
         Action, Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, Listener, Route,
         RouteId, VirtualHost,
         host::NamePattern,
-        matching::{Region, Regions, RouteSet},
+        matching::RouteSet,
+        region::{Region, Regions},
         route::{Member, PathMatch, Rank},
         table::RouteTable,
     },
     report::Code,
     resource::ObjectKey,
 };
+
+/// The Host that a name has on a Listener.
+pub(super) type Serving<'h> = (&'h LoweredHost, &'h Arc<VirtualHost>);
 
 /// What became of the Hosts and Listeners.
 #[derive(Debug, Default)]
@@ -66,6 +72,7 @@ pub(super) fn link(
     hosts: &[LoweredHost],
     listeners: &[LoweredListener],
     routing: &Routing,
+    claims: &Claims,
     settings: &Settings,
 ) -> Linked {
     let mut linked = Linked::default();
@@ -73,7 +80,7 @@ pub(super) fn link(
     candidates.sort_by_key(|host| age(&host.object));
     let candidates = candidates.into_iter().fold(Vec::new(), |mut safe, host| {
         let note = linked.notes.entry(host.object.key.clone()).or_default();
-        if is_safe(host, &safe, routing, settings, &mut note.findings) {
+        if is_safe(host, &safe, routing, (claims, settings), &mut note.findings) {
             safe.push(host);
         }
         safe
@@ -96,7 +103,7 @@ pub(super) fn link(
     let mut plans: Vec<_> = listeners.iter().filter_map(|l| l.plan.as_ref()).collect();
     plans.sort_by_key(|plan| plan.port);
     for plan in plans {
-        let listener = linked.listener(plan, &built, default.as_ref());
+        let listener = linked.listener(plan, &built, default.as_ref(), (claims, settings));
         linked.listeners.push(Arc::new(listener));
     }
     for host in &candidates {
@@ -142,6 +149,7 @@ impl Linked {
         plan: &ListenerPlan,
         hosts: &[(&LoweredHost, Arc<VirtualHost>)],
         default: Option<&Arc<VirtualHost>>,
+        walls: (&Claims, &Settings),
     ) -> Listener {
         let mut taken: BTreeMap<&HostPattern, (&LoweredHost, &Arc<VirtualHost>)> = BTreeMap::new();
         for (host, virtual_host) in hosts.iter().filter(|(host, _)| plan.binds(host)) {
@@ -164,8 +172,12 @@ impl Linked {
             .values()
             .map(|(lowered, host)| (host.pattern.clone(), lowered.selector.clone()))
             .collect();
+        let taken: HostTable<_> = taken
+            .into_iter()
+            .map(|(pattern, host)| (pattern.clone(), host))
+            .collect();
         let mut served: Vec<_> = taken
-            .into_values()
+            .iter()
             .map(|(_, host)| (host.pattern.clone(), Arc::clone(host)))
             .collect();
         if let Some(default) = default
@@ -173,6 +185,17 @@ impl Linked {
         {
             scopes.push((HostPattern::ANY, None));
             served.push((HostPattern::ANY, Arc::clone(default)));
+        }
+        for wall in walls::raise(&taken, walls) {
+            let note = self.notes.entry(wall.kept_out.clone()).or_default();
+            note.findings.0.push(wall.why);
+            let (scope, host) = match (wall.instead, default) {
+                (Some((lowered, host)), _) => (lowered.selector.clone(), Arc::clone(host)),
+                (None, Some(default)) => (None, Arc::clone(default)),
+                (None, None) => (None, walls::nobody(&wall.names)),
+            };
+            scopes.push((wall.names.clone(), scope));
+            served.push((wall.names, host));
         }
         self.coverage.listeners.push(scopes.into_iter().collect());
         Listener {

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::{
-    Route, VirtualHost,
+    Region, Route, VirtualHost,
     decide::{Entry, HostChoice},
-    matching::{Explain, Region},
+    matching::Explain,
 };
 
 /// Records each step of a decision in order.

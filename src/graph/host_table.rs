@@ -150,6 +150,16 @@ impl<T> HostTable<T> {
         });
     }
 
+    /// The first answer of the patterns that fit a host on any port, the most specific first.
+    pub fn find_map<R>(&self, host: &str, mut look: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        let mut found = None;
+        self.walk(host, Ports::Ignored, &mut |position| {
+            found = look(self.value(position));
+            found.is_none()
+        });
+        found
+    }
+
     /// All values, the most specific pattern first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.values.iter().flat_map(|chunk| chunk.iter())

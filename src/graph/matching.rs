@@ -7,10 +7,10 @@ use http::{HeaderName, Method};
 use smallvec::SmallVec;
 
 use super::{
-    HostTable, Route,
+    Region, Regions, Route,
     decide::{Entry, HostChoice},
     path::escaped,
-    route::{PathMatch, Pattern, TextMatch},
+    route::{PathMatch, TextMatch},
     table::RouteTable,
 };
 
@@ -21,21 +21,6 @@ const MAX_QUERY_PARAMETERS: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub struct RouteSet {
     pub regions: Regions,
-}
-
-/// The URL space, partitioned: every request falls into one region.
-#[derive(Clone, Debug, Default)]
-pub struct Regions {
-    unclaimed: Arc<Region>,
-}
-
-/// A part of the URL space with a route table of its own.
-#[derive(Clone, Debug, Default)]
-pub struct Region {
-    pub name: Arc<str>,
-    pub tables: HostTable<Arc<RouteTable>>,
-    /// Hostnames given by regular expression.
-    pub regex_hosts: Vec<(Pattern, Arc<RouteTable>)>,
 }
 
 /// What matching needs to see of a request.
@@ -76,24 +61,6 @@ pub trait Explain {
 pub struct Silent;
 
 impl Explain for Silent {}
-
-impl Regions {
-    /// One region for everything.
-    pub fn single(region: Region) -> Self {
-        Self {
-            unclaimed: Arc::new(region),
-        }
-    }
-
-    /// The region of the most specific claim for host and path.
-    pub fn find(&self, _target: &Target<'_>) -> &Region {
-        &self.unclaimed
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Region> {
-        std::iter::once(&*self.unclaimed)
-    }
-}
 
 impl RouteSet {
     /// The route of the greatest rank among all that match.

@@ -5,12 +5,12 @@
 //! root towards the path and merges the nodes on the way by rank: its cost is that of the path, not of the table.
 
 mod literal;
-mod radix;
+pub(super) mod radix;
 
 use std::sync::Arc;
 
 use super::{Route, route::PathMatch};
-use literal::literal_prefix;
+pub use literal::literal_prefix;
 use radix::{Cursor, Tree};
 
 /// Routes by path.

@@ -9,9 +9,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Route,
+    Action, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Region, Route,
     SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
-    matching::{Region, RouteSet},
+    matching::RouteSet,
     route::{Conditions, PathMatch, TextMatch},
     table::RouteTable,
 };
@@ -69,6 +69,8 @@ pub enum TlsView {
 #[serde(rename_all = "camelCase", default)]
 pub struct RouteSetView {
     pub regions: Vec<RegionView>,
+    /// What is claimed, as a person writes it, with the name of its region.
+    pub claims: BTreeMap<String, String>,
 }
 
 /// A part of the URL space.
@@ -320,6 +322,9 @@ impl RouteSetView {
         Self {
             regions: regions
                 .map(|region| RegionView::of(region, upstreams))
+                .collect(),
+            claims: { set.regions.cells() }
+                .map(|(cell, region)| (cell.to_owned(), region.name.to_string()))
                 .collect(),
         }
     }

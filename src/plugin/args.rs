@@ -92,11 +92,12 @@ pub(super) struct Common {
         value_name = "POD",
         num_args = 0..=1,
         require_equals = true,
+        default_missing_value = "",
         global = true,
         conflicts_with = "files",
         help_heading = "Where from"
     )]
-    pub(super) from_replica: Option<Option<String>>,
+    pub(super) from_replica: Option<String>,
 
     /// Ask the diagnostics port at this address: of a Postern on this machine, or at the end of a port-forward of your own
     #[arg(

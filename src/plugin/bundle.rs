@@ -31,11 +31,10 @@ impl Bundle {
         }
         facts.complain(console)?;
         let text = serde_json::to_string_pretty(&document(&facts)).context("writing JSON")? + "\n";
-        match &self.to {
-            Some(path) => {
-                std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?
-            }
-            None => console.out.write_all(text.as_bytes())?,
+        if let Some(path) = &self.to {
+            std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+        } else {
+            console.out.write_all(text.as_bytes())?;
         }
         Ok(Verdict::Clean)
     }

@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// The object that is tried. Names in Kubernetes end with a letter or a digit, so nobody has it.
-const TRIED: &str = "postern-can-";
+/// The name of the object that is tried, by which it comes after others of its age.
+const TRIED: &str = "zzz-postern-can";
 
 #[derive(Args, Debug)]
 pub(super) struct Can {

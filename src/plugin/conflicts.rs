@@ -20,6 +20,10 @@ const CONFLICTS: &[Code] = &[
     Code::Conflict,
     Code::GroupMismatch,
     Code::Unclaimed,
+    Code::ClaimedByOthers,
+    Code::PartlyClaimed,
+    Code::ClaimConflict,
+    Code::PartlyConflict,
     Code::HostConflict,
     Code::PortConflict,
 ];

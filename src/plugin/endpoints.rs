@@ -1,6 +1,5 @@
 //! `endpoints`: where the requests for a hostname or a path are sent.
 
-use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
@@ -41,7 +40,7 @@ struct Row {
 }
 
 impl Endpoints {
-    pub(super) fn page(&self, facts: &Facts) -> Result<Page> {
+    pub(super) fn page(&self, facts: &Facts) -> Page {
         let set = match &facts.answers {
             Answers::Compiled(compiled) => Some(&compiled.set),
             Answers::Replica(_) => None,
@@ -68,7 +67,7 @@ impl Endpoints {
         };
         let none_ready = |row: &Row| row.fails || row.ready == Some(0);
         let verdict = Verdict::problems_if(rows.is_empty() || rows.iter().any(none_ready));
-        Ok(Page::list(&rows, table, verdict).with_text(text))
+        Page::list(&rows, table, verdict).with_text(text)
     }
 
     fn rows(&self, graph: &GraphView, set: Option<&ResourceSet>) -> Vec<Row> {

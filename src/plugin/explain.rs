@@ -47,6 +47,7 @@ impl Explain {
         let severity = match info.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         };
         let data = json!({
             "code": info.code.to_string(),

@@ -158,6 +158,7 @@ fn severity(info: &CodeInfo) -> &'static str {
     match info.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
+        Severity::Note => "note",
     }
 }
 
@@ -185,7 +186,10 @@ pub fn text(findings: &[Finding], objects: usize) -> String {
     lines.push(format!(
         "{} and {} in {}",
         many(errors, "error"),
-        many(findings.len() - errors, "warning"),
+        many(
+            findings.iter().filter(|f| f.severity == "warning").count(),
+            "warning"
+        ),
         many(objects, "object")
     ));
     lines.join("\n") + "\n"
@@ -258,7 +262,12 @@ pub fn github(findings: &[Finding]) -> String {
             "{}: {}. {}.",
             finding.object, finding.message, finding.next
         ));
-        format!("::{} {place}title={title}::{text}\n", finding.severity)
+        let command = if finding.severity == "note" {
+            "notice"
+        } else {
+            finding.severity
+        };
+        format!("::{command} {place}title={title}::{text}\n")
     });
     lines.collect()
 }

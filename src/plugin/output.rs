@@ -252,7 +252,7 @@ impl Page {
                 serde_json::to_string_pretty(&self.data).context("writing JSON")? + "\n"
             }
             Format::Yaml => serde_saphyr::to_string(&self.data).context("writing YAML")?,
-            Format::Name => self.names.iter().map(|name| format!("{name}\n")).collect(),
+            Format::Name => self.names.iter().flat_map(|name| [&**name, "\n"]).collect(),
             Format::Sarif | Format::Github => {
                 anyhow::bail!(
                     "only `lint` can be printed like that; use table, wide, json, yaml or name"

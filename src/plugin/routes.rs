@@ -88,13 +88,17 @@ impl Routes {
 
 fn targets(row: &Row) -> Cell {
     let only = row.to.len() == 1;
-    let shown = row.to.iter().map(|to| match only {
-        true => to.action.clone(),
-        false => format!("{} {}%", to.action, to.percent),
+    let shown = row.to.iter().map(|to| {
+        if only {
+            to.action.clone()
+        } else {
+            format!("{} {}%", to.action, to.percent)
+        }
     });
-    let style = match row.to.iter().any(|to| to.fails) {
-        true => Style::Bad,
-        false => Style::Plain,
+    let style = if row.to.iter().any(|to| to.fails) {
+        Style::Bad
+    } else {
+        Style::Plain
     };
     Cell::new(shown.collect::<Vec<_>>().join(", "), style)
 }

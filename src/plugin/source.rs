@@ -32,7 +32,8 @@ pub(super) async fn load(common: &Common) -> Result<Facts> {
     let connection = cluster::Connection::open(common).await?;
     match &common.from_replica {
         Some(pod) => {
-            let diagnostics = connection.replica(common, pod.as_deref()).await?;
+            let named = Some(pod.as_str()).filter(|pod| !pod.is_empty());
+            let diagnostics = connection.replica(common, named).await?;
             let scope = scope(common, connection.namespace.clone());
             replica::load(common, diagnostics, scope).await
         }

@@ -1,6 +1,6 @@
 //! `status`: what is live, what is not, and why.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -243,10 +243,11 @@ fn details(rows: &[Row<'_>]) -> String {
         } else {
             format!(" {}", problem.field)
         };
-        text.push_str(&format!(
+        let _infallible = write!(
+            text,
             "{} {}{at}: {}\n    {}\n",
             problem.severity, problem.code, problem.message, problem.next
-        ));
+        );
     }
     text
 }
@@ -266,14 +267,15 @@ fn summary(rows: &[Row<'_>], facts: &Facts, now: Timestamp) -> String {
         let now = now.as_second();
         let ready = replicas.iter().filter(|r| r.is_alive(now) && r.is_ready());
         let ready = ready.count();
-        text.push_str(&format!("     replicas {ready}/{} ready", replicas.len()));
+        let _infallible = write!(text, "     replicas {ready}/{} ready", replicas.len());
     }
     let broken = facts.files.len();
     if broken > 0 {
-        text.push_str(&format!(
+        let _infallible = write!(
+            text,
             "     {} in files: see `lint`",
             many(broken, "problem")
-        ));
+        );
     }
     text
 }

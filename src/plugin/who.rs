@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
@@ -37,7 +36,7 @@ pub(super) struct Owned {
 }
 
 impl Who {
-    pub(super) fn page(&self, facts: &Facts) -> Result<Page> {
+    pub(super) fn page(&self, facts: &Facts) -> Page {
         let owned: Vec<_> = owned(facts)
             .into_iter()
             .filter(|owned| {
@@ -51,13 +50,13 @@ impl Who {
             } else {
                 Verdict::Clean
             };
-            return Ok(Page::list(&owned, Table::default(), verdict)
-                .with_text("Nobody: the first who asks for it has it."));
+            return Page::list(&owned, Table::default(), verdict)
+                .with_text("Nobody: the first who asks for it has it.");
         }
         let names = owned.iter().flat_map(|owned| owned.used_by.iter());
         let names: Vec<_> = names.map(|id| kubectl_id(id)).collect();
         let table = table(&owned);
-        Ok(Page::list(&owned, table, Verdict::Clean).with_names(names))
+        Page::list(&owned, table, Verdict::Clean).with_names(names)
     }
 }
 
@@ -106,6 +105,7 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
             format!("claim {}", row.region)
         };
     }
+    claimed(facts, &mut pairs);
     for known in &facts.objects {
         let Some(asks) = &known.view.asks else {
             continue;
@@ -117,6 +117,35 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
         }
     }
     pairs.into_values().collect()
+}
+
+/// What claims cover, whether or not somebody serves it. Who may is in the claim, where that was read.
+fn claimed(facts: &Facts, pairs: &mut BTreeMap<(String, String, String), Owned>) {
+    let cells = facts.graph.route_sets.iter().flat_map(|set| &set.claims);
+    for (cell, claim) in cells {
+        let (hostname, path) = super::status::split(cell);
+        let key = (hostname.to_owned(), path.to_owned(), claim.clone());
+        let owned = pairs.entry(key).or_insert_with(|| Owned {
+            hostname: hostname.to_owned(),
+            path: path.to_owned(),
+            owners: BTreeSet::new(),
+            by: format!("claim {claim}"),
+            used_by: BTreeSet::new(),
+            refused: BTreeSet::new(),
+        });
+        let Ok(compiled) = facts.compiled() else {
+            continue;
+        };
+        let claims = compiled.set.claims.values();
+        for found in claims.filter(|found| *found.key.name == **claim) {
+            let namespaces = found.spec.namespaces.as_ref();
+            let names = namespaces.and_then(|namespaces| namespaces.names.as_ref());
+            owned.owners.extend(names.into_iter().flatten().cloned());
+            if namespaces.is_some_and(|namespaces| namespaces.selector.is_some()) {
+                owned.owners.insert("(by labels)".to_owned());
+            }
+        }
+    }
 }
 
 fn first_come(owned: &Owned) -> String {

@@ -237,7 +237,10 @@ fn ruled(candidate: &Candidate) -> (Cell, String) {
         }
         Rule::Failed(condition) => (
             "failed".into(),
-            format!("its {condition} does not fit: {}", candidate.conditions),
+            format!(
+                "a condition does not hold ({condition}): {}",
+                candidate.conditions
+            ),
         ),
         Rule::Lost(lost) => ("lost".into(), lost.to_string()),
     }

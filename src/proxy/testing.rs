@@ -25,7 +25,8 @@ use crate::graph::{
     Action, DialPolicy, Forward, Graph, HeaderEdits, HostId, HostPattern, HostRewrite, HostTable,
     HostTls, InsecureAction, Listener, Member, Rewrite, Route, RouteId, SecurityModel, Target,
     Upstream, UpstreamId, UpstreamProtocol, VirtualHost,
-    matching::{Region, Regions, RouteSet},
+    matching::RouteSet,
+    region::{Region, Regions},
     route::{Conditions, PathMatch, Rank},
     table::RouteTable,
 };

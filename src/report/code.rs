@@ -9,6 +9,8 @@ pub enum Severity {
     Error,
     /// Everything that the object asks for and that can be reached is served; somebody should look.
     Warning,
+    /// Nothing is wrong; it is said so that nobody is surprised.
+    Note,
 }
 
 /// The condition that an error makes false. A warning about `Programmed` tells why no request reaches an object.
@@ -157,6 +159,30 @@ codes! {
         "No claim gives the hostname and path to the namespace, and the GatewaySettings refuse everything outside of claims.",
         "ownership: {unclaimed: Deny}",
         "Have the platform team create a claim, or set `ownership.unclaimed` to another value.";
+    ClaimedByOthers = 2012, Error, Accepted,
+        "A RouteClaim gives the hostname and path to other namespaces. This object gets no request.",
+        "a Mapping with the prefix /cart in namespace web, where a claim gives /cart to namespace cart",
+        "Have the namespace added to the claim, or choose another hostname or path.";
+    PartlyClaimed = 2013, Warning, Accepted,
+        "A part of what the object asks for belongs to others. It serves the rest.",
+        "a Mapping with the prefix / beside a claim of another namespace on /cart",
+        "Leave it so, or choose a narrower hostname or path.";
+    ClaimConflict = 2014, Error, Accepted,
+        "Everything that the claim asks for is claimed by older ones. It claims nothing.",
+        "two RouteClaims with the hostname example.com and the path /",
+        "Claim something else, or have the namespaces added to the older claim.";
+    ClaimOverlap = 2015, Note, Accepted,
+        "The claim is a part of a wider one, from which it takes the requests that it covers.",
+        "a RouteClaim on example.com/cart beside one on *.example.com",
+        "Nothing needs to be done.";
+    NobodyClaims = 2016, Warning, Accepted,
+        "The claim names no namespace, or none has the labels that it asks for: nobody can route there.",
+        "namespaces: {selector: {matchLabels: {team: cart}}} before any namespace has that label",
+        "Name a namespace, or give one the labels.";
+    PartlyConflict = 2017, Warning, Accepted,
+        "A part of what the object asks for, outside of its claims, belongs to a namespace whose object for it is older. It serves the rest.",
+        "a Mapping with the prefix /cart, in a claim on /cart, where an older stranger serves /cartoon",
+        "End the prefix with a slash, or leave it so.";
     InvalidService = 3001, Error, ResolvedRefs,
         "The `service` cannot be read.",
         "service: a:443:443",
@@ -225,6 +251,10 @@ codes! {
         "Postern reads this kind and does not implement it. Traffic is served without it.",
         "a LogService",
         "Delete the object, or leave it.";
+    ClaimsNotRead = 6003, Warning, Accepted,
+        "The installation reads some namespaces only and may not read RouteClaims, so that no claim holds in it.",
+        "an installation with Roles and --watch-namespaces, without a ClusterRole for RouteClaims",
+        "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so: hostnames and paths then belong to who came first.";
 }
 
 impl Code {

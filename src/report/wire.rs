@@ -131,6 +131,7 @@ impl DiagnosticView {
             severity: match info.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
+                Severity::Note => "note",
             }
             .to_owned(),
             field: diagnostic.field.clone(),

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{EndpointSlice, Grant, ObjectKey, Origin, Position, Positions, SecretData, Service};
+use super::{
+    EndpointSlice, Grant, Kind, ObjectKey, Origin, Position, Positions, SecretData, Service,
+};
 use crate::crd::{self, schema::Problem};
 
 /// What every object has besides its spec.
@@ -54,8 +56,19 @@ pub struct ResourceSet {
     pub grants: Objects<Grant>,
     /// Secrets that a source looked for and did not find. One that is neither here nor in `secrets` was not looked for yet.
     pub absent_secrets: BTreeSet<ObjectKey>,
+    /// Kinds that would be read if they could: objects of them may exist all the same.
+    pub unavailable: BTreeMap<Kind, Unavailable>,
     /// What is wrong with files as such, by path: what could not be read into an object.
     pub files: BTreeMap<Arc<str>, Vec<FileProblem>>,
+}
+
+/// Why no object of a kind can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The API server does not serve the kind: its CRD is not installed.
+    NotInstalled,
+    /// The permissions of this installation do not reach so far.
+    Forbidden,
 }
 
 /// What is wrong with a file, or with a document in it that did not become an object.

@@ -7,6 +7,8 @@ use std::{collections::BTreeSet, ffi::OsString, fs, path::Path};
 use jiff::Timestamp;
 use postern::plugin::{self, Console};
 
+use super::gateway::Gateway;
+
 const OBJECTS: &str = "tests/plugin/objects";
 const GOLDEN: &str = "tests/plugin/golden";
 
@@ -122,4 +124,81 @@ fn a_problem_is_told_to_code_scanning_and_to_pull_requests() {
         text.starts_with("::error file=tests/plugin/objects/"),
         "{text}"
     );
+}
+
+/// Without what a folder and a gateway rightly say differently: where the echo server listens.
+fn without_addresses(mut value: serde_json::Value) -> serde_json::Value {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Array(values) => values.iter_mut().for_each(strip),
+            serde_json::Value::Object(fields) => {
+                fields.remove("echo");
+                fields.remove("origin");
+                fields.values_mut().for_each(strip);
+            }
+            _ => {}
+        }
+    }
+    strip(&mut value);
+    value
+}
+
+#[test]
+fn a_folder_and_the_gateway_that_serves_it_say_the_same() {
+    let mut manifests = String::new();
+    for file in ["gateway.yaml", "shop.yaml", "web.yaml"] {
+        manifests += &fs::read_to_string(Path::new(OBJECTS).join(file)).unwrap();
+        manifests += "\n---\n";
+    }
+    let gateway = Gateway::with_flags(
+        &manifests,
+        &[
+            "--echo",
+            "--namespace",
+            "postern",
+            "--bind",
+            "8080=127.0.0.1:0",
+        ],
+    );
+    let folder = gateway.file("case.yaml");
+    let folder = folder.to_str().unwrap();
+    let address = gateway.diagnostics().to_string();
+    for case in [
+        "status",
+        "routes",
+        "why http://shop.example.com/cart/x -H x-team:beta",
+        "why http://shop.example.com/pay/card/1",
+        "why http://shop.example.com/%00",
+        "endpoints shop.example.com",
+        "conflicts",
+        "certs",
+        "check",
+    ] {
+        let ask = |source: [&str; 2]| {
+            let mut arguments: Vec<_> = case.split(' ').collect();
+            arguments.extend(source);
+            arguments.extend(["-o", "json"]);
+            let (code, text) = said(&arguments);
+            let value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{case}: {text}"));
+            (code, without_addresses(value))
+        };
+        let here = ask(["-f", folder]);
+        let mut there = ask(["--from-address", &address]);
+        if case == "status" {
+            // A replica does not tell when an object was created.
+            there = (there.0, merged(&here.1, there.1));
+        }
+        assert_eq!(here, there, "{case}");
+    }
+}
+
+/// Takes over what only the objects themselves tell.
+fn merged(here: &serde_json::Value, mut there: serde_json::Value) -> serde_json::Value {
+    let rows = there["items"].as_array_mut().unwrap().iter_mut();
+    for (row, own) in rows.zip(here["items"].as_array().unwrap()) {
+        if let Some(created) = own.get("created") {
+            row["created"] = created.clone();
+        }
+    }
+    there
 }

@@ -159,6 +159,35 @@ fn host() -> impl Strategy<Value = Value> {
         .prop_map(|(metadata, a, b, c, d)| document("Host", &metadata, vec![a, b, c, d]))
 }
 
+fn claim() -> impl Strategy<Value = Value> {
+    let names = |names: &[&str]| json!({ "names": names });
+    (
+        metadata(),
+        select(vec![
+            json!(["x.com"]),
+            json!(["*.com", "y.com"]),
+            json!(["*"]),
+            json!(["x.com", "x.com:80"]),
+            json!("bad"),
+        ])
+        .prop_map(|names| Some(("hostnames", names))),
+        maybe(
+            "paths",
+            vec![json!(["/a"]), json!(["/a/", "/b"]), json!(["bad"])],
+        ),
+        maybe(
+            "namespaces",
+            vec![
+                names(&["a"]),
+                names(&["b", "postern"]),
+                json!({ "selector": { "matchLabels": { "team": "a" } } }),
+                json!({ "names": 1 }),
+            ],
+        ),
+    )
+        .prop_map(|(metadata, a, b, c)| document("RouteClaim", &metadata, vec![a, b, c]))
+}
+
 fn platform() -> impl Strategy<Value = Value> {
     let binding = json!({ "namespace": { "from": "ALL" } });
     let settings = (
@@ -239,6 +268,10 @@ fn kubernetes() -> impl Strategy<Value = Value> {
                 "to": [{ "group": "", "kind": "Service" }, { "group": "", "kind": "Secret" }],
             },
         })),
+        metadata().prop_map(|metadata| json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": metadata["namespace"], "labels": metadata["labels"] },
+        })),
         select(vec!["a", "b"]).prop_map(|namespace| json!({
             "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
             "metadata": { "namespace": namespace, "name": "o1" },
@@ -248,7 +281,7 @@ fn kubernetes() -> impl Strategy<Value = Value> {
 }
 
 fn any_document() -> impl Strategy<Value = Value> {
-    prop_oneof![6 => mapping(), 2 => host(), 1 => platform(), 2 => kubernetes()]
+    prop_oneof![6 => mapping(), 2 => host(), 1 => platform(), 1 => claim(), 2 => kubernetes()]
 }
 
 /// A change of the set: an object there, or gone.
@@ -271,7 +304,8 @@ fn keys(set: &ResourceSet) -> Vec<ObjectKey> {
         .mappings
         .keys()
         .chain(set.hosts.keys())
-        .chain(set.settings.keys());
+        .chain(set.settings.keys())
+        .chain(set.claims.keys());
     let others = set
         .listeners
         .keys()
@@ -279,6 +313,7 @@ fn keys(set: &ResourceSet) -> Vec<ObjectKey> {
         .chain(set.tls_contexts.keys());
     let cluster = set.services.keys().chain(set.endpoint_slices.keys());
     let rest = set.grants.keys().chain(set.secrets.keys());
+    let rest = rest.chain(set.namespaces.keys());
     ours.chain(others)
         .chain(cluster)
         .chain(rest)

@@ -1,9 +1,9 @@
 use super::*;
 use crate::graph::{
-    HostId, HostTable, PrivateKey, RouteId,
+    HostId, HostTable, PrivateKey, Regions, RouteId,
     explain::{Step, Trace},
     matching::{
-        Regions, RouteSet, Silent,
+        RouteSet, Silent,
         tests::{Head, route},
     },
     path::canonical,
@@ -38,7 +38,7 @@ fn certificate(name: &str) -> HostTls {
 
 fn routes(specs: &[&str]) -> Arc<RouteSet> {
     let table = RouteTable::new(specs.iter().map(|spec| Arc::new(route(spec))).collect());
-    let region = crate::graph::matching::Region {
+    let region = crate::graph::Region {
         tables: [(crate::graph::HostPattern::ANY, Arc::new(table))]
             .into_iter()
             .collect(),

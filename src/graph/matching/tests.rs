@@ -9,7 +9,7 @@ use regex::Regex;
 use super::*;
 use crate::graph::{
     HostPattern,
-    route::{Conditions, Rank},
+    route::{Conditions, Pattern, Rank},
 };
 
 /// A request's head that owns what it shows.

@@ -1,7 +1,7 @@
 //! The literal text that every match of a regular expression begins with.
 
 /// Errs on the side of less: an empty answer is never wrong.
-pub(super) fn literal_prefix(pattern: &str) -> String {
+pub fn literal_prefix(pattern: &str) -> String {
     // Flags may change what any character means.
     let has_flags = pattern
         .match_indices("(?")

@@ -5,11 +5,11 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 /// A key, whether it must be met exactly, and a value.
-pub(super) type Entry = (String, bool, u32);
+pub(in crate::graph) type Entry = (String, bool, u32);
 
 /// Values by key.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tree {
+pub(in crate::graph) struct Tree {
     nodes: Vec<Node>,
     /// What the labels of nodes, and the first bytes of their children, are parts of.
     bytes: Vec<u8>,
@@ -45,7 +45,7 @@ pub(super) struct Cursor<'t> {
 }
 
 impl Tree {
-    pub(super) fn new(mut entries: Vec<Entry>) -> Self {
+    pub(in crate::graph) fn new(mut entries: Vec<Entry>) -> Self {
         let mut tree = Self::default();
         if entries.is_empty() {
             return tree;
@@ -94,6 +94,13 @@ impl Tree {
         self.nodes[node].prefix = Part::new(start, start + prefixes);
         self.nodes[node].exact = Part::new(start + prefixes, start + here);
         common
+    }
+
+    /// The least value of the longest key that `text` begins with or, for an exact one, is.
+    pub(in crate::graph) fn last(&self, text: &[u8]) -> Option<u32> {
+        let mut cursor = Cursor::default();
+        self.walk(text, false, &mut cursor);
+        cursor.lists.last()?.first().copied()
     }
 
     fn store(&mut self, bytes: &[u8]) -> Part {

@@ -1,11 +1,7 @@
 //! Watches a decision and keeps what was looked at.
 
 use super::EntryAnswer;
-use crate::graph::{
-    Route,
-    decide::Entry,
-    matching::{Explain, Region},
-};
+use crate::graph::{Region, Route, decide::Entry, matching::Explain};
 
 /// More than a person reads: a table with more routes for one path is cut off here.
 const MAX_SEEN: usize = 1000;

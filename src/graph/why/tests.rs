@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::graph::{
-    Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, RouteId, SecurityModel,
+    Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, Region, Regions, RouteId,
+    SecurityModel,
     matching::{
-        Region, Regions, RouteSet,
+        RouteSet,
         tests::{pattern, route},
     },
     route::{Rank, TextMatch},

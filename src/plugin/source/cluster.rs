@@ -46,7 +46,7 @@ impl Connection {
         let now = jiff::Timestamp::now().as_second();
         let (namespace, name) = match pod.map(|pod| pod.split_once('/').ok_or(pod)) {
             Some(Ok((namespace, name))) => (namespace.to_owned(), name.to_owned()),
-            Some(Err(name)) => (self.gateway_namespace(common, &found), name.to_owned()),
+            Some(Err(name)) => (Self::gateway_namespace(common, &found), name.to_owned()),
             None => {
                 let replicas = found.replicas.iter().flatten();
                 let ready = replicas.filter(|r| r.is_alive(now) && r.is_ready());
@@ -63,11 +63,7 @@ impl Connection {
     }
 
     /// Postern's own namespace: as it was said, else where the Leases are.
-    pub(in crate::plugin) fn gateway_namespace(
-        &self,
-        common: &Common,
-        leases: &leases::Leases,
-    ) -> String {
+    pub(in crate::plugin) fn gateway_namespace(common: &Common, leases: &leases::Leases) -> String {
         let of_leases = leases.replicas.iter().flatten().next();
         common
             .gateway_namespace
@@ -80,7 +76,7 @@ impl Connection {
 /// Reads what may be read, and compiles it.
 pub(super) async fn load(common: &Common, connection: &Connection) -> Result<Facts> {
     let found = leases::read(&connection.client, common, connection.namespace.as_deref()).await;
-    let mut own = connection.gateway_namespace(common, &found);
+    let mut own = Connection::gateway_namespace(common, &found);
     let mut namespaces: Vec<String> = connection.namespace.iter().cloned().collect();
     namespaces.push(own.clone());
     namespaces.dedup();

@@ -33,7 +33,18 @@ pub(in crate::plugin) fn compile(paths: &[PathBuf], common: &Common) -> Result<C
     let own = common.gateway_namespace.clone();
     let own =
         own.unwrap_or_else(|| gateway_namespace(&set).unwrap_or_else(|| namespace.to_owned()));
-    let compiled = compiled(set, options(common, &own, environment()));
+    let options = options(common, &own, environment());
+    let mut compiled = compiled(set, options.clone());
+    // What the folder does not hold, it will not hold later either.
+    let wanted = compiled.report.wanted_secrets.iter();
+    let absent: BTreeSet<_> = wanted
+        .filter(|key| !compiled.set.secrets.contains_key(key))
+        .cloned()
+        .collect();
+    if !absent.is_empty() {
+        compiled.set.absent_secrets = absent;
+        compiled = super::compiled(compiled.set, options);
+    }
     if compiled.report.objects.is_empty() && compiled.report.files.is_empty() {
         let paths: Vec<_> = paths
             .iter()

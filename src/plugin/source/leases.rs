@@ -40,7 +40,7 @@ pub(in crate::plugin) async fn read(
         None => Api::<Lease>::all(client.clone()),
     };
     let failure = match everywhere.list(&params).await {
-        Ok(list) => return Leases::of(list.items),
+        Ok(list) => return Leases::of(&list.items),
         Err(failure) => failure,
     };
     for namespace in ["postern"].into_iter().chain(current) {
@@ -48,7 +48,7 @@ pub(in crate::plugin) async fn read(
         if let Ok(list) = here.list(&params).await
             && !list.items.is_empty()
         {
-            return Leases::of(list.items);
+            return Leases::of(&list.items);
         }
     }
     let forbidden = matches!(&failure, kube::Error::Api(status) if status.code == 403);
@@ -66,7 +66,7 @@ pub(in crate::plugin) async fn read(
 }
 
 impl Leases {
-    fn of(leases: Vec<Lease>) -> Self {
+    fn of(leases: &[Lease]) -> Self {
         let mut replicas: Vec<_> = leases.iter().map(state).collect();
         replicas.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         Self {
@@ -113,7 +113,7 @@ mod tests {
             "spec": {"leaseDurationSeconds": 30, "renewTime": "2026-11-25T00:00:00.000000Z"},
         }))
         .unwrap();
-        let found = Leases::of(vec![lease]).replicas.unwrap().remove(0);
+        let found = Leases::of(&[lease]).replicas.unwrap().remove(0);
         assert_eq!((&*found.namespace, &*found.name), ("postern", "pod-1"));
         let renewed = found.renewed.unwrap();
         assert!(found.is_ready() && found.is_alive(renewed + 30) && !found.is_alive(renewed + 31));

@@ -98,7 +98,7 @@ impl Diagnostics {
     pub(in crate::plugin) async fn why(&self, question: &Question) -> Result<Answer> {
         let mut query = format!("url={}", escaped(&question.url));
         let mut add = |name: &str, value: &str| {
-            query.push_str(&format!("&{name}={}", escaped(value)));
+            query.extend(["&", name, "=", &escaped(value)]);
         };
         if let Some(method) = &question.method {
             add("method", method);

@@ -12,7 +12,7 @@ use super::{
     request::{self, Failure, Form},
     resource::{self, Resource, full_name},
 };
-use crate::resource::{Group, key::KINDS};
+use crate::resource::{Group, Kind, key::KINDS};
 
 /// While something is missing, or about to be, and somebody is waiting for it.
 const SOON: Duration = Duration::from_secs(1);
@@ -95,6 +95,12 @@ impl Catalogue {
             }
         }
         steps
+    }
+
+    /// Whether a kind is there; none as long as nobody has said so.
+    pub(super) fn serves(&self, group: Group, kind: Kind) -> Option<bool> {
+        let mut known = self.groups.get(&group)?.values();
+        Some(known.any(|known| known.resource.kind == kind))
     }
 
     /// What has to be there before anything can be served: what is missing of it, or was never asked for with success.

@@ -6,7 +6,11 @@
 //! 4. A body has come.
 //! 5. A task has ended by itself: only a bug does that, and the source ends with it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::{
@@ -14,7 +18,7 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
-use tracing::{Instrument, debug, debug_span, info};
+use tracing::{Instrument, debug, debug_span, info, warn};
 
 use super::{
     Kube, KubeError,
@@ -29,7 +33,7 @@ use super::{
     watch::{Heard, Message, Watch},
 };
 use crate::{
-    resource::{Kind, ObjectKey},
+    resource::{Group, Kind, ObjectKey, Unavailable},
     source::Change,
     telemetry::health::Part,
 };
@@ -51,6 +55,8 @@ pub(super) struct Hub {
     known: Known,
     recovery: Recovery,
     bodies: Bodies,
+    /// As it was told.
+    unavailable: BTreeMap<Kind, Unavailable>,
     synced: bool,
     is_degraded: bool,
 }
@@ -81,6 +87,7 @@ impl Hub {
             known: Known::default(),
             recovery: Recovery::default(),
             bodies,
+            unavailable: BTreeMap::new(),
             synced: false,
             is_degraded: false,
         }
@@ -168,6 +175,9 @@ impl Hub {
                 debug!(watch = %name, objects = found.len(), version = %version, "Listed");
                 running.alive();
                 running.listed = true;
+                let kind = running.resource.kind;
+                self.available(kind, None, batch);
+                let running = &self.watches[&message.watch];
                 if running.resource.kind == Kind::Secret {
                     batch.extend(self.bodies.list(&name, found, version));
                 } else {
@@ -219,6 +229,14 @@ impl Hub {
                 let found = found.collect();
                 batch.extend(self.known.list(&name, found));
             }
+            // Whoever reads some namespaces only may not be let read what is for all of them.
+            Kind::RouteClaim if !self.namespaces.is_empty() => {
+                running.listed = true;
+                warn!(
+                    "RouteClaims may not be read: what nobody here has come for first is open to all"
+                );
+                self.available(Kind::RouteClaim, Some(Unavailable::Forbidden), batch);
+            }
             Kind::Secret => {
                 running.listed = true;
                 let name = running.name.clone();
@@ -226,6 +244,18 @@ impl Hub {
             }
             _ => {}
         }
+    }
+
+    /// Tells whether the objects of a kind can be read, if that is news.
+    fn available(&mut self, kind: Kind, why: Option<Unavailable>, batch: &mut Vec<Change>) {
+        if self.unavailable.get(&kind).copied() == why {
+            return;
+        }
+        match why {
+            Some(why) => self.unavailable.insert(kind, why),
+            None => self.unavailable.remove(&kind),
+        };
+        batch.push(Change::Unavailable(kind, why));
     }
 
     // --- 2. The API server has said which kinds it serves.
@@ -258,6 +288,10 @@ impl Hub {
                     }
                 }
             }
+        }
+        let grants = Kind::ReferenceGrant;
+        if self.catalogue.serves(Group::Gateway, grants) == Some(false) {
+            self.available(grants, Some(Unavailable::NotInstalled), batch);
         }
     }
 

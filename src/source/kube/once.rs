@@ -11,7 +11,7 @@ use super::{
     request::{self, Failure, Form},
     resource::{self, Resource, full_name},
 };
-use crate::resource::{Group, Kind, ObjectKey, ResourceSet};
+use crate::resource::{Group, Kind, ObjectKey, ResourceSet, Unavailable};
 
 /// Objects in one answer.
 const PAGE: usize = 500;
@@ -81,6 +81,18 @@ pub async fn read(client: &kube::Client, namespaces: &[String]) -> Result<Once, 
         once.unread.extend(unread);
     }
     once.unread.sort();
+    let grants = (Group::Gateway, Kind::ReferenceGrant);
+    if !once.served.contains(&grants) {
+        let why = Unavailable::NotInstalled;
+        once.set.unavailable.insert(Kind::ReferenceGrant, why);
+    }
+    for unread in &once.unread {
+        if unread.forbidden && unread.namespace.is_none() && unread.except.is_empty() {
+            once.set
+                .unavailable
+                .insert(unread.kind, Unavailable::Forbidden);
+        }
+    }
     Ok(once)
 }
 
@@ -153,7 +165,7 @@ async fn list(
                 found.extend(listed);
                 missing.except.push(namespace.clone());
             }
-            Err(failure) if matches!(failure, Failure::Forbidden(_)) => {}
+            Err(Failure::Forbidden(_)) => {}
             Err(failure) => gaps.push(unread(Some(namespace), &failure)),
         }
     }

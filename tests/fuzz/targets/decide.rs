@@ -13,7 +13,7 @@ use postern::graph::{
     InsecureAction, Listener, Member, Request, RequestPolicy, Route, RouteId, SecurityModel, Trace,
     VirtualHost,
     decide::{decide, https_location},
-    matching::{HeadView, Region, Regions, RouteSet, Silent, Target},
+    matching::{HeadView, RouteSet, Silent, Target}, region::{Region, Regions},
     path,
     route::{Conditions, PathMatch, Pattern, Rank, TextMatch},
     table::RouteTable,

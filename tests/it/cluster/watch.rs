@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use postern::{
-    resource::{Group, Kind, ObjectKey, ResourceSet},
+    resource::{Group, Kind, ObjectKey, ResourceSet, Unavailable},
     source::{
         Change,
         kube::{Kube, KubeError, connect},
@@ -335,6 +335,8 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: restricted}}
     assert_eq!(namespaces, BTreeSet::from(["given", "own"]));
     let namespaces: BTreeSet<_> = set.namespaces.keys().map(|key| &*key.name).collect();
     assert_eq!(namespaces, BTreeSet::from(["given", "own"]));
+    let claims = set.unavailable.get(&Kind::RouteClaim);
+    assert_eq!(claims, Some(&Unavailable::Forbidden));
     assert!(
         watching
             .versions
@@ -343,7 +345,7 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: restricted}}
     );
     watching.health.satisfied(Part::Resources);
     watching
-        .until_health("cannot watch namespaces: no permission")
+        .until_health("cannot watch namespaces, routeclaims.postern.dev: no permission")
         .await;
 
     let foreign = key(Group::Core, Kind::Secret, "foreign", "tls");

@@ -7,7 +7,7 @@ use super::*;
 use crate::graph::{
     Forward, HeaderEdits, HostId, HostPattern, HostRewrite, HostTable, HostTls, InsecureAction,
     Listener, Member, Rewrite, Route, RouteId, SecurityModel, VirtualHost,
-    matching::{Region, Regions},
+    region::{Region, Regions},
     route::{Conditions, PathMatch, Rank},
     table::RouteTable,
 };

@@ -1,0 +1,157 @@
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    compile::{
+        intern::Interner,
+        mapping,
+        settings::Settings,
+        tests::{object, options},
+    },
+    crd::gateway_settings::Unclaimed,
+    resource::AnyObject,
+};
+
+/// Claims by name: hostnames, paths and the one namespace.
+fn claims(claims: &[(&str, &str, &str, &str)]) -> Claims {
+    let mut resources = ResourceSet::default();
+    for (name, host, path, namespace) in claims {
+        resources.insert(object(&json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "RouteClaim",
+            "metadata": { "name": name },
+            "spec": { "hostnames": [host], "paths": [path], "namespaces": { "names": [namespace] } },
+        })));
+    }
+    Claims::new(&resources, RequestPolicy::default()).0
+}
+
+/// Where a route of namespace `own` may serve: names of claims, `-` for what is unclaimed; then whether something is said.
+fn placed(claims: &Claims, spec: &Value) -> (String, Vec<u16>) {
+    let document = json!({
+        "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
+        "metadata": { "name": "m", "namespace": "own" }, "spec": spec,
+    });
+    let AnyObject::Mapping(object) = object(&document) else {
+        panic!("{document} must be a Mapping");
+    };
+    let lowered = mapping::lower(
+        &object,
+        &Settings::new(&options()),
+        &mut Interner::default(),
+    );
+    let matching = lowered.matching.as_ref().unwrap();
+    let placement = claims.place("own", matching, Unclaimed::FirstCome);
+    let regions = placement.regions.iter().map(|region| match region {
+        RegionKey::Unclaimed => "-",
+        RegionKey::Claim(name) => name,
+    });
+    let codes = placement.findings.0.iter();
+    (
+        regions.collect::<Vec<_>>().join(" "),
+        codes.map(|found| found.code.number()).collect(),
+    )
+}
+
+#[test]
+fn a_route_serves_where_its_namespace_may() {
+    let claims = claims(&[
+        ("a", "x.com", "/a", "own"),
+        ("a-b", "x.com", "/a/b", "other"),
+        ("c", "x.com", "/c", "other"),
+        ("low", "*.y.com", "/", "other"),
+        ("high", "z.y.com", "/z", "own"),
+    ]);
+    let prefix = |hostname: &str, prefix: &str| json!({ "hostname": hostname, "prefix": prefix, "service": "s" });
+    let with = |mut spec: Value, field: &str, value: Value| {
+        spec[field] = value;
+        spec
+    };
+    let exact = |path| with(prefix("x.com", path), "prefixExact", json!(true));
+    let regex = |path| with(prefix("x.com", path), "prefixRegex", json!(true));
+    let any_case = |path| with(prefix("x.com", path), "caseSensitive", json!(false));
+    let host_regex = |host: &str, path: &str| json!({ "host": host, "hostRegex": true, "prefix": path, "service": "s" });
+    for (spec, regions, codes) in [
+        (prefix("x.com", "/a/"), "a", &[2013][..]),
+        (prefix("x.com", "/a/x"), "a", &[]),
+        (prefix("x.com", "/a"), "a -", &[2013]),
+        (prefix("x.com", "/a/b/"), "", &[2012]),
+        (prefix("x.com", "/a/b"), "a", &[2013]),
+        (prefix("x.com", "/ab"), "-", &[]),
+        (prefix("x.com", "/c/d"), "", &[2012]),
+        (prefix("x.com", "/c"), "-", &[2013]),
+        (prefix("x.com", "/"), "a -", &[2013]),
+        (prefix("x.com:8080", "/c/"), "", &[2012]),
+        (prefix("X.COM.", "/c/"), "", &[2012]),
+        (exact("/a"), "a", &[]),
+        (exact("/c"), "", &[2012]),
+        (exact("/cd"), "-", &[]),
+        (exact("/"), "-", &[]),
+        (regex("/c/.*"), "", &[2012]),
+        (regex("/c.*"), "-", &[2013]),
+        (regex("/(c|d)/.*"), "a -", &[2013]),
+        (any_case("/C/"), "-", &[2013]),
+        (any_case("/A/x"), "a -", &[]),
+        (prefix("q.y.com", "/"), "", &[2012]),
+        (prefix("z.y.com", "/z/"), "high", &[]),
+        (prefix("z.y.com", "/"), "high", &[2013]),
+        (prefix("*.y.com", "/"), "high", &[2013]),
+        (prefix("*.com", "/z/"), "high -", &[2013]),
+        (prefix("*", "/zz/"), "-", &[2013]),
+        (prefix("other.org", "/"), "-", &[]),
+        (host_regex("x[.]com", "/c/"), "-", &[2013]),
+        (host_regex("w[.]com", "/c/"), "-", &[2013]),
+        (json!({ "prefix": "/a/", "service": "s" }), "a -", &[]),
+    ] {
+        let (found, said) = placed(&claims, &spec);
+        assert_eq!((&*found, &*said), (regions, codes), "{spec}");
+    }
+}
+
+#[test]
+fn a_host_obeys_the_claim_on_all_paths_of_its_names() {
+    let claims = claims(&[
+        ("all", "*", "/", "platform"),
+        ("suffix", "*.x.com", "/", "own"),
+        ("part", "a.x.com", "/a", "other"),
+        ("name", "b.x.com", "/", "other"),
+    ]);
+    for (hostname, claim) in [
+        ("*", "all"),
+        ("x.com", "all"),
+        ("*.com", "all"),
+        ("*.x.com", "suffix"),
+        ("*.a.x.com", "suffix"),
+        ("a.x.com", "suffix"),
+        ("b.x.com:8443", "name"),
+    ] {
+        let found = claims.on_host(&hostname.parse().unwrap()).unwrap();
+        assert_eq!(&*found.name, claim, "{hostname}");
+    }
+    let whole: Vec<_> = claims
+        .whole_hosts()
+        .map(|(host, _)| host.to_string())
+        .collect();
+    assert_eq!(whole, ["b.x.com", "*.x.com", "*"]);
+}
+
+#[test]
+fn an_owner_is_named_and_many_are_counted() {
+    let claim = |owners: &[&str]| Claim {
+        name: "c".into(),
+        owners: owners.iter().map(|owner| Arc::from(*owner)).collect(),
+        contact: None,
+    };
+    for (owners, said) in [
+        (&[][..], "nobody by RouteClaim c"),
+        (&["a"], "namespace a by RouteClaim c"),
+        (&["b", "a"], "namespaces a, b by RouteClaim c"),
+        (
+            &["a", "b", "c", "d", "e"],
+            "namespaces a, b, c and 2 more by RouteClaim c",
+        ),
+    ] {
+        assert_eq!(claim(owners).owner(), said);
+    }
+}
