@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A folder and the objects of an API server are compiled here, by the compiler of the gateway; a replica tells what it has
-//! compiled. Verbs see [`facts::Facts`], not where they came from: for the same objects they say the same.
+//! compiled. Verbs see facts, not where they came from: for the same objects they say the same.
 
 mod args;
 mod bundle;

@@ -7,7 +7,8 @@ use postern::plugin::{self, Console};
 use serde_json::{Value, json};
 
 use super::{
-    platform::{apply, namespace, shared},
+    super::gateway::Gateway,
+    platform::{apply, namespace, run, shared},
     server::{ADMIN_TOKEN, POSTERN_TOKEN, Server, TEAM_TOKEN, TEAM_USER},
 };
 
@@ -163,4 +164,71 @@ fn the_leases_of_replicas_are_read() {
         (1, &"Gone".into()),
         "{text}"
     );
+}
+
+/// What decides about a request; where it is sent to is another matter in a folder than in a cluster.
+fn decided(arguments: &[&str]) -> Value {
+    let url = "http://plug-same.example.com/a/x";
+    let (_, text, err) = said(&[&["why", url, "-o", "json"][..], arguments].concat());
+    let told: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{err}"));
+    let fields = ["path", "region", "candidates", "refused"];
+    fields
+        .into_iter()
+        .map(|field| (field.to_owned(), told[field].clone()))
+        .collect()
+}
+
+#[test]
+fn a_folder_an_api_server_and_a_replica_say_the_same_of_the_same_objects() {
+    let server = shared();
+    let mut manifests = String::new();
+    for space in ["plug-one", "plug-two"] {
+        namespace(server, space);
+        let service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"namespace": space, "name": "quote"},
+            "spec": {"ports": [{"port": 80}]},
+        });
+        apply(server, &service.to_string());
+        for (name, prefix) in [("quote", "/a/"), ("root", "/")] {
+            let mut mapping = mapping(space, name, "quote");
+            mapping["spec"]["hostname"] = "plug-same.example.com".into();
+            mapping["spec"]["prefix"] = prefix.into();
+            apply(server, &mapping.to_string());
+        }
+        for kind in ["mappings.postern.dev", "services"] {
+            let list = run(server, &["get", kind, "-n", space, "-o", "json"], "");
+            let list: Value = serde_json::from_str(&list).unwrap();
+            for item in list["items"].as_array().unwrap() {
+                manifests += &format!("---\n{item}\n");
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("objects.yaml");
+    std::fs::write(&file, manifests).unwrap();
+    let config = server.kubeconfig(ADMIN_TOKEN, "plug-one");
+    let config = config.to_str().unwrap();
+    let replica = Gateway::of_cluster(
+        Path::new(config),
+        &[
+            "--namespace",
+            "plug-one",
+            "--echo",
+            "--bind",
+            "8080=127.0.0.1:0",
+            "--bind",
+            "8443=127.0.0.1:0",
+        ],
+    );
+    replica.wait_until_ready();
+
+    let here = decided(&["-f", file.to_str().unwrap()]);
+    assert_eq!(here["candidates"].as_array().unwrap().len(), 2, "{here}");
+    assert_eq!(here["refused"].as_array().unwrap().len(), 2, "{here}");
+    let flags = ["--kubeconfig", config, "--gateway-namespace", "plug-one"];
+    assert_eq!(here, decided(&flags), "the API server");
+    let address = replica.diagnostics().to_string();
+    assert_eq!(here, decided(&["--from-address", &address]), "a replica");
 }
