@@ -1,6 +1,6 @@
 //! The cost of deciding: it must hardly depend on how many routes and hosts there are.
 
-use std::{hint::black_box, sync::Arc};
+use std::{fmt::Write as _, hint::black_box, sync::Arc};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, Method};
@@ -152,7 +152,8 @@ fn paths(criterion: &mut Criterion) {
 fn listing(criterion: &mut Criterion) {
     let mut manifests = String::new();
     for number in 0..1000 {
-        manifests += &format!(
+        let _infallible = write!(
+            manifests,
             "---\napiVersion: postern.dev/v1alpha1\nkind: Mapping\n\
              metadata: {{name: m{number}, namespace: n{}}}\n\
              spec: {{hostname: h{}.example.com, prefix: /p{number}/, service: s{number}}}\n",

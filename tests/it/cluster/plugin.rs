@@ -1,6 +1,6 @@
 //! `kubectl postern` with the objects of a real API server.
 
-use std::{env, ffi::OsString, path::Path, process::Command};
+use std::{env, ffi::OsString, path::Path, process::Command, time::Duration};
 
 use jiff::Timestamp;
 use postern::plugin::{self, Console};
@@ -201,7 +201,7 @@ fn a_folder_an_api_server_and_a_replica_say_the_same_of_the_same_objects() {
             let list = run(server, &["get", kind, "-n", space, "-o", "json"], "");
             let list: Value = serde_json::from_str(&list).unwrap();
             for item in list["items"].as_array().unwrap() {
-                manifests += &format!("---\n{item}\n");
+                manifests.extend(["---\n", &item.to_string(), "\n"]);
             }
         }
     }
@@ -231,4 +231,20 @@ fn a_folder_an_api_server_and_a_replica_say_the_same_of_the_same_objects() {
     assert_eq!(here, decided(&flags), "the API server");
     let address = replica.diagnostics().to_string();
     assert_eq!(here, decided(&["--from-address", &address]), "a replica");
+    assert_eq!(live(&flags), json!({"reached": 1, "of": 1}));
+}
+
+/// How many replicas serve a Mapping, once they have said so in their Leases.
+fn live(flags: &[&str]) -> Value {
+    let mut live = Value::Null;
+    for _ in 0..100 {
+        let (_, text, _) = said(&[&["status", "mapping/quote", "-o", "json"][..], flags].concat());
+        let told: Value = serde_json::from_str(&text).unwrap_or_default();
+        live = told["items"][0]["live"].clone();
+        if live["reached"] == 1 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    live
 }
