@@ -170,7 +170,12 @@ fn the_leases_of_replicas_are_read() {
 fn decided(arguments: &[&str]) -> Value {
     let url = "http://plug-same.example.com/a/x";
     let (_, text, err) = said(&[&["why", url, "-o", "json"][..], arguments].concat());
-    let told: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{err}"));
+    let mut told: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{err}"));
+    // Other tests share the server, and have Mappings for every name.
+    for field in ["candidates", "refused"] {
+        let rows = told[field].as_array_mut().unwrap();
+        rows.retain(|row| row.to_string().contains("plug-"));
+    }
     let fields = ["path", "region", "candidates", "refused"];
     fields
         .into_iter()
