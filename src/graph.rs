@@ -8,6 +8,7 @@
 //! ```
 
 pub mod authority;
+pub mod certificate;
 pub mod decide;
 pub mod dial;
 pub mod explain;
@@ -23,6 +24,8 @@ pub mod route;
 pub mod table;
 pub mod tls;
 pub mod upstream;
+pub mod why;
+pub mod wire;
 
 use std::sync::Arc;
 

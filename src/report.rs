@@ -2,11 +2,15 @@
 
 pub mod code;
 mod list;
+pub mod replica;
+pub mod version;
+pub mod wire;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 pub use code::{Code, Condition, Severity};
 pub use list::ReportList;
+use serde::{Deserialize, Serialize};
 
 use crate::resource::{ObjectKey, Origin};
 
@@ -38,8 +42,21 @@ pub struct ObjectReport {
     pub in_graph: bool,
     /// Where it serves, as a person writes it: `example.com/api/`, `:8080`.
     pub serves: Vec<String>,
+    /// What an object asks for that has errors and nothing in the graph, if that can be read.
+    pub asks: Option<Asked>,
     /// For a Host with a certificate: when it ends, in seconds since 1970. Data, not a judgement: the compiler has no clock.
     pub certificate_not_after: Option<i64>,
+}
+
+/// A place in the URL space that an object asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Asked {
+    /// `*` when the object does not say; a regular expression begins with `~`.
+    pub hostname: String,
+    /// A regular expression begins with `~`.
+    pub path: String,
+    /// Whether the path must be this one, not only begin with it.
+    pub exact: bool,
 }
 
 /// What the compiler has to say about a resource set.
@@ -93,6 +110,7 @@ impl PartialEq for ObjectReport {
             diagnostics,
             in_graph,
             serves,
+            asks,
             certificate_not_after,
         } = self;
         *key == other.key
@@ -102,6 +120,7 @@ impl PartialEq for ObjectReport {
             && *diagnostics == other.diagnostics
             && *in_graph == other.in_graph
             && *serves == other.serves
+            && *asks == other.asks
             && *certificate_not_after == other.certificate_not_after
     }
 }

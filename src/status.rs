@@ -28,7 +28,6 @@ mod replica;
 #[cfg(test)]
 mod testing;
 mod verdict;
-mod version;
 mod writer;
 
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc, time::Duration};
@@ -39,7 +38,10 @@ use tokio::{sync::watch, time::Instant};
 
 pub use metrics::StatusMetrics;
 
-use crate::{report::Report, telemetry::health::Health};
+use crate::{
+    report::{Report, version},
+    telemetry::health::Health,
+};
 use elector::Elector;
 use heartbeat::Heartbeat;
 use name::Names;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     crd::gateway_settings::Unclaimed,
     graph::{Action, Fail, HostPattern, Route, route::Pattern},
-    report::{Code, Diagnostic},
+    report::{Asked, Code, Diagnostic},
     resource::{Mapping, ObjectKey, Strings},
 };
 
@@ -138,6 +138,20 @@ pub(super) fn link<'m>(
         oldest,
         taken: None,
     }
+}
+
+/// The place that a Mapping asks for, if its match can be read.
+pub(super) fn asked(lowered: &Lowered) -> Option<Asked> {
+    let matching = lowered.matching.as_ref()?;
+    Some(Asked {
+        hostname: match &matching.name {
+            NameMatch::Unnamed => "*".to_owned(),
+            NameMatch::Pattern(hostname) => hostname.text.to_string(),
+            NameMatch::Regex(pattern) => format!("~{}", pattern.text),
+        },
+        path: path_text(&matching.path_key).into_owned(),
+        exact: matching.path_key.kind == PathKind::Exact,
+    })
 }
 
 /// Hostname and path as a person writes them.

@@ -271,6 +271,7 @@ impl State {
             let place = Place {
                 in_graph: !found.serves.is_empty(),
                 serves: found.serves,
+                asks: None,
                 certificate_not_after: None,
             };
             reports::object(&found.object, found.findings, place)
@@ -512,6 +513,7 @@ impl State {
             let place = Place {
                 in_graph,
                 serves: serves.map(ToString::to_string).collect(),
+                asks: None,
                 certificate_not_after: host.not_after,
             };
             reports::object(&host.object, findings, place)
@@ -522,6 +524,7 @@ impl State {
             let place = Place {
                 in_graph: plan.is_some(),
                 serves: plan.iter().map(|plan| format!(":{}", plan.port)).collect(),
+                asks: None,
                 certificate_not_after: None,
             };
             let object = listener.object.as_ref()?;
@@ -574,9 +577,11 @@ impl State {
             );
         }
         let in_graph = placed && !serves.is_empty();
+        let refused = !in_graph && findings.first_error().is_some();
         let place = Place {
             in_graph,
             serves: if in_graph { serves } else { Vec::new() },
+            asks: slot::asked(lowered).filter(|_| refused),
             certificate_not_after: None,
         };
         reports::object(object, findings, place)

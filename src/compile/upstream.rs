@@ -480,12 +480,13 @@ fn upstream_id(name: &str, http2: bool, tls: Option<&UpstreamTls>, connect: Dura
 }
 
 fn roots_digest(roots: &[Arc<[u8]>]) -> String {
+    use bytes::Bytes;
     use sha2::{Digest, Sha256};
     let mut digest = Sha256::new();
     for root in roots {
         digest.update(root);
     }
-    format!("{:x}", digest.finalize())
+    format!("{:x}", Bytes::from_owner(digest.finalize()))
 }
 
 /// The name that a Service's certificate is for.

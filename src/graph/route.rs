@@ -116,6 +116,12 @@ pub struct Fail {
     pub code: u16,
 }
 
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PST{:04}", self.code)
+    }
+}
+
 /// Send it to an upstream.
 #[derive(Clone, Debug)]
 pub struct Forward {

@@ -115,6 +115,7 @@ mod tests {
             diagnostics: Vec::from_iter(code.map(|code| Diagnostic::new(code, "", "m", "n"))),
             in_graph,
             serves: Vec::new(),
+            asks: None,
             certificate_not_after: None,
         }
     }

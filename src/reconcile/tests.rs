@@ -36,6 +36,7 @@ fn compile(resources: &ResourceSet) -> (Arc<Graph>, Arc<Report>) {
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),
+            asks: None,
             certificate_not_after: None,
         })
     });

@@ -157,6 +157,7 @@ mod tests {
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),
+            asks: None,
             certificate_not_after: None,
         }
     }

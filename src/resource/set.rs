@@ -208,6 +208,19 @@ impl ResourceSet {
             .or_else(|| Some(&self.others.get(key)?.positions))
     }
 
+    /// What the object with this key has besides its spec.
+    pub fn meta(&self, key: &ObjectKey) -> Option<&Meta> {
+        None.or_else(|| Some(&self.mappings.get(key)?.meta))
+            .or_else(|| Some(&self.hosts.get(key)?.meta))
+            .or_else(|| Some(&self.listeners.get(key)?.meta))
+            .or_else(|| Some(&self.settings.get(key)?.meta))
+            .or_else(|| Some(&self.claims.get(key)?.meta))
+            .or_else(|| Some(&self.tls_contexts.get(key)?.meta))
+            .or_else(|| Some(&self.others.get(key)?.meta))
+            .or_else(|| Some(&self.namespaces.get(key)?.meta))
+            .or_else(|| Some(&self.services.get(key)?.meta))
+    }
+
     /// Takes the object with this key out.
     pub fn remove(&mut self, key: &ObjectKey) {
         self.mappings.remove(key);

@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -224,7 +225,7 @@ fn encode(
             "}}",
         ])?;
     }
-    let digest = format!("{:x}", sealing.digest.clone().finalize());
+    let digest = format!("{:x}", Bytes::from_owner(sealing.digest.clone().finalize()));
     sealing.line(&[r#"{"end":{"sha256":""#, &digest, r#""}}"#])
 }
 
@@ -278,7 +279,7 @@ fn sealed<'b>(whole: &[u8], rest: &'b [u8]) -> Result<&'b [u8], KeptError> {
     };
     let before = whole.len() - last.len() - 1;
     let found = Sha256::digest(whole.get(..before).ok_or(KeptError::CutOff)?);
-    if format!("{found:x}") != sha256 {
+    if format!("{:x}", Bytes::from_owner(found)) != sha256 {
         return Err(KeptError::Digest);
     }
     Ok(body)

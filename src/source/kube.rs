@@ -23,6 +23,7 @@ mod keeper;
 mod known;
 #[cfg(test)]
 mod mock;
+pub mod once;
 mod recovery;
 mod request;
 mod resource;
@@ -34,7 +35,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::{mpsc, watch as channel};
 
-pub use self::connect::{Connection, KubeError, connect};
+pub use self::connect::{Connection, KubeError, connect, connect_as_kubectl};
 use self::{handover::Handover, hub::Hub};
 use super::{Change, kept::StateDir};
 use crate::{

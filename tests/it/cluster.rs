@@ -12,6 +12,7 @@ mod dial;
 mod installation;
 mod latency;
 mod platform;
+mod plugin;
 mod quiet;
 mod replicas;
 mod serve;

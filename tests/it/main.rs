@@ -11,5 +11,6 @@ mod generated;
 mod golden;
 mod good_and_bad;
 mod hostile;
+mod plugin;
 mod process;
 mod properties;

@@ -32,7 +32,7 @@ impl HeadView for Head {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pattern is anchored here")]
-fn pattern(text: &str) -> Arc<Pattern> {
+pub(crate) fn pattern(text: &str) -> Arc<Pattern> {
     Arc::new(Pattern {
         text: text.into(),
         regex: Regex::new(&format!("^(?:{text})$")).expect("the pattern must be one"),

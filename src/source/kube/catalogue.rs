@@ -181,7 +181,10 @@ pub(super) async fn ask(
 }
 
 /// The kinds of a group that can be watched. That a group or a version does not exist is an answer, too.
-async fn group_resources(client: &kube::Client, group: Group) -> Result<Vec<Resource>, Failure> {
+pub(super) async fn group_resources(
+    client: &kube::Client,
+    group: Group,
+) -> Result<Vec<Resource>, Failure> {
     let mut lists = Vec::new();
     for version in resource::versions(group) {
         let path = resource::group_path(group, version);

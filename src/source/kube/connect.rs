@@ -36,6 +36,12 @@ pub enum KubeError {
         in_cluster: Box<InClusterError>,
         kubeconfig: Box<KubeconfigError>,
     },
+    /// The context that was named is not there.
+    #[error("cannot use the kubeconfig")]
+    Context {
+        #[source]
+        kubeconfig: Box<KubeconfigError>,
+    },
     /// What says where the API server is cannot be used.
     #[error("cannot make a client for the API server at {url}")]
     Client {
@@ -68,8 +74,8 @@ impl fmt::Debug for Connection {
 
 /// Of `--kubeconfig` if given, then of the pod's service account, then of $KUBECONFIG or `~/.kube/config`.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Connection, KubeError> {
-    let mut config = match kubeconfig {
-        Some(path) => from_file(path)
+    let config = match kubeconfig {
+        Some(path) => from_file(path, None)
             .await
             .map_err(|cause| KubeError::Kubeconfig {
                 path: path.to_owned(),
@@ -77,6 +83,40 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Connection, KubeError>
             })?,
         None => infer().await?,
     };
+    client(config)
+}
+
+/// The same as kubectl finds it: `--kubeconfig` if given, else $KUBECONFIG or `~/.kube/config`, then the pod's service
+/// account; with the context that is named, else the current one.
+pub async fn connect_as_kubectl(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Connection, KubeError> {
+    if let Some(path) = kubeconfig {
+        let config = from_file(path, context)
+            .await
+            .map_err(|cause| KubeError::Kubeconfig {
+                path: path.to_owned(),
+                cause: Box::new(cause),
+            })?;
+        return client(config);
+    }
+    let kubeconfig = match Config::from_kubeconfig(&options(context)).await {
+        Ok(config) => return client(config),
+        Err(error) => Box::new(error),
+    };
+    // A context that was asked for is in no pod.
+    match Config::incluster() {
+        Ok(config) if context.is_none() => client(config),
+        Ok(_) => Err(KubeError::Context { kubeconfig }),
+        Err(in_cluster) => Err(KubeError::Nowhere {
+            in_cluster: Box::new(in_cluster),
+            kubeconfig,
+        }),
+    }
+}
+
+fn client(mut config: Config) -> Result<Connection, KubeError> {
     config.connect_timeout = Some(CONNECT_LIMIT);
     config.read_timeout = Some(READ_LIMIT);
     config.write_timeout = Some(WRITE_LIMIT);
@@ -96,9 +136,16 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Connection, KubeError>
     })
 }
 
-async fn from_file(path: &Path) -> Result<Config, KubeconfigError> {
+async fn from_file(path: &Path, context: Option<&str>) -> Result<Config, KubeconfigError> {
     let kubeconfig = Kubeconfig::read_from(path)?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+    Config::from_custom_kubeconfig(kubeconfig, &options(context)).await
+}
+
+fn options(context: Option<&str>) -> KubeConfigOptions {
+    KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    }
 }
 
 async fn infer() -> Result<Config, KubeError> {

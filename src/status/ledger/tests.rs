@@ -33,6 +33,7 @@ fn report(name: &str, generation: i64) -> ObjectReport {
         diagnostics: Vec::new(),
         in_graph: true,
         serves: Vec::new(),
+        asks: None,
         certificate_not_after: None,
     }
 }

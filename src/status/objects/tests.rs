@@ -20,6 +20,7 @@ fn report(group: Group, kind: Kind, code: Option<Code>) -> ObjectReport {
             .collect(),
         in_graph: true,
         serves: Vec::new(),
+        asks: None,
         certificate_not_after: None,
     }
 }

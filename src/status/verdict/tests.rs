@@ -17,6 +17,7 @@ fn report(kind: Kind, diagnostics: Vec<Diagnostic>) -> ObjectReport {
         diagnostics,
         in_graph: true,
         serves: vec!["example.com/api/".to_owned()],
+        asks: None,
         certificate_not_after: None,
     }
 }

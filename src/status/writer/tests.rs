@@ -238,6 +238,7 @@ fn snapshot(names: &[String]) -> Snapshot {
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),
+            asks: None,
             certificate_not_after: None,
         })
     });

@@ -114,6 +114,7 @@ impl Bench {
                     .collect(),
                 in_graph: true,
                 serves: vec![format!("example.com/{name}/")],
+                asks: None,
                 certificate_not_after: None,
             })
         });
