@@ -1,6 +1,6 @@
 //! The cost of deciding: it must hardly depend on how many routes and hosts there are.
 
-use std::{hint::black_box, sync::Arc};
+use std::{fmt::Write as _, hint::black_box, sync::Arc};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, Method};
@@ -11,9 +11,10 @@ use postern::graph::{
     matching::{HeadView, RouteSet, Silent},
     path::canonical,
     region::{Region, Regions},
-    route::{Action, Conditions, PathMatch, Rank},
+    route::{Action, PathMatch, Rank},
     table::RouteTable,
 };
+use postern::plugin::{self, Console};
 
 struct Head {
     method: Method,
@@ -34,21 +35,22 @@ impl HeadView for Head {
 
 fn route(host: &str, path: &str) -> Arc<Route> {
     Arc::new(Route {
-        rank: Rank {
+        rank: Arc::new(Rank {
             path_length: path.len(),
             header_weight: 10 + host.len(),
             prefix: path.into(),
             tie: host.into(),
             ..Rank::default()
-        },
+        }),
         path: PathMatch::Prefix(path.into()),
         case_sensitive: true,
-        conditions: Conditions::default(),
-        members: vec![Member {
+        conditions: Arc::default(),
+        members: [Member {
             id: RouteId(format!("mapping{path}").into()),
             share: 1,
             action: Action::Fail(Fail { code: 1 }),
-        }],
+        }]
+        .into(),
     })
 }
 
@@ -147,5 +149,38 @@ fn paths(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, whole_decision, building, paths);
+/// `kubectl postern status` of a folder with 1,000 Mappings: read, compiled and printed.
+fn listing(criterion: &mut Criterion) {
+    let mut manifests = String::new();
+    for number in 0..1000 {
+        let _infallible = write!(
+            manifests,
+            "---\napiVersion: postern.dev/v1alpha1\nkind: Mapping\n\
+             metadata: {{name: m{number}, namespace: n{}}}\n\
+             spec: {{hostname: h{}.example.com, prefix: /p{number}/, service: s{number}}}\n",
+            number % 20,
+            number % 50,
+        );
+    }
+    let folder = tempfile::tempdir().expect("there must be a place for temporary files");
+    std::fs::write(folder.path().join("all.yaml"), manifests).expect("it must be writable");
+    let folder = folder.path().display().to_string();
+    criterion.bench_function("list 1000 objects", |bencher| {
+        bencher.iter(|| {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut console = Console {
+                out: &mut out,
+                err: &mut err,
+                colour: false,
+                now: jiff::Timestamp::UNIX_EPOCH,
+            };
+            let arguments = ["kubectl-postern", "status", "-f", &folder];
+            let code = plugin::answer(arguments.map(Into::into), &mut console);
+            assert_eq!(code, 0, "{}", String::from_utf8_lossy(&err));
+            black_box(out.len())
+        });
+    });
+}
+
+criterion_group!(benches, whole_decision, building, paths, listing);
 criterion_main!(benches);

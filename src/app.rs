@@ -80,7 +80,7 @@ pub fn metric_families() -> String {
     let config = ConfigMetrics::register(&mut registry);
     // Some families are there only once something was compiled.
     config.applied(metrics::Compiled::default(), Duration::ZERO, Duration::ZERO);
-    WatchMetrics::register(&mut registry);
+    WatchMetrics::register(&mut registry).kept(Some(Duration::ZERO));
     StatusMetrics::register(&mut registry);
     proxy::describe_metrics(&mut registry);
     metrics::render(&registry)

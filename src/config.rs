@@ -89,6 +89,17 @@ pub struct Serve {
     )]
     pub watch_namespaces: Vec<String>,
 
+    /// Keep the last good resource set in this folder, and start from it while the API server is away. It holds private keys: the
+    /// folder must be in memory, in a pod `emptyDir: {medium: Memory}`. Without it: nothing is kept
+    #[arg(
+        long,
+        env = "POSTERN_STATE_DIR",
+        value_name = "DIR",
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub state_dir: Option<PathBuf>,
+
     /// The domain that names of Services end with
     #[arg(
         long,

@@ -249,7 +249,7 @@ async fn read(mut body: Incoming) -> Result<ToldBody, hyper::Error> {
     }
     Ok(ToldBody {
         bytes,
-        sha256: format!("{:x}", digest.finalize()),
+        sha256: format!("{:x}", Bytes::from_owner(digest.finalize())),
         text: String::from_utf8(start).ok(),
     })
 }

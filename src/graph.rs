@@ -8,6 +8,7 @@
 //! ```
 
 pub mod authority;
+pub mod certificate;
 pub mod decide;
 pub mod dial;
 pub mod explain;
@@ -23,6 +24,8 @@ pub mod route;
 pub mod table;
 pub mod tls;
 pub mod upstream;
+pub mod why;
+pub mod wire;
 
 use std::sync::Arc;
 
@@ -36,7 +39,9 @@ pub use host_table::HostTable;
 pub use listener::{HostId, HostTls, InsecureAction, Listener, SecurityModel, VirtualHost};
 pub use path::{CanonicalPath, PathError};
 pub use region::{ClaimTable, Region, Regions};
-pub use route::{Action, Fail, Forward, HostRewrite, Member, Redirect, Rewrite, Route, RouteId};
+pub use route::{
+    Action, Fail, Forward, ForwardTerms, HostRewrite, Member, Redirect, Rewrite, Route, RouteId,
+};
 pub use tls::{Certificate, PrivateKey};
 pub use upstream::{Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls};
 

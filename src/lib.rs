@@ -21,6 +21,7 @@ pub mod config;
 pub mod crd;
 pub mod echo;
 pub mod graph;
+pub mod plugin;
 pub mod proxy;
 pub mod reconcile;
 pub mod report;

@@ -6,6 +6,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A page of 2 MiB is resident as a whole, for the first byte that each thread's part of the heap has in it. Where the
+    // kernel has no such setting there are no such pages.
+    #[cfg(target_os = "linux")]
+    let _unsupported = rustix::thread::disable_transparent_huge_pages(true);
     // Named, because two libraries in the process could each bring another.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()

@@ -194,7 +194,11 @@ where
         let first = *self.waiting.first.get_or_insert(now);
         let latest = first + MAX_HOLD_OFF;
         self.waiting.due = Some(latest.min(now + self.ends.hold_off));
-        self.waiting.changes.extend(batch);
+        if self.waiting.changes.is_empty() {
+            self.waiting.changes = batch;
+        } else {
+            self.waiting.changes.extend(batch);
+        }
     }
 
     /// 2. The hold-off ends. Nothing is compiled when only versions moved on since the last snapshot.
@@ -327,31 +331,12 @@ where
 
 impl<C: Compile> Desk<C> {
     fn apply(&mut self, changes: Vec<Change>) {
-        let resources = &mut self.resources;
         for change in changes {
             match change {
-                Change::Put(object) => {
-                    resources.absent_secrets.remove(object.key());
-                    resources.insert(object);
-                }
-                Change::Delete(key) => {
-                    resources.absent_secrets.remove(&key);
-                    resources.remove(&key);
-                }
-                Change::AbsentSecret(key) => {
-                    resources.secrets.remove(&key);
-                    resources.absent_secrets.insert(key);
-                }
-                Change::File(path, problems) if problems.is_empty() => {
-                    resources.files.remove(&path);
-                }
-                Change::File(path, problems) => {
-                    resources.files.insert(path, problems);
-                }
                 Change::Version(watch, version) => {
                     self.versions.insert(watch, version);
                 }
-                Change::Synced => {}
+                change => change.apply(&mut self.resources),
             }
         }
     }

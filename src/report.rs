@@ -2,11 +2,15 @@
 
 pub mod code;
 mod list;
+pub mod replica;
+pub mod version;
+pub mod wire;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 pub use code::{Code, Condition, Severity};
 pub use list::ReportList;
+use serde::{Deserialize, Serialize};
 
 use crate::resource::{ObjectKey, Origin};
 
@@ -22,22 +26,37 @@ pub struct Diagnostic {
     pub next: String,
 }
 
-/// All there is to say about one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// All there is to say about one object. Two are equal when they say the same, whatever version of the object it was said of.
+#[derive(Clone, Debug)]
 pub struct ObjectReport {
     pub key: ObjectKey,
     pub origin: Origin,
     pub uid: Arc<str>,
     /// The generation that this report is about.
     pub generation: i64,
+    /// Of the object as it was when this was first said of it: what changed since has changed no word.
+    pub resource_version: Arc<str>,
     /// In the order of their codes and fields, without duplicates.
     pub diagnostics: Vec<Diagnostic>,
     /// Whether something of the object is in the graph, serving as it says or answering with a code.
     pub in_graph: bool,
     /// Where it serves, as a person writes it: `example.com/api/`, `:8080`.
     pub serves: Vec<String>,
+    /// What an object asks for that has errors and nothing in the graph, if that can be read.
+    pub asks: Option<Asked>,
     /// For a Host with a certificate: when it ends, in seconds since 1970. Data, not a judgement: the compiler has no clock.
     pub certificate_not_after: Option<i64>,
+}
+
+/// A place in the URL space that an object asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Asked {
+    /// `*` when the object does not say; a regular expression begins with `~`.
+    pub hostname: String,
+    /// A regular expression begins with `~`.
+    pub path: String,
+    /// Whether the path must be this one, not only begin with it.
+    pub exact: bool,
 }
 
 /// What the compiler has to say about a resource set.
@@ -78,6 +97,35 @@ impl Diagnostic {
         self.code.info().severity == Severity::Error
     }
 }
+
+impl PartialEq for ObjectReport {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            key,
+            origin,
+            uid,
+            generation,
+            // A label that nobody selects by makes a new version, and nothing new to say: what is equal keeps its `Arc`.
+            resource_version: _,
+            diagnostics,
+            in_graph,
+            serves,
+            asks,
+            certificate_not_after,
+        } = self;
+        *key == other.key
+            && *origin == other.origin
+            && *uid == other.uid
+            && *generation == other.generation
+            && *diagnostics == other.diagnostics
+            && *in_graph == other.in_graph
+            && *serves == other.serves
+            && *asks == other.asks
+            && *certificate_not_after == other.certificate_not_after
+    }
+}
+
+impl Eq for ObjectReport {}
 
 impl ObjectReport {
     /// The first error about a condition, if there is one: a condition is true when there is none.

@@ -5,10 +5,15 @@ pub mod key;
 pub mod kubernetes;
 mod positions;
 pub mod set;
+mod strings;
 
-pub use key::{Group, Kind, ObjectKey, Origin, Position};
+pub use key::{Group, KeyParts, Kind, ObjectKey, Origin, Position};
 pub use kubernetes::{
     ClusterIp, EndpointSlice, Grant, SecretBytes, SecretData, Service, ServicePort,
 };
 pub use positions::{Positions, SharedPaths};
-pub use set::{AnyObject, FileProblem, FileProblemKind, Meta, Object, Objects, ResourceSet};
+pub use set::{
+    AnyObject, CONFIG_ANNOTATION, FileProblem, FileProblemKind, Mapping, Meta, Object, Objects,
+    ResourceSet, Unavailable,
+};
+pub use strings::Strings;

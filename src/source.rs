@@ -2,13 +2,14 @@
 
 pub mod annotation;
 pub mod dir;
+pub mod kept;
 pub mod kube;
 mod merge;
 pub mod yaml;
 
 use std::sync::Arc;
 
-use crate::resource::{AnyObject, FileProblem, ObjectKey, ResourceSet};
+use crate::resource::{AnyObject, FileProblem, Kind, ObjectKey, ResourceSet, Unavailable};
 
 /// One difference to the resource set. Sources send them in batches that belong together.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub enum Change {
     Delete(ObjectKey),
     /// A Secret that was wanted does not exist.
     AbsentSecret(ObjectKey),
+    /// No object of a kind can be read, and why; none when it can.
+    Unavailable(Kind, Option<Unavailable>),
     /// What is wrong with a file; an empty list when nothing is any more.
     File(Arc<str>, Vec<FileProblem>),
     /// A watch (`mappings.postern.dev`, or with a namespace `apps/mappings.postern.dev`) has reached this resource version.
@@ -28,6 +31,19 @@ pub enum Change {
 }
 
 impl Change {
+    /// The object that it is about.
+    fn key(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::Put(object) => Some(object.key()),
+            Self::Delete(key) | Self::AbsentSecret(key) => Some(key),
+            Self::Unavailable(..) | Self::File(..) | Self::Version(..) | Self::Synced => None,
+        }
+    }
+
+    fn is_about_secret(&self) -> bool {
+        self.key().is_some_and(|key| key.kind == Kind::Secret)
+    }
+
     /// Carries the change out. Versions and the end of the first list leave the set as it is.
     pub fn apply(self, set: &mut ResourceSet) {
         match self {
@@ -40,7 +56,14 @@ impl Change {
                 set.remove(&key);
             }
             Self::AbsentSecret(key) => {
+                set.secrets.remove(&key);
                 set.absent_secrets.insert(key);
+            }
+            Self::Unavailable(kind, Some(why)) => {
+                set.unavailable.insert(kind, why);
+            }
+            Self::Unavailable(kind, None) => {
+                set.unavailable.remove(&kind);
             }
             Self::File(path, problems) if problems.is_empty() => {
                 set.files.remove(&path);

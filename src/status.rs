@@ -3,27 +3,31 @@
 //! ```text
 //!  snapshots ──> heartbeat ──> Lease of this replica ──┐ every replica
 //!      │                                               v
-//!      │         elector <──> leader Lease           fleet ── which versions all ready replicas have reached
+//!      │         elector <──> leader Lease          lookout ── fleet: which versions all ready replicas have reached
 //!      │            │ term                             │
 //!      └────────> writer ── ledger: what each object's status should say, and whether it does ──> status of objects
 //! ```
 //!
-//! Every replica keeps a Lease that says which resource versions it has compiled. The leader notes at which version of its
-//! watch it first saw a generation of an object, and calls the object programmed when all ready replicas have reached it.
+//! Every replica keeps a Lease that says which resource versions it has compiled. The leader notes at which version of an
+//! object it first saw a generation of it, and calls the object programmed when all ready replicas have reached that version.
 
+mod backoff;
 mod condition;
 mod election;
 mod elector;
 mod emissary;
 mod fleet;
 mod heartbeat;
+mod lag;
 mod ledger;
+mod lookout;
 pub mod metrics;
 mod name;
 mod objects;
 mod replica;
+#[cfg(test)]
+mod testing;
 mod verdict;
-mod version;
 mod writer;
 
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc, time::Duration};
@@ -34,7 +38,10 @@ use tokio::{sync::watch, time::Instant};
 
 pub use metrics::StatusMetrics;
 
-use crate::{report::Report, telemetry::health::Health};
+use crate::{
+    report::{Report, version},
+    telemetry::health::Health,
+};
 use elector::Elector;
 use heartbeat::Heartbeat;
 use name::Names;
@@ -77,7 +84,7 @@ pub struct Options {
 /// Intervals and limits. The defaults are what production uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// A replica's Lease is written this often even if nothing changed.
+    /// A replica's Lease is written this often even if nothing changed: more than twice before it expires.
     pub heartbeat: Duration,
     /// A replica whose Lease has not changed for this long does not count.
     pub replica_expiry: Duration,
@@ -95,8 +102,10 @@ pub struct Timing {
     pub settle: Duration,
     /// The status of one object is not written more often.
     pub object_write_interval: Duration,
-    /// Between the starts of two writes, whatever their objects.
+    /// Between the starts of two writes, whatever their objects, in the long run.
     pub pace: Duration,
+    /// As many writes may begin at once as the pace allows in this time, if there were none before.
+    pub burst: Duration,
     /// Writes under way at the same time.
     pub concurrency: usize,
     /// The leader lists all objects this often, to mend what others did to the status.
@@ -120,6 +129,9 @@ pub enum StatusError {
     /// Two replicas could lead at the same time.
     #[error("the renew deadline is not shorter than the lease")]
     DeadlineTooLong,
+    /// A replica could not tell whether it sees the Leases of others.
+    #[error("a replica's Lease is not written twice before it expires")]
+    HeartbeatTooSlow,
 }
 
 /// The status writer.
@@ -141,10 +153,19 @@ impl Default for Timing {
             settle: Duration::from_secs(2),
             object_write_interval: Duration::from_secs(1),
             pace: Duration::from_millis(4),
+            burst: Duration::from_secs(2),
             concurrency: 16,
             resync: Duration::from_mins(10),
             request: Duration::from_secs(4),
         }
+    }
+}
+
+impl Timing {
+    /// When the write after one that begins now may begin, if this one was allowed from `allowed` on.
+    fn paced(&self, allowed: Instant, now: Instant) -> Instant {
+        let credit = now.checked_sub(self.burst).unwrap_or(now);
+        allowed.max(credit) + self.pace
     }
 }
 
@@ -182,6 +203,9 @@ impl Options {
         }
         if self.timing.renew_deadline >= self.timing.lease {
             return Err(StatusError::DeadlineTooLong);
+        }
+        if self.timing.heartbeat * 2 >= self.timing.replica_expiry {
+            return Err(StatusError::HeartbeatTooSlow);
         }
         Ok(())
     }
@@ -270,12 +294,16 @@ mod tests {
             options.check().map_err(|error| error.to_string())
         };
         assert_eq!(options(|_| ()), Ok(()));
-        let bad: [(Change, &str); 5] = [
+        let bad: [(Change, &str); 6] = [
             (|o| o.namespace.clear(), "namespace"),
             (|o| o.replica.clear(), "replica"),
             (|o| o.installation.clear(), "1 to 63"),
             (|o| o.installation = "x".repeat(64), "1 to 63"),
             (|o| o.timing.renew_deadline = o.timing.lease, "deadline"),
+            (
+                |o| o.timing.heartbeat = o.timing.replica_expiry / 2,
+                "twice",
+            ),
         ];
         for (change, words) in bad {
             let error = options(change).unwrap_err();

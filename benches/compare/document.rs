@@ -4,7 +4,10 @@ use std::{fmt::Write, time::Duration};
 
 use super::{
     compiling::Figure,
-    harness::text::{grouped, mebibytes, microseconds, milliseconds},
+    harness::{
+        kept::Figures,
+        text::{grouped, mebibytes, microseconds, milliseconds},
+    },
     instructions::Instructions,
     machine::Machine,
     measure::{Lengths, Measured, Outcome, Sample},
@@ -21,6 +24,8 @@ pub(super) struct Findings {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) instructions: Vec<Instructions>,
     pub(super) compiling: Vec<Figure>,
+    /// Of a replica with an API server.
+    pub(super) cluster_memory: Option<Figures>,
 }
 
 // === impl Findings ===
@@ -45,6 +50,7 @@ impl Findings {
             self.cpu(),
             self.speed(),
             self.memory(),
+            self.cluster_memory(),
             self.counted(),
             self.compiled(),
         ];
@@ -120,6 +126,32 @@ impl Findings {
             rows.push(row);
         }
         table(&self.head("Resident memory after the runs"), rows)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "for people, three digits do")]
+    fn cluster_memory(&self) -> String {
+        let figures = self.cluster_memory.as_ref();
+        let figure = |name| figures.and_then(|figures| figures.get(name)).copied();
+        let (Some(one), Some(many), Some(mappings)) =
+            (figure("one"), figure("many"), figure("mappings"))
+        else {
+            return String::new();
+        };
+        let added = mappings.saturating_sub(1).max(1);
+        let each = many.saturating_sub(one) as f64 / 1024.0 / added as f64;
+        let rows = [
+            ("one Mapping".to_owned(), mebibytes(one)),
+            (format!("{} Mappings", grouped(mappings)), mebibytes(many)),
+            ("for each more".to_owned(), format!("{each:.2} KiB")),
+        ];
+        let head = [
+            "Resident memory with an API server",
+            "the replica that leads",
+        ];
+        table(
+            &head.map(str::to_owned),
+            rows.map(|(title, size)| vec![title, size]),
+        )
     }
 
     fn counted(&self) -> String {
@@ -239,7 +271,8 @@ settings that their documentation gives for speed: see `benches/compare/peer/`. 
 share is that of loopback, the same for all.
 
 Instructions are those of the worker in user mode, counted by callgrind in the running gateway while wrk loads it. They hardly depend
-on the machine, and so make the better gate. Memory is the resident size of the largest process. Compile times are criterion's
+on the machine, and so make the better gate. Memory is the resident size of the largest process; with an
+API server, which `make soak ARGS='--only memory'` measures, that of the replica which has written all statuses. Compile times are criterion's
 medians: `fresh` is a compile from nothing, a change is one by the compiler that made the last snapshot.
 
 ## How to repeat it

@@ -119,6 +119,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
         outcomes,
         instructions,
         compiling: compiling::figures()?,
+        cluster_memory: harness::kept::read("cluster-memory")?,
     };
     print!("{}", findings.tables());
     if arguments.write {

@@ -4,7 +4,10 @@
 //! It runs in a network namespace of its own, where every ClusterIP is this machine: what a cluster's kube-proxy does, the
 //! kernel does here with one local route.
 
+mod burst;
 mod field;
+pub(super) mod memory;
+mod record;
 
 #[allow(
     dead_code,
@@ -81,10 +84,12 @@ pub(super) fn prove_inside(extent: Extent, runtime: &Handle) -> Result<String> {
         changes(&field, extent.changes, runtime)?,
         outage(&mut field, extent.outage, runtime)?,
         stopped_replica(&field, runtime)?,
+        burst::burst(&field, extent.changes, runtime)?,
     ];
     Ok(format!(
-        "three replicas, {} routes: {}",
+        "three replicas, {} routes: all have their first status after {:.1} s; {}",
         grouped(extent.routes as u64),
+        field.first_statuses.as_secs_f64(),
         lines.join("; ")
     ))
 }
@@ -92,19 +97,21 @@ pub(super) fn prove_inside(extent: Extent, runtime: &Handle) -> Result<String> {
 /// New routes, one after the other.
 fn changes(field: &Field, changes: usize, runtime: &Handle) -> Result<String> {
     let times = runtime.block_on(field.create_all(changes))?;
-    let figure = |of: fn(&field::Times) -> Duration| {
-        let all = times.iter().map(of);
-        let most = all.clone().max().unwrap_or_default();
-        let mean = all.sum::<Duration>() / u32::try_from(times.len().max(1)).unwrap_or(u32::MAX);
-        format!("{} mean, {} max", milliseconds(mean), milliseconds(most))
-    };
     Ok(format!(
         "{} new routes, from the API server's answer: first 200 {}; 200 from all {}; Programmed {}",
         times.len(),
-        figure(|times| times.first),
-        figure(|times| times.everywhere),
-        figure(|times| times.programmed),
+        figure(times.iter().map(|times| times.first)),
+        figure(times.iter().map(|times| times.everywhere)),
+        figure(times.iter().map(|times| times.programmed)),
     ))
+}
+
+/// Mean and maximum.
+fn figure(times: impl ExactSizeIterator<Item = Duration> + Clone) -> String {
+    let count = u32::try_from(times.len().max(1)).unwrap_or(u32::MAX);
+    let most = times.clone().max().unwrap_or_default();
+    let mean = times.sum::<Duration>() / count;
+    format!("{} mean, {} max", milliseconds(mean), milliseconds(most))
 }
 
 /// The API server goes away under load, and comes back.

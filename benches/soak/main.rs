@@ -42,7 +42,7 @@ use self::cluster::Extent;
 /// Proves what must hold under changes, drain and attack.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Only the proofs whose name contains this: changes, drain, hostile, cluster
+    /// Only the proofs whose name contains this: changes, drain, hostile, cluster, memory
     #[arg(long, default_value = "")]
     only: String,
     /// Changes of the configuration in each of the two rounds
@@ -60,6 +60,9 @@ struct Arguments {
     /// Routes that are added to them, one after the other
     #[arg(long, default_value_t = 500)]
     added: usize,
+    /// Mappings in the API server while memory is measured
+    #[arg(long, default_value_t = 10_000)]
+    mappings: usize,
     /// Seconds that the API server is away
     #[arg(long, default_value_t = 60)]
     outage: u64,
@@ -77,7 +80,7 @@ type Proof = (
     fn(&Arguments, &tokio::runtime::Handle) -> Result<String>,
 );
 
-const PROOFS: [Proof; 4] = [
+const PROOFS: [Proof; 5] = [
     ("changes", |arguments, runtime| {
         changes::prove(arguments.changes, runtime)
     }),
@@ -88,6 +91,9 @@ const PROOFS: [Proof; 4] = [
     ("cluster", |_, _| {
         let same: Vec<_> = std::env::args().skip(1).collect();
         cluster::prove(&same)
+    }),
+    ("memory", |arguments, runtime| {
+        cluster::memory::prove(arguments.mappings, runtime)
     }),
 ];
 

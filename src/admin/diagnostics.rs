@@ -5,11 +5,8 @@ use std::{borrow::Cow, net::IpAddr};
 use http::{StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 
-use super::{
-    Reply, Snapshot, State, json as reply_json, not_found, text,
-    view::{self, digest},
-    why,
-};
+use super::{Reply, Snapshot, State, json as reply_json, not_found, text, view::digest, why};
+use crate::{graph::wire::GraphView, report::wire::ReportView};
 
 pub(super) fn answer(state: &State, head: &Parts) -> Reply {
     if !names_an_address(head) {
@@ -25,7 +22,10 @@ pub(super) fn answer(state: &State, head: &Parts) -> Reply {
     if path == "/config" {
         return reply_json(StatusCode::OK, &state.config);
     }
-    if !matches!(path, "/graph" | "/report" | "/digest" | "/why") {
+    if !matches!(
+        path,
+        "/graph" | "/certificates" | "/report" | "/digest" | "/why"
+    ) {
         return not_found();
     }
     let Some(snapshot) = (state.snapshot)() else {
@@ -36,7 +36,8 @@ pub(super) fn answer(state: &State, head: &Parts) -> Reply {
     };
     let query = head.uri.query().unwrap_or_default();
     match path {
-        "/graph" => reply_json(StatusCode::OK, &view::graph(&snapshot.graph)),
+        "/graph" => reply_json(StatusCode::OK, &GraphView::of(&snapshot.graph)),
+        "/certificates" => reply_json(StatusCode::OK, &snapshot.graph.certificates()),
         "/report" => report(&snapshot, query),
         "/digest" => reply_json(
             StatusCode::OK,
@@ -79,8 +80,9 @@ fn index(state: &State) -> Value {
         "objectsWithErrors": errors,
         "paths": {
             "/graph": "what is served",
+            "/certificates": "names, issuer and end of each certificate, by its digest; never keys",
             "/report": "what became of each object; ?object=apps/quote for those with that name",
-            "/why?url=http://host:8080/path": "which route takes a request; &method=POST&header=name:value",
+            "/why?url=http://host:8080/path": "which route takes a request, and why not the others; &method=POST&header=name:value&sni=NAME&from=ADDRESS",
             "/digest": "what tells whether two replicas serve the same",
             "/config": "the settings of this process",
         },
@@ -91,13 +93,13 @@ fn index(state: &State) -> Value {
 fn report(snapshot: &Snapshot, query: &str) -> Reply {
     let wanted = parameters(query).find_map(|(name, value)| (name == "object").then_some(value));
     let Some(wanted) = wanted else {
-        return reply_json(StatusCode::OK, &view::report(&snapshot.report, |_| true));
+        return reply_json(StatusCode::OK, &ReportView::of(&snapshot.report));
     };
     let (namespace, name) = match wanted.split_once('/') {
         Some((namespace, name)) => (Some(namespace), name),
         None => (None, &*wanted),
     };
-    let found = view::report(&snapshot.report, |object| {
+    let found = ReportView::part(&snapshot.report, |object| {
         *object.key.name == *name && namespace.is_none_or(|n| *object.key.namespace == *n)
     });
     if found.objects.is_empty() {

@@ -43,6 +43,7 @@ fn snapshot() -> Snapshot {
         origin: Origin::Cluster,
         uid: "".into(),
         generation: 3,
+        resource_version: "".into(),
         diagnostics: vec![Diagnostic::new(
             Code::ServiceNotFound,
             "spec.service",
@@ -51,6 +52,7 @@ fn snapshot() -> Snapshot {
         )],
         in_graph: true,
         serves: vec!["*/quote/".to_owned()],
+        asks: None,
         certificate_not_after: None,
     };
     Snapshot {
@@ -164,14 +166,15 @@ async fn why_decides_as_the_proxy_does_and_shows_the_steps() {
     .await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(body["path"], "/b");
-    assert_eq!(body["decision"]["outcome"], "noRoute");
-    assert_eq!(body["steps"][0]["step"], "host");
+    assert_eq!(body["outcome"], "noRoute");
+    assert_eq!(body["host"]["id"], "default");
     for query in [
         "",
         "?url=/relative",
         "?url=http://a/&method=A%20B",
         "?url=http://a/&header=x",
         "?uri=http://a/",
+        "?url=http://a/&from=somewhere",
     ] {
         let (status, _) = get(Port::Diagnostics, &state, &format!("/why{query}")).await;
         assert_eq!(status, 400, "{query}");

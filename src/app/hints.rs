@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fmt::Write,
+    hash::{BuildHasher, RandomState},
     net::SocketAddr,
     sync::Arc,
 };
@@ -32,17 +33,18 @@ pub(super) fn of(graph: &Graph, report: &Report, bound: &Bound) -> String {
         .iter()
         .filter(|listener| listener.cleartext)
         .find_map(|listener| Some((listener, bound.get(&listener.port)?)));
-    let lines = listener.map_or_else(Vec::new, |(listener, address)| {
+    let lines = listener.map_or_else(Lines::default, |(listener, address)| {
         of_listener(listener, *address)
     });
-    if !lines.is_empty() {
+    if !lines.shown.is_empty() {
         text.push_str("\nTry:\n");
     }
-    for line in lines.iter().take(SHOWN) {
+    for line in &lines.shown {
         let _infallible = writeln!(text, "  {line}");
     }
-    if lines.len() > SHOWN {
-        let _infallible = writeln!(text, "  and {} more", lines.len() - SHOWN);
+    let more = lines.seen.len() - lines.shown.len();
+    if more > 0 {
+        let _infallible = writeln!(text, "  and {more} more");
     }
     let wrong = report.objects.iter().filter(|o| o.has_errors()).count();
     if wrong > 0 || !report.files.is_empty() {
@@ -55,8 +57,25 @@ pub(super) fn of(graph: &Graph, report: &Report, bound: &Bound) -> String {
     text
 }
 
-fn of_listener(listener: &Listener, address: SocketAddr) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Different lines, of which the first are kept and the others counted.
+#[derive(Debug, Default)]
+struct Lines {
+    shown: Vec<String>,
+    /// Hashes of all: thousands of lines are not kept for a number at the end.
+    seen: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Lines {
+    fn add(&mut self, line: String) {
+        if self.seen.insert(self.hasher.hash_one(&line)) && self.shown.len() < SHOWN {
+            self.shown.push(line);
+        }
+    }
+}
+
+fn of_listener(listener: &Listener, address: SocketAddr) -> Lines {
+    let mut lines = Lines::default();
     let address = reachable(address);
     let any = listener.hosts.any();
     for host in listener.hosts.iter() {
@@ -72,13 +91,11 @@ fn of_listener(listener: &Listener, address: SocketAddr) -> Vec<String> {
                     && !elsewhere
                 {
                     let commands = table.iter().filter_map(|r| curl(r, &header, &address));
-                    lines.extend(commands);
+                    commands.for_each(|line| lines.add(line));
                 }
             }
         }
     }
-    let mut seen = HashSet::new();
-    lines.retain(|line| seen.insert(line.clone()));
     lines
 }
 
@@ -163,22 +180,20 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::graph::{
-        Member, RouteId,
-        route::{Conditions, Rank},
-    };
+    use crate::graph::{Member, RouteId, route::Conditions};
 
     fn route(path: PathMatch, conditions: Conditions) -> Route {
         Route {
-            rank: Rank::default(),
+            rank: Arc::default(),
             path,
             case_sensitive: true,
-            conditions,
-            members: vec![Member {
+            conditions: conditions.into(),
+            members: [Member {
                 id: RouteId("mapping/apps/quote".into()),
                 share: 1,
                 action: crate::graph::Action::Fail(crate::graph::Fail { code: 1 }),
-            }],
+            }]
+            .into(),
         }
     }
 

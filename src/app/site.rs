@@ -26,7 +26,8 @@ use crate::{
     source::{
         Change,
         dir::Dir,
-        kube::{Kube, connect},
+        kept::{Owner, StateDir},
+        kube::{Connection, Kube, connect},
     },
     status::{self, Status, StatusMetrics},
     telemetry::{health::Health, metrics::VERSION, watches::WatchMetrics},
@@ -38,7 +39,7 @@ pub(super) enum Place {
         path: PathBuf,
     },
     Cluster {
-        client: kube::Client,
+        connection: Connection,
         watches: WatchMetrics,
         status: StatusMetrics,
     },
@@ -58,9 +59,10 @@ impl Site {
         let (place, default_namespace) = if let Some(path) = &serve.dir {
             (Place::Folder { path: path.clone() }, None)
         } else {
-            let (client, namespace) = connect(serve.kubeconfig.as_deref()).await?;
+            let connection = connect(serve.kubeconfig.as_deref()).await?;
+            let namespace = connection.namespace.clone();
             let place = Place::Cluster {
-                client,
+                connection,
                 watches: WatchMetrics::register(registry),
                 status: StatusMetrics::register(registry),
             };
@@ -119,18 +121,34 @@ impl Site {
                 tokio::spawn(async move { Ok(dir.run(changes, wanted).await?) })
             }
             Place::Cluster {
-                client, watches, ..
+                connection,
+                watches,
+                ..
             } => {
                 let kube = Kube {
-                    client: client.clone(),
+                    client: connection.client.clone(),
                     namespaces: serve.watch_namespaces.clone(),
                     own_namespace: self.namespace.clone(),
                     health: health.clone(),
                     metrics: watches.clone(),
+                    state: self.state_dir(serve, connection),
                 };
                 tokio::spawn(async move { Ok(kube.run(changes, wanted).await?) })
             }
         }
+    }
+
+    fn state_dir(&self, serve: &Serve, connection: &Connection) -> Option<StateDir> {
+        let folder = serve.state_dir.clone()?;
+        let mut watch_namespaces = serve.watch_namespaces.clone();
+        watch_namespaces.sort_unstable();
+        let owner = Owner {
+            server: connection.server.clone(),
+            installation: serve.installation.clone(),
+            namespace: self.namespace.clone(),
+            watch_namespaces,
+        };
+        Some(StateDir { folder, owner })
     }
 
     /// Keeps the status of objects true. In a folder nobody has one.
@@ -140,7 +158,10 @@ impl Site {
         health: &Health,
         published: Snapshots,
     ) -> Stoppable {
-        let Place::Cluster { client, status, .. } = &self.place else {
+        let Place::Cluster {
+            connection, status, ..
+        } = &self.place
+        else {
             return Stoppable::default();
         };
         let last = published.clone();
@@ -160,7 +181,7 @@ impl Site {
             metrics: status.clone(),
             timing: status::Timing::default(),
         };
-        let client = client.clone();
+        let client = connection.client.clone();
         let snapshots = status_snapshots(published);
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
@@ -183,6 +204,7 @@ impl Site {
             "installation": serve.installation,
             "kubeconfig": serve.kubeconfig,
             "watchNamespaces": serve.watch_namespaces,
+            "stateDir": serve.state_dir,
             "clusterDomain": serve.cluster_domain,
             "holdOff": format!("{:?}", serve.hold_off),
             "echo": serve.echo,
@@ -242,20 +264,21 @@ fn backends(serve: &Serve) -> Vec<Backend> {
         .collect()
 }
 
-/// What the status writer needs of what is published.
+/// What the status writer needs of what is published. What an earlier process has kept is not the API server's word of today:
+/// it has no versions, and nobody's status is written from it.
 fn status_snapshots(mut published: Snapshots) -> watch::Receiver<Option<status::Snapshot>> {
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
         loop {
-            let snapshot =
-                published
-                    .borrow_and_update()
-                    .as_ref()
-                    .map(|published| status::Snapshot {
-                        report: published.report.clone(),
-                        versions: published.versions.clone(),
-                        generation: published.generation,
-                    });
+            let snapshot = published
+                .borrow_and_update()
+                .as_ref()
+                .filter(|published| !published.versions.is_empty())
+                .map(|published| status::Snapshot {
+                    report: published.report.clone(),
+                    versions: published.versions.clone(),
+                    generation: published.generation,
+                });
             sender.send_replace(snapshot);
             if published.changed().await.is_err() {
                 // The last one stays true.

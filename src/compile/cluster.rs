@@ -28,6 +28,8 @@ pub(super) struct Cluster {
     slices: HashMap<ServiceName, Vec<Arc<Object<EndpointSlice>>>>,
     namespaces: BTreeSet<Arc<str>>,
     grants: Vec<GrantRow>,
+    /// Whether a ReferenceGrant can be written at all.
+    has_grants: bool,
     /// The Services that have an address as their ClusterIP, sorted.
     service_ips: Owners,
     /// The Services that have it as an endpoint, sorted, and as often as they have it. Who can write an EndpointSlice can put
@@ -60,6 +62,7 @@ impl Cluster {
     pub(super) fn new(resources: &ResourceSet, options: &Options) -> Self {
         let mut cluster = Self {
             namespaces: namespaces(resources, options),
+            has_grants: !resources.unavailable.contains_key(&Kind::ReferenceGrant),
             ..Self::default()
         };
         if let Environment::Cluster { own_addresses, .. } = &options.environment {
@@ -84,6 +87,17 @@ impl Cluster {
             }
         }
         cluster
+    }
+
+    /// What to do for a reference into a namespace that has not granted it.
+    pub(super) fn next_for_grant(&self, namespace: &str) -> String {
+        let ask = format!("Have a ReferenceGrant created in namespace {namespace}");
+        if self.has_grants {
+            return ask;
+        }
+        format!(
+            "{ask}; its CRD is not installed here: apply the standard channel of the Gateway API first"
+        )
     }
 
     /// Takes over what is new or gone. None when that makes a namespace appear or go.
@@ -277,7 +291,8 @@ fn namespaces(resources: &ResourceSet, options: &Options) -> BTreeSet<Arc<str>> 
     namespaces.insert(Arc::clone(&options.namespace));
     let mut add = |keys: &mut dyn Iterator<Item = &ObjectKey>| {
         let mut last: Option<Arc<str>> = None;
-        for ObjectKey { namespace, .. } in keys {
+        for key in keys {
+            let namespace = &key.namespace;
             // They come in the order of their namespaces.
             if last.as_ref() != Some(namespace) {
                 namespaces.insert(Arc::clone(namespace));

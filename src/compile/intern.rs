@@ -3,22 +3,29 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    hash::Hash,
     sync::Arc,
 };
 
 use super::{
-    mapping::PathKind,
+    mapping::{DialPlan, ForwardPlan, PathKind},
     service::{ServiceError, ServiceText},
 };
-use crate::graph::{HostPattern, host::HostPatternError};
+use crate::graph::{ForwardTerms, HostPattern, host::HostPatternError, route::Conditions};
 
 /// Texts and hostnames that were seen before. Seeded per process, because tenants choose them.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     texts: HashSet<Arc<str>, foldhash::fast::RandomState>,
     hostnames: HashMap<Box<str>, Arc<Hostname>, foldhash::fast::RandomState>,
-    services: HashMap<Box<str>, ServiceText, foldhash::fast::RandomState>,
+    services: HashMap<Box<str>, Arc<ServiceText>, foldhash::fast::RandomState>,
+    plans: Known<ForwardPlan>,
+    dials: Known<DialPlan>,
+    terms: Known<ForwardTerms>,
+    no_conditions: Arc<Conditions>,
 }
+
+type Known<T> = HashSet<Arc<T>, foldhash::fast::RandomState>;
 
 /// A hostname pattern, with what follows from it for every Mapping that names it.
 #[derive(Debug)]
@@ -51,13 +58,33 @@ impl Interner {
         Ok(hostname)
     }
 
-    pub(super) fn service(&mut self, text: &str) -> Result<ServiceText, ServiceError> {
+    pub(super) fn service(&mut self, text: &str) -> Result<Arc<ServiceText>, ServiceError> {
         if let Some(known) = self.services.get(text) {
-            return Ok(known.clone());
+            return Ok(Arc::clone(known));
         }
-        let service: ServiceText = text.parse()?;
-        self.services.insert(text.into(), service.clone());
+        let service: Arc<ServiceText> = Arc::new(text.parse()?);
+        self.services.insert(text.into(), Arc::clone(&service));
         Ok(service)
+    }
+
+    pub(super) fn terms(&mut self, terms: ForwardTerms) -> Arc<ForwardTerms> {
+        known(&mut self.terms, terms)
+    }
+
+    pub(super) fn plan(&mut self, plan: ForwardPlan) -> Arc<ForwardPlan> {
+        known(&mut self.plans, plan)
+    }
+
+    pub(super) fn dial(&mut self, plan: DialPlan) -> Arc<DialPlan> {
+        known(&mut self.dials, plan)
+    }
+
+    pub(super) fn conditions(&self, conditions: Conditions) -> Arc<Conditions> {
+        if conditions.is_empty() {
+            Arc::clone(&self.no_conditions)
+        } else {
+            Arc::new(conditions)
+        }
     }
 
     /// Forgets what nobody says any more, when there is more than `most` of it.
@@ -69,10 +96,29 @@ impl Interner {
             self.hostnames
                 .retain(|_, hostname| Arc::strong_count(hostname) > 1);
         }
+        if self.plans.len() > most {
+            self.plans.retain(|plan| Arc::strong_count(plan) > 1);
+        }
+        if self.dials.len() > most {
+            self.dials.retain(|plan| Arc::strong_count(plan) > 1);
+        }
         if self.services.len() > most {
-            self.services.clear();
+            self.services
+                .retain(|_, service| Arc::strong_count(service) > 1);
+        }
+        if self.terms.len() > most {
+            self.terms.retain(|terms| Arc::strong_count(terms) > 1);
         }
     }
+}
+
+fn known<T: Eq + Hash>(known: &mut Known<T>, value: T) -> Arc<T> {
+    if let Some(known) = known.get(&value) {
+        return Arc::clone(known);
+    }
+    let value = Arc::new(value);
+    known.insert(Arc::clone(&value));
+    value
 }
 
 impl Hostname {
@@ -115,10 +161,22 @@ mod tests {
         assert_eq!(name.pattern, "x.com".parse().unwrap());
         assert!(interner.hostname("a.*.b").is_err());
 
+        let terms = interner.terms(ForwardTerms::default());
+        assert!(Arc::ptr_eq(
+            &terms,
+            &interner.terms(ForwardTerms::default())
+        ));
+        let others = ForwardTerms {
+            allow_escaped_slashes: true,
+            ..ForwardTerms::default()
+        };
+        assert!(!Arc::ptr_eq(&terms, &interner.terms(others)));
+
         interner.text("b");
         interner.hostname("y.com").unwrap();
         interner.trim(1);
         assert_eq!((interner.texts.len(), interner.hostnames.len()), (1, 1));
+        assert_eq!(interner.terms.len(), 1);
         assert!(Arc::ptr_eq(&text, &interner.text("a")));
     }
 }

@@ -5,8 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    Options, finding::Findings, host::LoweredHost, installation, selector::Selector,
-    settings::Settings,
+    Options,
+    finding::Findings,
+    host::LoweredHost,
+    installation,
+    selector::Selector,
+    settings::{self, Settings},
 };
 use crate::{
     crd::{
@@ -15,7 +19,7 @@ use crate::{
     },
     graph::SecurityModel,
     report::Code,
-    resource::{Object, Objects},
+    resource::{Object, ResourceSet},
 };
 
 /// Of one HTTP/2 connection, unless the Listener says otherwise.
@@ -80,15 +84,18 @@ impl ListenerPlan {
 
 /// Lowers the Listeners of this installation; where there is none, 8080 for HTTP and 8443 for HTTPS.
 pub(super) fn lower_all(
-    objects: &Objects<ListenerSpec>,
+    resources: &ResourceSet,
     options: &Options,
     settings: &Settings,
 ) -> Vec<LoweredListener> {
-    let ours = objects.values().filter(|object| {
+    let ours = resources.listeners.values().filter(|object| {
         let ids = object.spec.ambassador_id.as_deref();
         installation::includes(ids, &object.problems, options)
     });
     let mut listeners: Vec<_> = ours.map(|object| lower(object, settings)).collect();
+    for listener in &mut listeners {
+        settings::tell_of_claims(resources, &mut listener.findings);
+    }
     one_for_each_port(&mut listeners);
     // One that may not settle anything here is no Listener of this installation.
     let in_force = listeners.iter().any(|listener| {

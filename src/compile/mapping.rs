@@ -6,7 +6,7 @@ mod path;
 mod redirect;
 mod timeouts;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
@@ -22,9 +22,9 @@ use timeouts::Timeouts;
 
 use crate::{
     crd::MappingSpec,
-    graph::{Forward, HeaderEdits, HostRewrite, Redirect, Rewrite, RouteId},
+    graph::{Forward, ForwardTerms, HostRewrite, Redirect, Rewrite, RouteId},
     report::Code,
-    resource::{Group, Object},
+    resource::{Group, Mapping},
 };
 
 /// As many as the schema reports of one object.
@@ -33,8 +33,7 @@ const MAX_PROBLEMS: usize = 64;
 /// A Mapping as a plan item.
 #[derive(Debug)]
 pub(super) struct Lowered {
-    pub(super) object: Arc<Object<MappingSpec>>,
-    pub(super) id: RouteId,
+    pub(super) object: Arc<Mapping>,
     pub(super) findings: Findings,
     /// None when it cannot be read: then the Mapping is absent.
     pub(super) matching: Option<Match>,
@@ -54,7 +53,7 @@ pub(super) enum Weight {
 /// What a Mapping wants done.
 #[derive(Debug)]
 pub(super) enum Intent {
-    Forward(Box<ForwardPlan>),
+    Forward(Arc<ForwardPlan>),
     Redirect(Arc<Redirect>),
     /// An error of its own stands in the way.
     Broken {
@@ -62,20 +61,22 @@ pub(super) enum Intent {
     },
 }
 
-/// All of a forward but the upstream, which others decide.
-#[derive(Debug)]
+/// All of a forward but the upstream, which others decide. Mappings that say the same share one.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct ForwardPlan {
-    pub(super) service: ServiceText,
-    pub(super) tls: TlsPlan,
-    pub(super) http2: bool,
+    pub(super) dial: Arc<DialPlan>,
     pub(super) rewrite: Rewrite,
     pub(super) host: HostPlan,
-    pub(super) request_headers: HeaderEdits,
-    pub(super) response_headers: HeaderEdits,
-    pub(super) timeouts: Timeouts,
-    pub(super) max_request_body: Option<u64>,
-    pub(super) upgrades: Vec<Arc<str>>,
-    pub(super) allow_escaped_slashes: bool,
+    pub(super) terms: Arc<ForwardTerms>,
+}
+
+/// What of a forward the upstream follows from.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct DialPlan {
+    pub(super) service: Arc<ServiceText>,
+    pub(super) tls: TlsPlan,
+    pub(super) http2: bool,
+    pub(super) connect_timeout: Duration,
 }
 
 /// Whether TLS is spoken to the upstream, and how.
@@ -89,10 +90,10 @@ pub(super) enum TlsPlan {
 }
 
 /// What becomes of the Host header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum HostPlan {
     Keep,
-    Literal(HeaderValue),
+    Literal(Arc<HeaderValue>),
     Upstream,
 }
 
@@ -106,14 +107,14 @@ impl Lowered {
     }
 }
 
-/// Lowers one Mapping.
+/// Lowers one Mapping, whose spec has been read.
 pub(super) fn lower(
-    object: &Arc<Object<MappingSpec>>,
+    object: &Arc<Mapping>,
+    spec: &MappingSpec,
     settings: &Settings,
     interner: &mut Interner,
 ) -> Lowered {
     let mut findings = Findings::of(&object.problems);
-    let spec = &object.spec;
     // The list of problems is cut off there: what else is missing from the spec is not known.
     let cut_off = object.problems.len() >= MAX_PROBLEMS;
     let matching = matching::lower(spec, settings.requests, interner, &mut findings);
@@ -133,7 +134,6 @@ pub(super) fn lower(
     };
     Lowered {
         object: Arc::clone(object),
-        id: id(object),
         findings,
         matching,
         weight,
@@ -141,7 +141,8 @@ pub(super) fn lower(
     }
 }
 
-fn id(object: &Object<MappingSpec>) -> RouteId {
+/// The name of the route that it is, or is a part of.
+pub(super) fn id(object: &Mapping) -> RouteId {
     let key = &object.key;
     let kind = match key.group {
         Group::Emissary => "mapping.getambassador.io",
@@ -175,43 +176,52 @@ fn forward(
     settings: &Settings,
     interner: &mut Interner,
     findings: &mut Findings,
-) -> Option<Box<ForwardPlan>> {
+) -> Option<Arc<ForwardPlan>> {
     redirect::warn_without_effect(spec, findings);
     check_resolver(spec, findings);
     let service = service(spec, interner, findings);
-    let tls = tls(spec, service.as_ref(), findings);
+    let tls = tls(spec, service.as_deref(), findings);
     let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
     let host = host(spec, findings);
-    let request_headers = headers::request(spec, findings);
-    let response_headers = headers::response(spec, findings);
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
-    let max_request_body = timeouts::unsigned(
-        spec.max_request_body_bytes,
-        "spec.maxRequestBodyBytes",
-        "a number of bytes",
-        findings,
-    );
-    let upgrades = headers::upgrades(spec, findings);
-    Some(Box::new(ForwardPlan {
-        service: service?,
-        tls,
-        http2: spec.grpc == Some(true),
+    let terms = terms(spec, &timeouts, findings);
+    let plan = ForwardPlan {
+        dial: interner.dial(DialPlan {
+            service: service?,
+            tls,
+            http2: spec.grpc == Some(true),
+            connect_timeout: timeouts.connect,
+        }),
         rewrite: rewrite?,
         host,
-        request_headers,
-        response_headers,
-        timeouts,
-        max_request_body,
-        upgrades,
+        terms: interner.terms(terms),
+    };
+    Some(interner.plan(plan))
+}
+
+fn terms(spec: &MappingSpec, timeouts: &Timeouts, findings: &mut Findings) -> ForwardTerms {
+    ForwardTerms {
+        request_headers: headers::request(spec, findings),
+        response_headers: headers::response(spec, findings),
+        head_timeout: timeouts.head,
+        total_timeout: timeouts.total,
+        idle_timeout: timeouts.idle,
+        max_request_body: timeouts::unsigned(
+            spec.max_request_body_bytes,
+            "spec.maxRequestBodyBytes",
+            "a number of bytes",
+            findings,
+        ),
+        upgrades: headers::upgrades(spec, findings),
         allow_escaped_slashes: spec.allow_escaped_slashes == Some(true),
-    }))
+    }
 }
 
 fn service(
     spec: &MappingSpec,
     interner: &mut Interner,
     findings: &mut Findings,
-) -> Option<ServiceText> {
+) -> Option<Arc<ServiceText>> {
     const FIELD: &str = "spec.service";
     let Some(text) = spec.service.as_deref() else {
         missing(FIELD, findings);
@@ -284,7 +294,7 @@ fn host(spec: &MappingSpec, findings: &mut Findings) -> HostPlan {
     if let Some(text) = spec.host_rewrite.as_deref().filter(|text| !text.is_empty()) {
         let authority = crate::graph::Authority::parse(text).map(|authority| authority.to_string());
         if let Ok(Ok(value)) = authority.map(HeaderValue::try_from) {
-            return HostPlan::Literal(value);
+            return HostPlan::Literal(Arc::new(value));
         }
         findings.push(
             Code::InvalidRewrite,
@@ -306,26 +316,22 @@ impl ForwardPlan {
     pub(super) fn forward(&self, to: Dialled) -> Forward {
         let host = match &self.host {
             HostPlan::Keep => HostRewrite::Keep,
-            HostPlan::Literal(value) => HostRewrite::Literal(value.clone()),
+            HostPlan::Literal(value) => HostRewrite::Literal(Arc::clone(value)),
             HostPlan::Upstream => {
-                HeaderValue::from_str(&to.host).map_or(HostRewrite::Keep, HostRewrite::Literal)
+                let name = HeaderValue::from_str(&to.host).map(Arc::new);
+                name.map_or(HostRewrite::Keep, HostRewrite::Literal)
             }
         };
         Forward {
             upstream: to.upstream,
             rewrite: self.rewrite.clone(),
             host,
-            request_headers: self.request_headers.clone(),
-            response_headers: self.response_headers.clone(),
-            head_timeout: self.timeouts.head,
-            total_timeout: self.timeouts.total,
-            idle_timeout: self.timeouts.idle,
-            max_request_body: self.max_request_body,
-            upgrades: self.upgrades.clone(),
-            allow_escaped_slashes: self.allow_escaped_slashes,
+            terms: Arc::clone(&self.terms),
         }
     }
+}
 
+impl DialPlan {
     /// The port to dial, if it is written as a number or follows from the scheme.
     pub(super) fn port(&self) -> PortText {
         let default = if self.tls == TlsPlan::Off { 80 } else { 443 };

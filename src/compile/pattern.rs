@@ -41,24 +41,27 @@ pub(super) enum PatternError {
 }
 
 /// A pattern that matches a text as a whole.
-pub(super) fn anchored(text: &str) -> Result<Pattern, PatternError> {
+pub(super) fn anchored(text: &str) -> Result<Arc<Pattern>, PatternError> {
     let inner = translate(text)?;
     // On its own first: `a)(b` must not close the group that is put around it.
     build(&inner)?;
-    Ok(Pattern {
-        text: text.into(),
-        regex: build(&format!("^(?:{inner})$"))?,
-    })
+    let regex = build(&format!("^(?:{inner})$"))?;
+    let text = text.into();
+    Ok(Arc::new(Pattern { text, regex }))
 }
 
 /// A pattern whose matches are replaced; `\1` in the substitution stands for a group, `\0` for the whole match.
-pub(super) fn replacement(pattern: &str, substitution: &str) -> Result<RegexRewrite, PatternError> {
+pub(super) fn replacement(
+    pattern: &str,
+    substitution: &str,
+) -> Result<Arc<RegexRewrite>, PatternError> {
     let regex = build(&translate(pattern)?)?;
     let substitution = translate_substitution(substitution, regex.captures_len() - 1)?;
-    Ok(RegexRewrite {
+    let substitution = substitution.into();
+    Ok(Arc::new(RegexRewrite {
         regex,
-        substitution: substitution.into(),
-    })
+        substitution,
+    }))
 }
 
 fn build(text: &str) -> Result<Regex, PatternError> {

@@ -2,6 +2,7 @@
 //! and built again.
 
 mod host_slots;
+mod taken;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,9 +18,10 @@ use super::{
     touched::Touched,
 };
 use crate::{
-    crd::{MappingSpec, gateway_settings::Unclaimed},
+    crd::gateway_settings::Unclaimed,
     graph::{HostPattern, HostTable, Region, host::NamePattern, table::RouteTable},
-    resource::{Object, ObjectKey},
+    report::Diagnostic,
+    resource::{Mapping, ObjectKey},
 };
 use host_slots::HostSlots;
 
@@ -33,7 +35,7 @@ pub(super) struct RegionSlots {
 }
 
 /// Who came first for a path.
-type Oldest = BTreeMap<PathKey, Arc<Object<MappingSpec>>>;
+type Oldest = BTreeMap<PathKey, Arc<Mapping>>;
 
 type Tables = BTreeMap<Scope, Arc<RouteTable>>;
 
@@ -72,6 +74,18 @@ impl RegionSlots {
         path: &PathKey,
     ) -> Option<&slot::Note> {
         self.hosts.get(host)?.slots.get(path)?.note(key)
+    }
+
+    /// Who takes requests from one of the slots.
+    pub(super) fn taken(
+        &self,
+        key: &ObjectKey,
+        host: &SlotHost,
+        path: &PathKey,
+    ) -> Option<&Diagnostic> {
+        let slot = self.hosts.get(host)?.slots.get(path)?;
+        slot.note(key).filter(|note| note.placed)?;
+        slot.taken.as_deref()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -128,6 +142,10 @@ impl RegionSlots {
                 slots.link(mappings, rule, &elsewhere, touched);
                 relinked.oldest |= slots.find_oldest();
             }
+        }
+        // Elsewhere strangers share, or there are none.
+        if rule.0 == Unclaimed::FirstCome && !dirty.is_empty() {
+            self.find_takers(&dirty, touched);
         }
         if !self.built.keys().eq(scopes) {
             for (host, slots) in &mut self.hosts {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::finding::{Findings, as_written};
 use crate::{
-    report::{Code, Diagnostic, ObjectReport, ReportList},
+    report::{Asked, Code, Diagnostic, ObjectReport, ReportList},
     resource::{FileProblemKind, Object, ObjectKey, Origin, ResourceSet},
 };
 
@@ -32,6 +32,7 @@ pub(super) enum Pass {
 pub(super) struct Place {
     pub(super) in_graph: bool,
     pub(super) serves: Vec<String>,
+    pub(super) asks: Option<Asked>,
     pub(super) certificate_not_after: Option<i64>,
 }
 
@@ -49,9 +50,11 @@ pub(super) fn object<T>(object: &Object<T>, findings: Findings, place: Place) ->
         origin: object.origin.clone(),
         uid: Arc::clone(&object.meta.uid),
         generation: object.meta.generation,
+        resource_version: Arc::clone(&object.meta.resource_version),
         diagnostics,
         in_graph: place.in_graph,
         serves: place.serves,
+        asks: place.asks,
         certificate_not_after: place.certificate_not_after,
     }
 }

@@ -5,10 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use smallvec::{SmallVec, smallvec};
+
 use super::{
     MappingState,
     claim::{Claims, RegionKey},
-    mapping::NameMatch,
+    mapping::{Lowered, NameMatch},
     region::RegionSlots,
     selector::Selector,
     settings::Settings,
@@ -16,12 +18,13 @@ use super::{
     touched::Touched,
 };
 use crate::{
-    crd::{MappingSpec, gateway_settings::Unclaimed},
+    crd::gateway_settings::Unclaimed,
     graph::{
         ClaimTable, HostPattern, Region, Regions, host::NamePattern, matching::RouteSet,
         route::Pattern,
     },
-    resource::{Object, ObjectKey},
+    report::Diagnostic,
+    resource::{Mapping, ObjectKey},
 };
 
 /// Which Mappings a Host sees: those that say a hostname, or those with the labels it asks for.
@@ -42,10 +45,10 @@ pub(super) struct Routing {
 
 /// A hostname, and the first who came for it.
 pub(super) enum Named<'r> {
-    Pattern(&'r HostPattern, &'r Arc<Object<MappingSpec>>),
-    Regex(&'r Pattern, &'r Arc<Object<MappingSpec>>),
+    Pattern(&'r HostPattern, &'r Arc<Mapping>),
+    Regex(&'r Pattern, &'r Arc<Mapping>),
     /// The names of the Hosts with this selector.
-    Selected(&'r Arc<Selector>, &'r Arc<Object<MappingSpec>>),
+    Selected(&'r Arc<Selector>, &'r Arc<Mapping>),
 }
 
 /// What linking has changed.
@@ -88,6 +91,12 @@ impl Routing {
     pub(super) fn note(&self, key: &ObjectKey, slot: &SlotKey) -> Option<&slot::Note> {
         let (region, host, path) = slot;
         self.regions.get(region)?.note(key, host, path)
+    }
+
+    /// Who takes requests from a Mapping in one of its slots.
+    pub(super) fn taken(&self, key: &ObjectKey, slot: &SlotKey) -> Option<&Diagnostic> {
+        let (region, host, path) = slot;
+        self.regions.get(region)?.taken(key, host, path)
     }
 
     /// The hostnames that may have a name in common with a pattern, whatever its port, each with its oldest Mapping in each
@@ -162,30 +171,38 @@ impl Routing {
 
 /// The slots that a Mapping is in: in each of its regions one, or without a hostname one for each selector that its
 /// labels satisfy.
-pub(super) fn slots(state: &MappingState, scopes: &BTreeSet<Scope>) -> Vec<SlotKey> {
+pub(super) fn slots(state: &MappingState) -> SmallVec<[SlotKey; 1]> {
     let Some(matching) = &state.lowered.matching else {
-        return Vec::new();
-    };
-    let hosts = match &matching.name {
-        NameMatch::Pattern(hostname) => vec![SlotHost::Pattern(hostname.pattern.clone())],
-        NameMatch::Regex(pattern) => vec![SlotHost::Regex(Arc::clone(&pattern.text))],
-        NameMatch::Unnamed => {
-            let labels = &state.lowered.object.meta.labels;
-            let selecting = scopes.iter().flatten();
-            selecting
-                .filter(|selector| selector.selects(labels))
-                .map(|selector| SlotHost::Selected(Arc::clone(selector)))
-                .collect()
-        }
+        return SmallVec::new();
     };
     let path = matching.path_key.owned();
+    let hosts: SmallVec<[_; 1]> = match &matching.name {
+        NameMatch::Pattern(hostname) => smallvec![SlotHost::Pattern(hostname.pattern.clone())],
+        NameMatch::Regex(pattern) => smallvec![SlotHost::Regex(Arc::clone(&pattern.text))],
+        NameMatch::Unnamed => {
+            let selectors = state.selectors.iter().map(Arc::clone);
+            selectors.map(SlotHost::Selected).collect()
+        }
+    };
     let regions = state.placement.regions.iter();
-    regions
-        .flat_map(|region| {
-            hosts
-                .iter()
-                .map(|host| (region.clone(), host.clone(), path.clone()))
-        })
+    let slots = regions.flat_map(|region| {
+        let hosts = hosts.iter();
+        hosts.map(|host| (region.clone(), host.clone(), path.clone()))
+    });
+    slots.collect()
+}
+
+/// The selectors that decide where a Mapping without a hostname is.
+pub(super) fn selectors(lowered: &Lowered, scopes: &BTreeSet<Scope>) -> Box<[Arc<Selector>]> {
+    let matching = lowered.matching.as_ref();
+    if !matching.is_some_and(|matching| matches!(matching.name, NameMatch::Unnamed)) {
+        return Box::default();
+    }
+    let labels = &lowered.object.meta.labels;
+    let selecting = scopes.iter().flatten();
+    selecting
+        .filter(|selector| selector.selects(labels))
+        .map(Arc::clone)
         .collect()
 }
 

@@ -15,16 +15,16 @@ use super::{
     walls,
 };
 use crate::{
-    crd::{MappingSpec, gateway_settings::Unclaimed},
+    crd::gateway_settings::Unclaimed,
     graph::{HostPattern, host::NamePattern},
     report::Code,
-    resource::Object,
+    resource::Mapping,
 };
 
 /// Names that somebody serves, and the oldest object that does.
 struct Served<'r> {
     names: Cow<'r, str>,
-    by: &'r Arc<Object<MappingSpec>>,
+    by: &'r Arc<Mapping>,
     /// Whether these are all the names of the Host, and perhaps more.
     whole: bool,
 }

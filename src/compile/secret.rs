@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use rustls::{crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
@@ -137,10 +138,7 @@ impl Secrets<'_> {
                     "No ReferenceGrant in namespace {} lets {} refer to {secret}",
                     secret.namespace, by.key
                 ),
-                format!(
-                    "Have a ReferenceGrant created in namespace {}",
-                    secret.namespace
-                ),
+                self.cluster.next_for_grant(&secret.namespace),
             );
             return None;
         }
@@ -235,7 +233,7 @@ fn served(secret: &SecretData) -> Result<Served, SecretError> {
     digest.update(key.secret_der());
     Ok(Served {
         certificate: Arc::new(Certificate {
-            digest: format!("{:x}", digest.finalize()).into(),
+            digest: format!("{:x}", Bytes::from_owner(digest.finalize())).into(),
             chain: chain.iter().map(|der| Arc::from(&**der)).collect(),
             key: private_key(&key),
         }),

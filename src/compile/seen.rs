@@ -1,11 +1,15 @@
 //! What the last compile was made of: tells which kinds of objects have changed since.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     crd::{GatewaySettingsSpec, HostSpec, ListenerSpec, RouteClaimSpec, TlsContextSpec},
     resource::{
-        EndpointSlice, Grant, Object, ObjectKey, Objects, ResourceSet, SecretData, Service,
+        EndpointSlice, Grant, Kind, Object, ObjectKey, Objects, ResourceSet, SecretData, Service,
+        Unavailable,
     },
 };
 
@@ -16,13 +20,14 @@ pub(super) struct Seen {
     settings: Objects<GatewaySettingsSpec>,
     others: Objects<serde_json::Value>,
     claims: Objects<RouteClaimSpec>,
-    services: Objects<Service>,
-    slices: Objects<EndpointSlice>,
+    services: Before<Service>,
+    slices: Before<EndpointSlice>,
     namespaces: Objects<()>,
     grants: Objects<Grant>,
     contexts: Objects<TlsContextSpec>,
     secrets: Objects<SecretData>,
     absent: BTreeSet<ObjectKey>,
+    unavailable: BTreeMap<Kind, Unavailable>,
     hosts: Objects<HostSpec>,
     listeners: Objects<ListenerSpec>,
 }
@@ -30,6 +35,8 @@ pub(super) struct Seen {
 /// What has changed.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
+    /// Which kinds can be read.
+    pub(super) unavailable: bool,
     /// GatewaySettings and the kinds of Emissary.
     pub(super) settings: bool,
     pub(super) claims: bool,
@@ -50,8 +57,13 @@ impl Seen {
         if absent {
             self.absent.clone_from(&now.absent_secrets);
         }
+        let unavailable = first || self.unavailable != now.unavailable;
+        if unavailable {
+            self.unavailable.clone_from(&now.unavailable);
+        }
         // All are compared: each remembers what it saw.
         Changed {
+            unavailable,
             settings: first
                 | replaced(&mut self.settings, &now.settings)
                 | replaced(&mut self.others, &now.others),
@@ -79,9 +91,12 @@ pub(super) struct Edit<T> {
     pub(super) now: Option<Arc<Object<T>>>,
 }
 
+/// Objects of one kind as they were, in the order of their keys: only to be compared, so that a list of them will do.
+pub(super) type Before<T> = Vec<Arc<Object<T>>>;
+
 /// How the objects differ from those before, in the order of their keys; from now on these are those before.
-pub(super) fn edits<T>(before: &mut Objects<T>, now: &Objects<T>) -> Vec<Edit<T>> {
-    let mut edits = Vec::new();
+pub(super) fn edits<T>(before: &mut Before<T>, now: &Objects<T>) -> Vec<Edit<T>> {
+    let mut edits = Vec::with_capacity(if before.is_empty() { now.len() } else { 0 });
     let mut add = |key: &ObjectKey, before: Option<&Arc<_>>, now: Option<&Arc<_>>| {
         edits.push(Edit {
             key: key.clone(),
@@ -92,29 +107,41 @@ pub(super) fn edits<T>(before: &mut Objects<T>, now: &Objects<T>) -> Vec<Edit<T>
     let mut rest = before.iter().peekable();
     for (key, object) in now {
         // Nearly all: names are compared only where an object is not the one that was there.
-        if rest.next_if(|(_, old)| Arc::ptr_eq(old, object)).is_some() {
+        if rest.next_if(|old| Arc::ptr_eq(old, object)).is_some() {
             continue;
         }
-        while let Some((gone, old)) = rest.next_if(|(old, _)| *old < key) {
-            add(gone, Some(old), None);
+        while let Some(old) = rest.next_if(|old| old.key < *key) {
+            add(&old.key, Some(old), None);
         }
-        match rest.next_if(|(old, _)| *old == key) {
-            Some((_, old)) if Arc::ptr_eq(old, object) => {}
-            old => add(key, old.map(|(_, old)| old), Some(object)),
+        match rest.next_if(|old| old.key == *key) {
+            Some(old) if Arc::ptr_eq(old, object) => {}
+            old => add(key, old, Some(object)),
         }
     }
-    rest.for_each(|(gone, old)| add(gone, Some(old), None));
-    if before.is_empty() {
-        before.clone_from(now);
-        return edits;
-    }
-    for edit in &edits {
-        match &edit.now {
-            Some(object) => before.insert(edit.key.clone(), Arc::clone(object)),
-            None => before.remove(&edit.key),
-        };
-    }
+    rest.for_each(|old| add(&old.key, Some(old), None));
+    remember(before, now, &edits);
     edits
+}
+
+/// As many edits are made one by one, each moving what comes after it.
+const FEW: usize = 64;
+
+fn remember<T>(before: &mut Before<T>, now: &Objects<T>, edits: &[Edit<T>]) {
+    if edits.len() > FEW {
+        before.clear();
+        before.reserve_exact(now.len());
+        before.extend(now.values().map(Arc::clone));
+        return;
+    }
+    for edit in edits {
+        let at = before.binary_search_by(|old| old.key.cmp(&edit.key));
+        match (at, &edit.now) {
+            (Ok(at), Some(object)) => before[at] = Arc::clone(object),
+            (Err(at), Some(object)) => before.insert(at, Arc::clone(object)),
+            (Ok(at), None) => drop(before.remove(at)),
+            (Err(_), None) => {}
+        }
+    }
 }
 
 /// Whether the objects are others than before; by identity, because an unchanged object keeps its `Arc`.
@@ -143,7 +170,7 @@ mod tests {
                 origin: Origin::Cluster,
                 meta: Meta::default(),
                 spec: Arc::clone(said),
-                problems: Vec::new(),
+                problems: Box::default(),
                 positions: Positions::default(),
             };
             (key, Arc::new(object))
@@ -154,8 +181,8 @@ mod tests {
     #[test]
     fn edits_lead_from_what_was_seen_to_what_there_is() {
         let (old, new) = (Arc::from("old"), Arc::from("new"));
-        let mut seen = objects(&[("a", &old), ("c", &old), ("d", &old), ("f", &old)]);
-        let mut now = seen.clone();
+        let mut now = objects(&[("a", &old), ("c", &old), ("d", &old), ("f", &old)]);
+        let mut seen = now.values().cloned().collect();
         now.extend(objects(&[("b", &new), ("c", &new), ("g", &new)]));
         now.retain(|key, _| !matches!(&*key.name, "a" | "f"));
         let shown = |edits: Vec<Edit<Arc<str>>>| {
@@ -169,6 +196,20 @@ mod tests {
         let expected = ["a old -", "b - new", "c old new", "f old -", "g - new"];
         assert_eq!(shown(edits(&mut seen, &now)), expected);
         assert_eq!(shown(edits(&mut seen, &now)), [""; 0]);
-        assert!(seen.keys().eq(now.keys()));
+        assert!(seen.iter().map(|object| &object.key).eq(now.keys()));
+    }
+
+    #[test]
+    fn many_edits_are_remembered_as_few_are() {
+        let said = Arc::from("said");
+        let mut seen = Before::new();
+        for (from, to) in [(0, 2 * FEW), (1, 2 * FEW + 1), (FEW, 4 * FEW), (0, 0)] {
+            let names: Vec<_> = (from..to).map(|number| format!("{number:04}")).collect();
+            let names: Vec<_> = names.iter().map(|name| (&**name, &said)).collect();
+            let now = objects(&names);
+            assert!(!edits(&mut seen, &now).is_empty());
+            assert!(seen.iter().map(|object| &object.key).eq(now.keys()));
+            assert_eq!(edits(&mut seen, &now).len(), 0);
+        }
     }
 }

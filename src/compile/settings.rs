@@ -10,7 +10,7 @@ use crate::{
     },
     graph::RequestPolicy,
     report::Code,
-    resource::{Object, ObjectKey, Objects},
+    resource::{Kind, Object, ObjectKey, ResourceSet},
 };
 
 /// Until the head of a response, where neither Mapping nor Module says otherwise (emissary.md, section 2.15).
@@ -80,12 +80,12 @@ impl Settings {
 
 /// The settings in force, and what there is to say about each GatewaySettings.
 pub(super) fn read<'r>(
-    objects: &'r Objects<GatewaySettingsSpec>,
+    resources: &'r ResourceSet,
     options: &Options,
 ) -> (Settings, Vec<SettingsReport<'r>>) {
     let mut settings = Settings::new(options);
     let mut reports = Vec::new();
-    let ours = objects.values().filter(|object| {
+    let ours = resources.settings.values().filter(|object| {
         installation::includes(
             object.spec.ambassador_id.as_deref(),
             &object.problems,
@@ -100,6 +100,7 @@ pub(super) fn read<'r>(
         if position == 0 {
             settings.apply(&object.spec, &findings);
             check_ignored(&object.spec, &mut findings);
+            tell_of_claims(resources, &mut findings);
         } else {
             duplicate(&mut findings, &candidates[0].key);
         }
@@ -127,6 +128,18 @@ pub(super) fn read<'r>(
         }
     }));
     (settings, reports)
+}
+
+/// Says that claims may exist and do not hold.
+pub(super) fn tell_of_claims(resources: &ResourceSet, findings: &mut Findings) {
+    if resources.unavailable.contains_key(&Kind::RouteClaim) {
+        findings.push(
+            Code::ClaimsNotRead,
+            "",
+            "RouteClaims may not be read by this installation, so none of them holds here: hostnames and paths belong to who came first",
+            "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so",
+        );
+    }
 }
 
 fn duplicate(findings: &mut Findings, first: &ObjectKey) {

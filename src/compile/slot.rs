@@ -9,17 +9,17 @@ use super::{
     MappingState,
     claim::RegionKey,
     finding::Findings,
-    mapping::{Lowered, Match, NameMatch, PathKey, PathKind},
+    mapping::{self, Lowered, Match, NameMatch, PathKey, PathKind},
     ownership,
     selector::Selector,
     settings::Settings,
     weight::{Share, shares},
 };
 use crate::{
-    crd::{MappingSpec, gateway_settings::Unclaimed},
+    crd::gateway_settings::Unclaimed,
     graph::{Action, Fail, HostPattern, Route, route::Pattern},
-    report::Code,
-    resource::{Object, ObjectKey},
+    report::{Asked, Code, Diagnostic},
+    resource::{Mapping, ObjectKey, Strings},
 };
 
 /// The hostname part of a slot, in an order.
@@ -37,11 +37,13 @@ pub(super) type SlotKey = (RegionKey, SlotHost, PathKey);
 /// A slot, linked.
 #[derive(Debug, Default)]
 pub(super) struct Linked {
-    pub(super) routes: Vec<Placed>,
+    pub(super) routes: SmallVec<[Placed; 1]>,
     /// Everybody in it, in the order of their keys.
-    pub(super) members: Vec<Noted>,
+    pub(super) members: SmallVec<[Noted; 1]>,
     /// The first who came.
-    pub(super) oldest: Option<Arc<Object<MappingSpec>>>,
+    pub(super) oldest: Option<Arc<Mapping>>,
+    /// Who takes requests from its routes, where that is looked for.
+    pub(super) taken: Option<Box<Diagnostic>>,
 }
 
 /// A member of a slot, and what linking has to say about it.
@@ -56,9 +58,9 @@ pub(super) struct Noted {
 pub(super) struct Placed {
     pub(super) route: Arc<Route>,
     /// The labels of all its members (emissary.md, section 2.4); of equal keys the youngest member's.
-    pub(super) labels: BTreeMap<String, String>,
+    pub(super) labels: Strings,
     /// For hostnames given by regular expression.
-    pub(super) regex_host: Option<Pattern>,
+    pub(super) regex_host: Option<Arc<Pattern>>,
 }
 
 /// What linking says about one Mapping.
@@ -83,7 +85,7 @@ type Positions = SmallVec<[usize; 4]>;
 /// ports do not make another pair.
 pub(super) fn link<'m>(
     members: impl Iterator<Item = &'m MappingState>,
-    elsewhere: Option<&Arc<Object<MappingSpec>>>,
+    elsewhere: Option<&Arc<Mapping>>,
     (rule, settings): (Unclaimed, &Settings),
 ) -> Linked {
     let members = members.filter_map(|state| {
@@ -128,13 +130,28 @@ pub(super) fn link<'m>(
         key: member.state.lowered.object.key.clone(),
         note: member.note,
     });
-    let mut members: Vec<_> = noted.collect();
+    let mut members: SmallVec<[_; 1]> = noted.collect();
     members.sort_by(|a, b| a.key.cmp(&b.key));
     Linked {
         routes,
         members,
         oldest,
+        taken: None,
     }
+}
+
+/// The place that a Mapping asks for, if its match can be read.
+pub(super) fn asked(lowered: &Lowered) -> Option<Asked> {
+    let matching = lowered.matching.as_ref()?;
+    Some(Asked {
+        hostname: match &matching.name {
+            NameMatch::Unnamed => "*".to_owned(),
+            NameMatch::Pattern(hostname) => hostname.text.to_string(),
+            NameMatch::Regex(pattern) => format!("~{}", pattern.text),
+        },
+        path: path_text(&matching.path_key).into_owned(),
+        exact: matching.path_key.kind == PathKind::Exact,
+    })
 }
 
 /// Hostname and path as a person writes them.
@@ -208,7 +225,7 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
         placed.push((
             &lowered.object.key,
             crate::graph::route::Member {
-                id: lowered.id.clone(),
+                id: mapping::id(&lowered.object),
                 share,
                 action: action(member.state, code, settings),
             },
@@ -217,15 +234,15 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
     placed.sort_by(|a, b| a.0.cmp(b.0));
     Some(Placed {
         route: Arc::new(Route {
-            rank: matching.rank.clone(),
+            rank: Arc::clone(&matching.rank),
             path: matching.path.clone(),
             case_sensitive: matching.case_sensitive,
-            conditions: matching.conditions.clone(),
+            conditions: Arc::clone(&matching.conditions),
             members: placed.into_iter().map(|(_, member)| member).collect(),
         }),
-        labels,
+        labels: labels.into(),
         regex_host: match &matching.name {
-            NameMatch::Regex(pattern) => Some(pattern.clone()),
+            NameMatch::Regex(pattern) => Some(Arc::clone(pattern)),
             _ => None,
         },
     })

@@ -28,18 +28,19 @@ use super::{
     reports::{self, Pass, Place, Reports},
     routing::{self, Routing, Scope},
     secret::{Certificates, Secrets},
-    seen::{self, Changed, Edit, Seen},
+    seen::{self, Before, Changed, Edit, Seen},
+    selector::Selector,
     settings::{self, Settings},
-    slot::{self, SlotKey},
+    slot,
     touched::Touched,
     upstream::{Dialled, Dials, Resolver},
     virtual_host,
 };
 use crate::{
-    crd::MappingSpec,
+    crd::{MappingSpec, schema::Written},
     graph::{Action, Fail, Graph, Upstream, UpstreamId},
     report::{Code, ObjectReport, Report},
-    resource::{Object, ObjectKey, ResourceSet},
+    resource::{Mapping, ObjectKey, ResourceSet},
 };
 
 /// Everything that is kept.
@@ -57,10 +58,12 @@ pub(super) struct State {
     listeners: Vec<LoweredListener>,
     scopes: BTreeSet<Scope>,
     /// The Mappings of the last compile, those of other installations too.
-    objects: BTreeMap<ObjectKey, Arc<Object<MappingSpec>>>,
+    objects: Before<Written<MappingSpec>>,
     mappings: BTreeMap<ObjectKey, Box<MappingState>>,
     dependents: Dependents,
     interner: Interner,
+    /// That of the Mapping before: most are placed alike.
+    placement: Arc<Placement>,
     dials: Dials,
     upstreams: HashMap<UpstreamId, Arc<Upstream>>,
     routing: Routing,
@@ -72,13 +75,14 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct MappingState {
     pub(super) lowered: Lowered,
-    /// What looking up its references has found.
-    resolved: Findings,
+    /// What looking up its references has found, if anything.
+    resolved: Option<Box<Findings>>,
     /// What it does when nothing else stands in the way.
     pub(super) action: Action,
-    on: Dependency,
-    pub(super) placement: Placement,
-    slots: Vec<SlotKey>,
+    on: Arc<Dependency>,
+    pub(super) placement: Arc<Placement>,
+    /// See [`routing::selectors`].
+    pub(super) selectors: Box<[Arc<Selector>]>,
 }
 
 /// What the passes before the Mappings have changed.
@@ -107,10 +111,11 @@ impl State {
             hosts: Vec::new(),
             listeners: Vec::new(),
             scopes: BTreeSet::new(),
-            objects: BTreeMap::new(),
+            objects: Vec::new(),
             mappings: BTreeMap::new(),
             dependents: Dependents::default(),
             interner: Interner::default(),
+            placement: Arc::default(),
             dials: Dials::default(),
             upstreams: HashMap::new(),
             routing: Routing::default(),
@@ -179,7 +184,8 @@ impl State {
         changed: &Changed,
         renamed: bool,
     ) -> Dirty {
-        let settings = changed.settings && self.lower_settings(resources, options);
+        let settings =
+            (changed.settings || changed.unavailable) && self.lower_settings(resources, options);
         let claims =
             (changed.claims || changed.namespaces || settings) && self.lower_claims(resources);
         let services = self.update_cluster(resources, options, changed, renamed);
@@ -190,9 +196,9 @@ impl State {
         if hosts {
             self.lower_hosts(resources, options);
         }
-        let listeners = changed.listeners || settings || changed.settings;
+        let listeners = changed.listeners || settings || changed.settings || changed.unavailable;
         if listeners {
-            self.listeners = listener::lower_all(&resources.listeners, options, &self.settings);
+            self.listeners = listener::lower_all(resources, options, &self.settings);
         }
         let scopes = virtual_host::scopes(&self.hosts);
         let scopes_changed = scopes != self.scopes;
@@ -220,7 +226,9 @@ impl State {
         changed: &Changed,
         renamed: bool,
     ) -> Option<Affected> {
-        let updated = if changed.namespaces || renamed && self.cluster.is_stale(resources, options)
+        let updated = if changed.namespaces
+            || changed.unavailable
+            || renamed && self.cluster.is_stale(resources, options)
         {
             None
         } else {
@@ -235,7 +243,7 @@ impl State {
 
     /// Reads the settings and what counts as such; says whether they are others than before.
     fn lower_settings(&mut self, resources: &ResourceSet, options: &Options) -> bool {
-        let (mut settings, found) = settings::read(&resources.settings, options);
+        let (mut settings, found) = settings::read(resources, options);
         let place = |in_graph| Place {
             in_graph,
             ..Place::default()
@@ -263,6 +271,7 @@ impl State {
             let place = Place {
                 in_graph: !found.serves.is_empty(),
                 serves: found.serves,
+                asks: None,
                 certificate_not_after: None,
             };
             reports::object(&found.object, found.findings, place)
@@ -312,7 +321,7 @@ impl State {
     /// Brings the Mappings up to date, and says which have changed.
     fn update_mappings(
         &mut self,
-        edits: Vec<Edit<MappingSpec>>,
+        edits: Vec<Edit<Written<MappingSpec>>>,
         options: &Options,
         dirty: &Dirty,
     ) -> Touched {
@@ -323,7 +332,7 @@ impl State {
         let edits = if dirty.settings {
             let gone = edits.filter(|(_, object)| object.is_none());
             let all = self.objects.iter();
-            let all = all.map(|(key, object)| (key.clone(), Some(Arc::clone(object))));
+            let all = all.map(|object| (object.key.clone(), Some(Arc::clone(object))));
             gone.chain(all).collect()
         } else {
             edits.collect::<Vec<_>>()
@@ -332,15 +341,16 @@ impl State {
         for (key, object) in edits {
             touched.insert(&key);
             if let Some(old) = self.mappings.remove(&key) {
-                self.routing.remove(&key, &old.slots);
+                self.routing.remove(&key, &routing::slots(&old));
                 self.dependents.remove(&key, &old.on);
             }
-            let ours = object.filter(|object| {
-                let ids = object.spec.ambassador_id.as_deref();
+            let read = object.map(|object| (object.spec.read(), object));
+            let ours = read.filter(|(spec, object)| {
+                let ids = spec.ambassador_id.as_deref();
                 installation::includes(ids, &object.problems, options)
             });
             match ours {
-                Some(object) => self.add_mapping(key, &object, options),
+                Some((spec, object)) => self.add_mapping(key, &object, &spec, options),
                 None => self.reports.list.remove(&key),
             }
         }
@@ -359,30 +369,34 @@ impl State {
     fn add_mapping(
         &mut self,
         key: ObjectKey,
-        object: &Arc<Object<MappingSpec>>,
+        object: &Arc<Mapping>,
+        spec: &MappingSpec,
         options: &Options,
     ) {
-        let lowered = mapping::lower(object, &self.settings, &mut self.interner);
+        let lowered = mapping::lower(object, spec, &self.settings, &mut self.interner);
         let (resolved, action, on) = self.resolve(&lowered, options);
         self.dependents.insert(&key, &on);
-        let mut state = MappingState {
+        let placement = place(&self.claims, &self.settings, &lowered, &mut self.placement);
+        let state = MappingState {
+            selectors: routing::selectors(&lowered, &self.scopes),
+            placement,
             lowered,
-            resolved,
+            resolved: if_any(resolved),
             action,
             on,
-            placement: Placement::default(),
-            slots: Vec::new(),
         };
-        state.placement = self.placement(&state.lowered);
-        state.slots = routing::slots(&state, &self.scopes);
-        self.routing.insert(&key, &state.slots);
+        self.routing.insert(&key, &routing::slots(&state));
         self.mappings.insert(key, Box::new(state));
     }
 
     /// Looks up what a Mapping refers to.
-    fn resolve(&mut self, lowered: &Lowered, options: &Options) -> (Findings, Action, Dependency) {
+    fn resolve(
+        &mut self,
+        lowered: &Lowered,
+        options: &Options,
+    ) -> (Findings, Action, Arc<Dependency>) {
         let mut findings = Findings::default();
-        let mut on = Dependency::Nothing;
+        let mut on = Arc::default();
         let resolver = Resolver {
             options,
             settings: &self.settings,
@@ -393,15 +407,15 @@ impl State {
             Intent::Redirect(redirect) => Some(Action::Redirect(Arc::clone(redirect))),
             Intent::Forward(plan) => {
                 let from = &lowered.object.key;
-                let dialled = self.dials.find(from, plan, || {
-                    let dialled = resolver.dialled(from, plan, &mut findings)?;
+                let found = self.dials.find(from, plan, || {
+                    let dialled = resolver.dialled(from, &plan.dial, &mut findings)?;
                     Some(shared(&mut self.upstreams, dialled))
                 });
-                on = match &dialled {
-                    Some(dialled) => dialled.on.clone(),
-                    None => resolver.dependency(from, plan),
+                on = match &found {
+                    Some(found) => Arc::clone(&found.on),
+                    None => Arc::new(resolver.dependency(from, &plan.dial)),
                 };
-                dialled.map(|dialled| Action::Forward(Arc::new(plan.forward(dialled))))
+                found.map(|found| Action::Forward(found.forward))
             }
             Intent::Broken { .. } => None,
         };
@@ -432,10 +446,11 @@ impl State {
                     self.dependents.insert(&key, &on);
                     state.on = on;
                 }
-                if findings != state.resolved || !same(&action, &state.action) {
-                    state.resolved = findings;
+                let resolved = if_any(findings);
+                if resolved != state.resolved || !same(&action, &state.action) {
+                    state.resolved = resolved;
                     state.action = action;
-                    self.routing.touch(&state.slots);
+                    self.routing.touch(&routing::slots(&state));
                     touched.insert(&key);
                 }
             }
@@ -443,49 +458,28 @@ impl State {
         }
     }
 
-    fn placement(&self, lowered: &Lowered) -> Placement {
-        let namespace = &lowered.object.key.namespace;
-        let matching = lowered.matching.as_ref();
-        let placed = matching.map(|matching| {
-            self.claims
-                .place(namespace, matching, self.settings.unclaimed)
-        });
-        placed.unwrap_or_default()
-    }
-
     /// Mappings are where claims let them, and those without a hostname where the Hosts' selectors put them.
     fn place_again(&mut self, claims: bool, touched: &mut Touched) {
-        let placements: Vec<_> = if claims {
-            self.mappings
-                .values()
-                .map(|state| self.placement(&state.lowered))
-                .collect()
-        } else {
-            Vec::new()
-        };
-        let mut placements = placements.into_iter();
         for (key, state) in &mut self.mappings {
-            if let Some(placement) = placements.next()
-                && placement != state.placement
-            {
-                state.placement = placement;
-                touched.insert(key);
-            }
-            let unnamed = state
-                .lowered
-                .matching
-                .as_ref()
-                .is_some_and(|matching| matches!(matching.name, NameMatch::Unnamed));
-            if !unnamed && !claims {
+            let placement = if claims {
+                let (lowered, last) = (&state.lowered, &mut self.placement);
+                place(&self.claims, &self.settings, lowered, last)
+            } else {
+                Arc::clone(&state.placement)
+            };
+            let selectors = routing::selectors(&state.lowered, &self.scopes);
+            if placement == state.placement && selectors == state.selectors {
                 continue;
             }
-            let slots = routing::slots(state, &self.scopes);
-            if slots != state.slots {
-                self.routing.remove(key, &state.slots);
+            let before = routing::slots(state);
+            state.placement = placement;
+            state.selectors = selectors;
+            let slots = routing::slots(state);
+            if slots != before {
+                self.routing.remove(key, &before);
                 self.routing.insert(key, &slots);
-                state.slots = slots;
-                touched.insert(key);
             }
+            touched.insert(key);
         }
     }
 
@@ -519,6 +513,7 @@ impl State {
             let place = Place {
                 in_graph,
                 serves: serves.map(ToString::to_string).collect(),
+                asks: None,
                 certificate_not_after: host.not_after,
             };
             reports::object(&host.object, findings, place)
@@ -529,6 +524,7 @@ impl State {
             let place = Place {
                 in_graph: plan.is_some(),
                 serves: plan.iter().map(|plan| format!(":{}", plan.port)).collect(),
+                asks: None,
                 certificate_not_after: None,
             };
             let object = listener.object.as_ref()?;
@@ -550,10 +546,10 @@ impl State {
         let lowered = &state.lowered;
         let object = &lowered.object;
         let mut findings = lowered.findings.clone();
-        findings.0.extend(state.resolved.0.iter().cloned());
-        findings
-            .0
-            .extend(state.placement.findings.0.iter().cloned());
+        let resolved = state.resolved.as_deref();
+        let elsewhere = resolved.into_iter().chain([&state.placement.findings]);
+        let elsewhere = elsewhere.flat_map(|found| found.0.iter().cloned());
+        findings.0.extend(elsewhere);
         if let Some(reason) = &self.settings.refusal {
             findings.push(
                 Code::PolicyNotHonoured,
@@ -563,11 +559,13 @@ impl State {
             );
         }
         let mut placed = false;
-        for slot in &state.slots {
+        for slot in &routing::slots(state) {
             if let Some(note) = self.routing.note(&object.key, slot) {
                 placed |= note.placed;
                 findings.0.extend(note.findings.0.iter().cloned());
             }
+            let taken = self.routing.taken(&object.key, slot);
+            findings.0.extend(taken.cloned());
         }
         let serves = self.serves(lowered);
         if lowered.matching.is_some() && serves.is_empty() {
@@ -579,9 +577,11 @@ impl State {
             );
         }
         let in_graph = placed && !serves.is_empty();
+        let refused = !in_graph && findings.first_error().is_some();
         let place = Place {
             in_graph,
             serves: if in_graph { serves } else { Vec::new() },
+            asks: slot::asked(lowered).filter(|_| refused),
             certificate_not_after: None,
         };
         reports::object(object, findings, place)
@@ -606,6 +606,27 @@ impl State {
         };
         covered.then(|| slot::pair(lowered)).into_iter().collect()
     }
+}
+
+/// Where claims let a Mapping serve; one with `last` if that is the same.
+fn place(
+    claims: &Claims,
+    settings: &Settings,
+    lowered: &Lowered,
+    last: &mut Arc<Placement>,
+) -> Arc<Placement> {
+    let namespace = &lowered.object.key.namespace;
+    let matching = lowered.matching.as_ref();
+    let placed = matching.map(|matching| claims.place(namespace, matching, settings.unclaimed));
+    let placed = placed.unwrap_or_default();
+    if **last != placed {
+        *last = Arc::new(placed);
+    }
+    Arc::clone(last)
+}
+
+fn if_any(findings: Findings) -> Option<Box<Findings>> {
+    (!findings.0.is_empty()).then(|| Box::new(findings))
 }
 
 /// The same, with an upstream that others share.

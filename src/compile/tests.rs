@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::resource::{
-    AnyObject, Group, ObjectKey, Origin, Positions,
+    AnyObject, Group, ObjectKey, Origin, Positions, Unavailable,
     decode::{self, Decoded},
 };
 
@@ -151,4 +151,50 @@ fn the_list_of_problems_may_be_cut_off_and_nothing_is_served_more_openly() {
     }))]);
     let (_, report) = compile(&resources, &options());
     assert!(!report.object(&key("a")).unwrap().in_graph);
+}
+
+#[test]
+fn what_cannot_be_read_is_said_with_the_remedy() {
+    let gateway = |kind: &str, spec: Value| {
+        object(&json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": kind,
+            "metadata": { "name": "g", "namespace": "postern" }, "spec": spec,
+        }))
+    };
+    let listener = json!({
+        "port": 8080, "protocol": "HTTP", "securityModel": "XFP",
+        "hostBinding": { "namespace": { "from": "ALL" } },
+    });
+    let stranger = object(&json!({
+        "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
+        "metadata": { "name": "stranger", "namespace": "apps" },
+        "spec": { "hostname": "*", "prefix": "/", "service": "quote.other.svc" },
+    }));
+    let mut resources = set(vec![
+        gateway("GatewaySettings", json!({})),
+        gateway("Listener", listener),
+        stranger,
+    ]);
+    let mut compiler = Compiler::new(options());
+    let mut said = |resources: &ResourceSet| {
+        let (_, report) = compiler.compile(resources);
+        let all = report.objects.iter().flat_map(|object| &object.diagnostics);
+        all.map(|found| format!("{} {}", found.code, found.next))
+            .collect::<Vec<_>>()
+    };
+    let grant = "PST3004 Have a ReferenceGrant created in namespace other";
+    assert_eq!(said(&resources), [grant]);
+    resources.unavailable = [
+        (Kind::RouteClaim, Unavailable::Forbidden),
+        (Kind::ReferenceGrant, Unavailable::NotInstalled),
+    ]
+    .into();
+    let claims =
+        "PST6003 Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so";
+    let install = format!(
+        "{grant}; its CRD is not installed here: apply the standard channel of the Gateway API first"
+    );
+    assert_eq!(said(&resources), [&*install, claims, claims]);
+    resources.unavailable.clear();
+    assert_eq!(said(&resources), [grant]);
 }

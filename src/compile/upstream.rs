@@ -12,7 +12,7 @@ use super::{
     context::Contexts,
     dependents::Dependency,
     finding::Findings,
-    mapping::{ForwardPlan, TlsPlan},
+    mapping::{DialPlan, TlsPlan},
     service::{PortText, ServiceHost},
     settings::Settings,
 };
@@ -58,7 +58,7 @@ impl Resolver<'_> {
     pub(super) fn dialled(
         &self,
         from: &ObjectKey,
-        plan: &ForwardPlan,
+        plan: &DialPlan,
         findings: &mut Findings,
     ) -> Option<Dialled> {
         let dial = self.dial(from, plan, findings);
@@ -67,12 +67,12 @@ impl Resolver<'_> {
         Some(Dialled {
             host: Arc::clone(&dial.host),
             upstream: Arc::new(upstream(plan, dial, tls)),
-            on: self.dependency(from, plan),
+            on: Arc::new(self.dependency(from, plan)),
         })
     }
 
     /// What of the cluster decides where a plan leads, beside namespaces and grants.
-    pub(super) fn dependency(&self, from: &ObjectKey, plan: &ForwardPlan) -> Dependency {
+    pub(super) fn dependency(&self, from: &ObjectKey, plan: &DialPlan) -> Dependency {
         let ServiceHost::Name(name) = plan.dialled() else {
             return Dependency::Anything;
         };
@@ -86,7 +86,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn dial(&self, from: &ObjectKey, plan: &ForwardPlan, findings: &mut Findings) -> Option<Dial> {
+    fn dial(&self, from: &ObjectKey, plan: &DialPlan, findings: &mut Findings) -> Option<Dial> {
         let port = plan.port();
         match plan.dialled() {
             ServiceHost::Address(address) => self.address(from, *address, &port, findings),
@@ -138,7 +138,7 @@ impl Resolver<'_> {
             let mut owners = self.cluster.owners(address).peekable();
             if owners.peek().is_some() {
                 if let Some(owner) = owners.find(|owner| !self.may_refer(from, owner)) {
-                    not_granted(from, owner, findings);
+                    self.not_granted(from, owner, findings);
                     return None;
                 }
             } else if !self.settings.external.allows(&address.to_string()) {
@@ -211,6 +211,18 @@ impl Resolver<'_> {
         })
     }
 
+    fn not_granted(&self, from: &ObjectKey, to: &ServiceName, findings: &mut Findings) {
+        findings.push(
+            Code::ReferenceNotGranted,
+            FIELD,
+            format!(
+                "No ReferenceGrant in namespace {} lets {from} refer to Service {to}",
+                to.namespace
+            ),
+            self.cluster.next_for_grant(&to.namespace),
+        );
+    }
+
     fn service(
         &self,
         from: &ObjectKey,
@@ -219,7 +231,7 @@ impl Resolver<'_> {
         findings: &mut Findings,
     ) -> Option<Dial> {
         if !self.may_refer(from, name) {
-            not_granted(from, name, findings);
+            self.not_granted(from, name, findings);
             return None;
         }
         let echo = match &self.options.environment {
@@ -365,7 +377,7 @@ impl Resolver<'_> {
     fn tls(
         &self,
         from: &ObjectKey,
-        plan: &ForwardPlan,
+        plan: &DialPlan,
         dial: Option<&Dial>,
         findings: &mut Findings,
     ) -> Option<Option<UpstreamTls>> {
@@ -419,7 +431,7 @@ impl Resolver<'_> {
     }
 }
 
-fn upstream(plan: &ForwardPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstream {
+fn upstream(plan: &DialPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstream {
     let protocol = if plan.http2 || dial.http2 {
         UpstreamProtocol::Http2
     } else {
@@ -430,12 +442,12 @@ fn upstream(plan: &ForwardPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstrea
     let tls = tls.filter(|_| !matches!(dial.target, Target::Echo { .. }));
     Upstream {
         id: UpstreamId(
-            upstream_id(&dial.name, is_http2, tls.as_ref(), plan.timeouts.connect).into(),
+            upstream_id(&dial.name, is_http2, tls.as_ref(), plan.connect_timeout).into(),
         ),
         target: dial.target,
         protocol,
         tls: tls.map(Arc::new),
-        connect_timeout: plan.timeouts.connect,
+        connect_timeout: plan.connect_timeout,
         idle_timeout: IDLE,
         max_age: (is_http2 && dial.balanced_behind).then_some(HTTP2_MAX_AGE),
     }
@@ -468,12 +480,13 @@ fn upstream_id(name: &str, http2: bool, tls: Option<&UpstreamTls>, connect: Dura
 }
 
 fn roots_digest(roots: &[Arc<[u8]>]) -> String {
+    use bytes::Bytes;
     use sha2::{Digest, Sha256};
     let mut digest = Sha256::new();
     for root in roots {
         digest.update(root);
     }
-    format!("{:x}", digest.finalize())
+    format!("{:x}", Bytes::from_owner(digest.finalize()))
 }
 
 /// The name that a Service's certificate is for.
@@ -529,21 +542,6 @@ fn port_not_found(of: &str, port: &PortText, why: &str, findings: &mut Findings)
         FIELD,
         format!("{of} has no port {port}: {why}"),
         "Write one of the ports that it has",
-    );
-}
-
-fn not_granted(from: &ObjectKey, to: &ServiceName, findings: &mut Findings) {
-    findings.push(
-        Code::ReferenceNotGranted,
-        FIELD,
-        format!(
-            "No ReferenceGrant in namespace {} lets {from} refer to Service {to}",
-            to.namespace
-        ),
-        format!(
-            "Have a ReferenceGrant created in namespace {}",
-            to.namespace
-        ),
     );
 }
 

@@ -25,7 +25,7 @@ use crate::{
         host::NamePattern,
         matching::RouteSet,
         region::{Region, Regions},
-        route::{Member, PathMatch, Rank},
+        route::{Member, PathMatch},
         table::RouteTable,
     },
     report::{Code, Diagnostic},
@@ -322,15 +322,16 @@ fn virtual_host(host: &LoweredHost, routing: &Routing) -> Arc<VirtualHost> {
 /// One route that answers every request with a code.
 fn only_failure(host: &LoweredHost, fail: Fail) -> RouteSet {
     let route = Route {
-        rank: Rank::default(),
+        rank: Arc::default(),
         path: PathMatch::Prefix("/".into()),
         case_sensitive: true,
-        conditions: crate::graph::route::Conditions::default(),
-        members: vec![Member {
+        conditions: Arc::default(),
+        members: [Member {
             id: RouteId(format!("host/{}", host.id).into()),
             share: 1,
             action: Action::Fail(fail),
-        }],
+        }]
+        .into(),
     };
     let table = Arc::new(RouteTable::new(vec![Arc::new(route)]));
     RouteSet {

@@ -52,6 +52,7 @@ fn diagnostics_stay_on_loopback_unless_told_otherwise() {
 fn a_folder_and_a_kubeconfig_exclude_each_other() {
     assert!(parse("dir --kubeconfig k").is_err());
     assert!(parse("dir --watch-namespaces a").is_err());
+    assert!(parse("dir --state-dir s").is_err());
 }
 
 #[test]

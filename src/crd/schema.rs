@@ -4,11 +4,13 @@
 
 mod check;
 pub mod tree;
+mod written;
 
 use serde_json::Value;
 
 use super::rule::Rule;
 pub use tree::Node;
+pub use written::Written;
 
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,9 +91,26 @@ pub(super) use made_once;
 /// A bad entry takes the whole list or map with it: half of a condition would match more than was asked for. A bad field
 /// takes only itself.
 pub fn read<S: Spec>(spec: Value, spelling: Spelling) -> (S, Vec<Problem>) {
+    read_as(spec, spelling, serde_json::from_value, |spec| spec)
+}
+
+/// The same, and keeps the spec as text.
+pub fn written<S: Spec>(spec: Value, spelling: Spelling) -> (Written<S>, Vec<Problem>) {
+    let parse = |clean: Value| Written::new(clean.to_string());
+    let ((written, _), problems) = read_as(spec, spelling, parse, |(_, spec)| spec);
+    (written, problems)
+}
+
+/// Reads a spec into whatever form `parse` gives it, with the spec itself in it.
+fn read_as<S: Spec, F: Default>(
+    spec: Value,
+    spelling: Spelling,
+    parse: impl FnOnce(Value) -> Result<F, serde_json::Error>,
+    in_form: impl FnOnce(&F) -> &S,
+) -> (F, Vec<Problem>) {
     let (clean, mut problems) = check::check(S::tree(), spec, spelling);
-    let spec = clean.map_or_else(S::default, |clean| {
-        serde_json::from_value(clean).unwrap_or_else(|error| {
+    let form = clean.map_or_else(F::default, |clean| {
+        parse(clean).unwrap_or_else(|error| {
             // Only a schema that promises more than its type holds leads here.
             problems.push(Problem {
                 field: "spec".to_owned(),
@@ -99,14 +118,14 @@ pub fn read<S: Spec>(spec: Value, spelling: Spelling) -> (S, Vec<Problem>) {
                 message: format!("the spec cannot be read: {error}"),
                 next: String::new(),
             });
-            S::default()
+            F::default()
         })
     });
     if spelling == Spelling::Camel {
-        check_rules(&spec, &mut problems);
+        check_rules(in_form(&form), &mut problems);
     }
     problems.sort();
-    (spec, problems)
+    (form, problems)
 }
 
 /// The rules that the API server would check. Emissary-ingress has none, and says what wins.

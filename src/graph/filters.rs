@@ -5,13 +5,13 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 /// Removals, then additions, in this order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HeaderEdits {
     pub edits: Arc<[HeaderEdit]>,
 }
 
 /// One change of the headers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HeaderEdit {
     Remove(HeaderName),
     /// Another line beside those that are there.
@@ -21,14 +21,14 @@ pub enum HeaderEdit {
 }
 
 /// The value of an added header: constant, or with parts that each request fills in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HeaderText {
     Literal(HeaderValue),
     Format(Arc<[Part]>),
 }
 
 /// A part of a value, named as in Envoy's format strings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     Text(Arc<str>),
     /// `%REQ(name)%`

@@ -10,7 +10,7 @@ use super::{
     Region, Regions, Route,
     decide::{Entry, HostChoice},
     path::escaped,
-    route::{PathMatch, TextMatch},
+    route::{Conditions, PathMatch, TextMatch},
     table::RouteTable,
 };
 
@@ -162,6 +162,13 @@ impl Route {
             return Some("query");
         }
         None
+    }
+}
+
+impl Conditions {
+    /// Whether every request fits.
+    pub fn is_empty(&self) -> bool {
+        self.method.is_none() && self.headers.is_empty() && self.query.is_empty()
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Region {
     pub name: Arc<str>,
     pub tables: HostTable<Arc<RouteTable>>,
     /// Hostnames given by regular expression.
-    pub regex_hosts: Vec<(Pattern, Arc<RouteTable>)>,
+    pub regex_hosts: Vec<(Arc<Pattern>, Arc<RouteTable>)>,
 }
 
 /// Which region a host and a path are in. The regions are numbered by whoever makes the table.

@@ -1,9 +1,16 @@
 //! Routes: a match, and what is done with what matches.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use regex::Regex;
+use smallvec::SmallVec;
 
 use super::{HeaderEdits, Upstream};
 
@@ -41,11 +48,13 @@ pub struct Rank {
 /// Mappings with the same match, sharing its traffic by weight.
 #[derive(Clone, Debug)]
 pub struct Route {
-    pub rank: Rank,
+    pub rank: Arc<Rank>,
     pub path: PathMatch,
     pub case_sensitive: bool,
-    pub conditions: Conditions,
-    pub members: Vec<Member>,
+    /// Those without any share one.
+    pub conditions: Arc<Conditions>,
+    /// Nearly always one.
+    pub members: SmallVec<[Member; 1]>,
 }
 
 /// What the path must be.
@@ -55,7 +64,7 @@ pub enum PathMatch {
     Prefix(Arc<str>),
     Exact(Arc<str>),
     /// Matches as a whole; anchored.
-    Regex(Pattern),
+    Regex(Arc<Pattern>),
 }
 
 /// A regular expression that was built anchored; equal when its text is.
@@ -80,7 +89,7 @@ pub struct Conditions {
 pub enum TextMatch {
     Exact(Arc<str>),
     /// Matches as a whole; anchored. `.*` is true of every value that is there.
-    Regex(Pattern),
+    Regex(Arc<Pattern>),
 }
 
 /// One Mapping of a route.
@@ -107,12 +116,25 @@ pub struct Fail {
     pub code: u16,
 }
 
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PST{:04}", self.code)
+    }
+}
+
 /// Send it to an upstream.
 #[derive(Clone, Debug)]
 pub struct Forward {
     pub upstream: Arc<Upstream>,
     pub rewrite: Rewrite,
     pub host: HostRewrite,
+    /// What nearly all routes have in common.
+    pub terms: Arc<ForwardTerms>,
+}
+
+/// How a request is forwarded, wherever it goes. A [`Forward`] derefs to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ForwardTerms {
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     /// Until the head of the response; none when 0 was asked for.
@@ -128,8 +150,23 @@ pub struct Forward {
     pub allow_escaped_slashes: bool,
 }
 
+impl Deref for Forward {
+    type Target = ForwardTerms;
+
+    fn deref(&self) -> &ForwardTerms {
+        &self.terms
+    }
+}
+
+impl DerefMut for Forward {
+    /// Makes the terms its own, if others have them too.
+    fn deref_mut(&mut self) -> &mut ForwardTerms {
+        Arc::make_mut(&mut self.terms)
+    }
+}
+
 /// What becomes of the path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rewrite {
     Keep,
     /// The first `matched` bytes are replaced; exactly one slash at the joint.
@@ -140,7 +177,7 @@ pub enum Rewrite {
     /// The whole path is replaced.
     Whole(Arc<str>),
     /// Every match is replaced; `\1` in the substitution stands for a group.
-    Regex(RegexRewrite),
+    Regex(Arc<RegexRewrite>),
 }
 
 /// A replacement by regular expression (not anchored).
@@ -151,12 +188,27 @@ pub struct RegexRewrite {
     pub substitution: Arc<str>,
 }
 
+impl PartialEq for RegexRewrite {
+    fn eq(&self, other: &Self) -> bool {
+        self.regex.as_str() == other.regex.as_str() && self.substitution == other.substitution
+    }
+}
+
+impl Eq for RegexRewrite {}
+
+impl Hash for RegexRewrite {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.regex.as_str().hash(state);
+        self.substitution.hash(state);
+    }
+}
+
 /// What becomes of the Host header.
 #[derive(Clone, Debug)]
 pub enum HostRewrite {
     Keep,
     /// This text; for `autoHostRewrite` the upstream's own name.
-    Literal(HeaderValue),
+    Literal(Arc<HeaderValue>),
 }
 
 /// Answer with a redirect.
@@ -181,7 +233,7 @@ pub enum RedirectPath {
         matched: usize,
         replacement: Arc<str>,
     },
-    Regex(RegexRewrite),
+    Regex(Arc<RegexRewrite>),
 }
 
 #[cfg(test)]

@@ -231,12 +231,10 @@ mod tests {
     use crate::proxy::testing;
 
     fn patience(upload: Option<Rc<Upload>>, total: Option<Duration>) -> Patience {
-        let forward = Forward {
-            head_timeout: Some(Duration::from_secs(3)),
-            total_timeout: total,
-            idle_timeout: Some(Duration::from_secs(30)),
-            ..testing::forward("quote")
-        };
+        let mut forward = testing::forward("quote");
+        forward.head_timeout = Some(Duration::from_secs(3));
+        forward.total_timeout = total;
+        forward.idle_timeout = Some(Duration::from_secs(30));
         Patience::new(&forward, Instant::now(), upload, Rc::default())
     }
 

@@ -22,12 +22,12 @@ use super::{
     tls::Certificates,
 };
 use crate::graph::{
-    Action, DialPolicy, Forward, Graph, HeaderEdits, HostId, HostPattern, HostRewrite, HostTable,
+    Action, DialPolicy, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite, HostTable,
     HostTls, InsecureAction, Listener, Member, Rewrite, Route, RouteId, SecurityModel, Target,
     Upstream, UpstreamId, UpstreamProtocol, VirtualHost,
     matching::RouteSet,
     region::{Region, Regions},
-    route::{Conditions, PathMatch, Rank},
+    route::{PathMatch, Rank},
     table::RouteTable,
 };
 
@@ -63,32 +63,30 @@ pub(super) fn forward(name: &str) -> Forward {
         }),
         rewrite: Rewrite::Keep,
         host: HostRewrite::Keep,
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-        head_timeout: Some(Duration::from_secs(3)),
-        total_timeout: None,
-        idle_timeout: Some(Duration::from_secs(30)),
-        max_request_body: None,
-        upgrades: Vec::new(),
-        allow_escaped_slashes: false,
+        terms: Arc::new(ForwardTerms {
+            head_timeout: Some(Duration::from_secs(3)),
+            idle_timeout: Some(Duration::from_secs(30)),
+            ..ForwardTerms::default()
+        }),
     }
 }
 
 /// A route for every path that begins with `prefix`.
 pub(super) fn route(prefix: &str, action: Action) -> Route {
     Route {
-        rank: Rank {
+        rank: Arc::new(Rank {
             path_length: prefix.len(),
             ..Rank::default()
-        },
+        }),
         path: PathMatch::Prefix(prefix.into()),
         case_sensitive: true,
-        conditions: Conditions::default(),
-        members: vec![Member {
+        conditions: Arc::default(),
+        members: [Member {
             id: RouteId("mapping/apps/quote".into()),
             share: 1,
             action,
-        }],
+        }]
+        .into(),
     }
 }
 

@@ -109,10 +109,8 @@ mod tests {
 
     #[test]
     fn only_what_the_route_allows_is_asked_for() {
-        let forward = Forward {
-            upgrades: vec!["websocket".into()],
-            ..testing::forward("chat")
-        };
+        let mut forward = testing::forward("chat");
+        forward.upgrades = vec!["websocket".into()];
         for (value, expected) in [
             ("websocket", true),
             ("WebSocket", true),

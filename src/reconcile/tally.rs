@@ -111,9 +111,11 @@ mod tests {
             origin: Origin::Cluster,
             uid: "".into(),
             generation: 1,
+            resource_version: "".into(),
             diagnostics: Vec::from_iter(code.map(|code| Diagnostic::new(code, "", "m", "n"))),
             in_graph,
             serves: Vec::new(),
+            asks: None,
             certificate_not_after: None,
         }
     }

@@ -32,9 +32,11 @@ fn compile(resources: &ResourceSet) -> (Arc<Graph>, Arc<Report>) {
             origin: object.origin.clone(),
             uid: object.meta.uid.clone(),
             generation: 0,
+            resource_version: object.meta.resource_version.clone(),
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),
+            asks: None,
             certificate_not_after: None,
         })
     });
@@ -91,7 +93,7 @@ fn namespace(name: &str) -> Change {
         origin: Origin::Cluster,
         meta: Meta::default(),
         spec: (),
-        problems: Vec::new(),
+        problems: Box::default(),
         positions: Positions::default(),
     })))
 }

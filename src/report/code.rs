@@ -183,6 +183,10 @@ codes! {
         "A part of what the object asks for, outside of its claims, belongs to a namespace whose object for it is older. It serves the rest.",
         "a Mapping with the prefix /cart, in a claim on /cart, where an older stranger serves /cartoon",
         "End the prefix with a slash, or leave it so.";
+    LosesRequests = 2018, Warning, Accepted,
+        "Nobody has claimed the hostname and path, and objects of other namespaces with a longer path, a regular expression or a greater precedence take requests that match this one.",
+        "a Mapping with the prefix / beside one of another namespace with the prefix /cart/",
+        "Leave it if that is meant; otherwise have the hostname and path claimed with a RouteClaim.";
     InvalidService = 3001, Error, ResolvedRefs,
         "The `service` cannot be read.",
         "service: a:443:443",
@@ -251,6 +255,10 @@ codes! {
         "Postern reads this kind and does not implement it. Traffic is served without it.",
         "a LogService",
         "Delete the object, or leave it.";
+    ClaimsNotRead = 6003, Warning, Accepted,
+        "The installation reads some namespaces only and may not read RouteClaims, so that no claim holds in it.",
+        "an installation with Roles and --watch-namespaces, without a ClusterRole for RouteClaims",
+        "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so: hostnames and paths then belong to who came first.";
 }
 
 impl Code {

@@ -153,9 +153,11 @@ mod tests {
             origin: Origin::Cluster,
             uid: "".into(),
             generation,
+            resource_version: "1".into(),
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),
+            asks: None,
             certificate_not_after: None,
         }
     }
@@ -199,9 +201,19 @@ mod tests {
         // The first says the same as before.
         list.put(report(500, 1));
         list.put(report(500, 2));
-        let chunks = list.chunks().iter().zip(before.chunks());
-        let copied = chunks.filter(|(now, before)| !Arc::ptr_eq(now, before));
-        assert_eq!(copied.count(), 1);
+        let copied = |list: &ReportList, before: &ReportList| {
+            let chunks = list.chunks().iter().zip(before.chunks());
+            let copied = chunks.filter(|(now, before)| !Arc::ptr_eq(now, before));
+            copied.count()
+        };
+        assert_eq!(copied(&list, &before), 1);
+        // The same of a later version is the same: the first one is kept.
+        let again = list.clone();
+        list.put(ObjectReport {
+            resource_version: "7".into(),
+            ..report(700, 1)
+        });
+        assert_eq!(copied(&list, &again), 0);
         assert_eq!(before.get(&report(500, 1).key).unwrap().generation, 1);
         assert_eq!(list.get(&report(500, 1).key).unwrap().generation, 2);
     }

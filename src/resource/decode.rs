@@ -75,10 +75,14 @@ pub fn object(
     if group == Group::Emissary {
         variable::tell(document.get("spec"), &mut problems);
     }
+    let mut meta = meta::read(metadata, &mut problems);
+    if kind != Kind::Secret {
+        meta.resource_version = Arc::default();
+    }
     let found = Found {
-        meta: meta::read(metadata, &mut problems),
         key,
         origin,
+        meta,
         problems,
         positions,
     };
@@ -108,7 +112,7 @@ impl Found {
             .iter()
             .all(|row| (row.0, row.1) != (self.key.group, self.key.kind));
         match self.key.kind {
-            Kind::Mapping => AnyObject::Mapping(self.spec(document)),
+            Kind::Mapping => AnyObject::Mapping(self.read_spec(document, schema::written)),
             Kind::Host => AnyObject::Host(self.spec(document)),
             Kind::Listener => AnyObject::Listener(self.spec(document)),
             Kind::GatewaySettings => AnyObject::GatewaySettings(self.spec(document)),
@@ -137,13 +141,21 @@ impl Found {
         }
     }
 
-    fn spec<S: Spec>(mut self, document: &Map<String, Value>) -> Arc<Object<S>> {
+    fn spec<S: Spec>(self, document: &Map<String, Value>) -> Arc<Object<S>> {
+        self.read_spec(document, schema::read)
+    }
+
+    fn read_spec<T>(
+        mut self,
+        document: &Map<String, Value>,
+        read: impl FnOnce(Value, Spelling) -> (T, Vec<Problem>),
+    ) -> Arc<Object<T>> {
         let spelling = match self.key.group {
             Group::Emissary => Spelling::Snake,
             _ => Spelling::Camel,
         };
         let spec = document.get("spec").cloned().unwrap_or_default();
-        let (spec, problems) = schema::read(spec, spelling);
+        let (spec, problems) = read(spec, spelling);
         self.problems.extend(problems);
         self.with(spec)
     }
@@ -164,7 +176,7 @@ impl Found {
             origin: self.origin,
             meta: self.meta,
             spec,
-            problems: self.problems,
+            problems: self.problems.into(),
             positions: self.positions,
         })
     }

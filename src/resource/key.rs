@@ -1,6 +1,6 @@
 //! Names of objects, and where they were found.
 
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, fmt, ops::Deref, sync::Arc};
 
 /// The API groups that Postern reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,9 +202,14 @@ const NAMES: [&str; Kind::ReferenceGrant as usize + 1] = {
 
 /// Names an object: two objects with the same key are the same object.
 ///
-/// The order is that of the fields: group, kind, namespace, name.
+/// One pointer, because everything that is known about an object is kept by its key. The order is that of the fields:
+/// group, kind, namespace, name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey {
+pub struct ObjectKey(Arc<KeyParts>);
+
+/// What an [`ObjectKey`] is made of.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyParts {
     pub group: Group,
     pub kind: Kind,
     /// Empty for what has no namespace.
@@ -214,12 +219,33 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     pub fn new(group: Group, kind: Kind, namespace: &str, name: &str) -> Self {
-        Self {
+        Self(Arc::new(KeyParts {
             group,
             kind,
-            namespace: namespace.into(),
+            namespace: shared(namespace),
             name: name.into(),
+        }))
+    }
+}
+
+/// The text, as one with the last object that said the same: objects come namespace by namespace.
+fn shared(namespace: &str) -> Arc<str> {
+    thread_local! {
+        static LAST: RefCell<Arc<str>> = RefCell::default();
+    }
+    LAST.with_borrow_mut(|last| {
+        if **last != *namespace {
+            *last = namespace.into();
         }
+        Arc::clone(last)
+    })
+}
+
+impl Deref for ObjectKey {
+    type Target = KeyParts;
+
+    fn deref(&self) -> &KeyParts {
+        &self.0
     }
 }
 

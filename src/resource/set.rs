@@ -5,19 +5,33 @@ use std::{
     sync::Arc,
 };
 
-use super::{EndpointSlice, Grant, ObjectKey, Origin, Position, Positions, SecretData, Service};
-use crate::crd::{self, schema::Problem};
+use super::{
+    EndpointSlice, Grant, Kind, ObjectKey, Origin, Position, Positions, SecretData, Service,
+    Strings,
+};
+use crate::crd::{
+    self,
+    schema::{Problem, Written},
+};
 
-/// What every object has besides its spec.
+/// The annotation of a Service that holds objects of Emissary-ingress.
+pub const CONFIG_ANNOTATION: &str = "getambassador.io/config";
+
+/// All annotations that anybody reads.
+pub const READ_ANNOTATIONS: &[&str] = &[CONFIG_ANNOTATION];
+
+/// What every object has besides its spec, as far as anybody reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     pub uid: Arc<str>,
     pub generation: i64,
+    /// Only of a Secret.
     pub resource_version: Arc<str>,
     /// Seconds since 1970; none in a folder, unless the manifest says it.
     pub created: Option<i64>,
-    pub labels: BTreeMap<String, String>,
-    pub annotations: BTreeMap<String, String>,
+    pub labels: Strings,
+    /// Those in [`READ_ANNOTATIONS`]: the others can be larger than the spec.
+    pub annotations: Strings,
 }
 
 /// One object: its name, where it was found, and what it says.
@@ -28,10 +42,13 @@ pub struct Object<T> {
     pub meta: Meta,
     /// What could be read: a field with a problem is absent.
     pub spec: T,
-    pub problems: Vec<Problem>,
+    pub problems: Box<[Problem]>,
     /// Where each field was found, by its path (`spec.prefix`); empty when the origin has no lines.
     pub positions: Positions,
 }
+
+/// A Mapping. There are many, and most say little.
+pub type Mapping = Object<Written<crd::MappingSpec>>;
 
 /// Objects of one kind, in the order of their keys. An object that did not change keeps its `Arc`.
 pub type Objects<T> = BTreeMap<ObjectKey, Arc<Object<T>>>;
@@ -39,7 +56,7 @@ pub type Objects<T> = BTreeMap<ObjectKey, Arc<Object<T>>>;
 /// Everything the compiler reads.
 #[derive(Clone, Debug, Default)]
 pub struct ResourceSet {
-    pub mappings: Objects<crd::MappingSpec>,
+    pub mappings: Objects<Written<crd::MappingSpec>>,
     pub hosts: Objects<crd::HostSpec>,
     pub listeners: Objects<crd::ListenerSpec>,
     pub settings: Objects<crd::GatewaySettingsSpec>,
@@ -54,8 +71,19 @@ pub struct ResourceSet {
     pub grants: Objects<Grant>,
     /// Secrets that a source looked for and did not find. One that is neither here nor in `secrets` was not looked for yet.
     pub absent_secrets: BTreeSet<ObjectKey>,
+    /// Kinds that would be read if they could: objects of them may exist all the same.
+    pub unavailable: BTreeMap<Kind, Unavailable>,
     /// What is wrong with files as such, by path: what could not be read into an object.
     pub files: BTreeMap<Arc<str>, Vec<FileProblem>>,
+}
+
+/// Why no object of a kind can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The API server does not serve the kind: its CRD is not installed.
+    NotInstalled,
+    /// The permissions of this installation do not reach so far.
+    Forbidden,
 }
 
 /// What is wrong with a file, or with a document in it that did not become an object.
@@ -85,7 +113,7 @@ pub enum FileProblemKind {
 /// An object of any kind that Postern reads.
 #[derive(Clone, Debug)]
 pub enum AnyObject {
-    Mapping(Arc<Object<crd::MappingSpec>>),
+    Mapping(Arc<Mapping>),
     Host(Arc<Object<crd::HostSpec>>),
     Listener(Arc<Object<crd::ListenerSpec>>),
     GatewaySettings(Arc<Object<crd::GatewaySettingsSpec>>),
@@ -178,6 +206,19 @@ impl ResourceSet {
             .or_else(|| Some(&self.claims.get(key)?.positions))
             .or_else(|| Some(&self.tls_contexts.get(key)?.positions))
             .or_else(|| Some(&self.others.get(key)?.positions))
+    }
+
+    /// What the object with this key has besides its spec.
+    pub fn meta(&self, key: &ObjectKey) -> Option<&Meta> {
+        None.or_else(|| Some(&self.mappings.get(key)?.meta))
+            .or_else(|| Some(&self.hosts.get(key)?.meta))
+            .or_else(|| Some(&self.listeners.get(key)?.meta))
+            .or_else(|| Some(&self.settings.get(key)?.meta))
+            .or_else(|| Some(&self.claims.get(key)?.meta))
+            .or_else(|| Some(&self.tls_contexts.get(key)?.meta))
+            .or_else(|| Some(&self.others.get(key)?.meta))
+            .or_else(|| Some(&self.namespaces.get(key)?.meta))
+            .or_else(|| Some(&self.services.get(key)?.meta))
     }
 
     /// Takes the object with this key out.

@@ -12,7 +12,7 @@ use crate::resource::{
 use super::yaml;
 
 /// The annotation's name.
-pub const NAME: &str = "getambassador.io/config";
+pub use crate::resource::CONFIG_ANNOTATION as NAME;
 
 /// What an annotation holds.
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ fn manifest(document: Value, of: &ObjectKey, carrier: &Meta) -> Result<Value, St
     }
     metadata
         .entry("labels")
-        .or_insert_with(|| json!(carrier.labels));
+        .or_insert_with(|| json!(*carrier.labels));
     // Among carried objects the carrier's age decides: these have no life of their own.
     metadata.insert("generation".to_owned(), Value::from(carrier.generation));
     match carrier.created.map(jiff::Timestamp::from_second) {

@@ -6,18 +6,24 @@
 //!  wanted Secrets, and their bodies ─────────┘
 //! ```
 //!
+//! With a folder for state, the hub keeps there what it has heard, and what it has to say goes through a handover: as long as
+//! the API server has been away from the start, that gives out what an earlier process has kept.
+//!
 //! Every object is read as JSON and decoded by itself, so that none can hide another. A request that fails changes nothing
-//! of what was sent. Nothing is ever written.
+//! of what was sent. Nothing is ever written to it.
 
 mod backoff;
 mod bodies;
 mod catalogue;
 mod connect;
 mod found;
+mod handover;
 mod hub;
+mod keeper;
 mod known;
 #[cfg(test)]
 mod mock;
+pub mod once;
 mod recovery;
 mod request;
 mod resource;
@@ -29,9 +35,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::{mpsc, watch as channel};
 
-pub use self::connect::{KubeError, connect};
-use self::hub::Hub;
-use super::Change;
+pub use self::connect::{Connection, KubeError, connect, connect_as_kubectl};
+use self::{handover::Handover, hub::Hub};
+use super::{Change, kept::StateDir};
 use crate::{
     resource::ObjectKey,
     telemetry::{health::Health, watches::WatchMetrics},
@@ -47,6 +53,8 @@ pub struct Kube {
     pub own_namespace: String,
     pub health: Health,
     pub metrics: WatchMetrics,
+    /// Where the last good set is kept, if it is.
+    pub state: Option<StateDir>,
 }
 
 impl std::fmt::Debug for Kube {
@@ -66,7 +74,10 @@ impl Kube {
         changes: mpsc::Sender<Vec<Change>>,
         wanted: channel::Receiver<Arc<BTreeSet<ObjectKey>>>,
     ) -> Result<(), KubeError> {
-        Hub::new(self).run(changes, wanted).await
+        match self.state.clone() {
+            Some(state) => Handover::new(self, state).run(changes, wanted).await,
+            None => Hub::new(self).run(changes, wanted).await,
+        }
     }
 }
 

@@ -1,19 +1,24 @@
 //! From the objects of all files to one set: which of two with the same name counts, and what differs from last time.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    borrow::Borrow,
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::{Hash, Hasher},
     sync::Arc,
 };
 
 use super::Change;
 use crate::resource::{AnyObject, FileProblem, FileProblemKind, ObjectKey, Position};
 
+/// Half of a SHA-256: there is nothing to win by two manifests of one's own that have the same.
+pub(super) type Digest = [u8; 16];
+
 /// An object as it was found in a file.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) object: AnyObject,
     /// Of the manifest's JSON: equal digests are equal contents.
-    pub(super) digest: [u8; 32],
+    pub(super) digest: Digest,
     /// Where in its file; that of its carrier for what was in an annotation.
     pub(super) at: Position,
     /// A number that no other reading of an object has.
@@ -33,15 +38,48 @@ pub(super) struct Contents {
 /// What has been sent so far.
 #[derive(Debug, Default)]
 pub(super) struct Merge {
-    live: HashMap<ObjectKey, Live>,
+    live: HashSet<Live>,
     problems: BTreeMap<Arc<str>, Vec<FileProblem>>,
 }
 
+/// What was sent of an object, found by its key.
 #[derive(Debug)]
 struct Live {
     object: AnyObject,
-    digest: [u8; 32],
+    digest: Digest,
     serial: u64,
+}
+
+// === impl Live ===
+
+impl Live {
+    fn new(object: AnyObject, found: &Found) -> Self {
+        Self {
+            object,
+            digest: found.digest,
+            serial: found.serial,
+        }
+    }
+}
+
+impl Borrow<ObjectKey> for Live {
+    fn borrow(&self) -> &ObjectKey {
+        self.object.key()
+    }
+}
+
+impl PartialEq for Live {
+    fn eq(&self, other: &Self) -> bool {
+        self.object.key() == other.object.key()
+    }
+}
+
+impl Eq for Live {}
+
+impl Hash for Live {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.object.key().hash(state);
+    }
 }
 
 // === impl Merge ===
@@ -62,6 +100,12 @@ impl Merge {
                 kind: FileProblemKind::Syntax,
                 message: format!("cannot be read: {why}"),
             }));
+            let count = contents.found.len();
+            first.reserve(count);
+            if self.live.is_empty() {
+                self.live.reserve(count);
+                changes.reserve(count);
+            }
             for found in &mut contents.found {
                 let key = found.object.key();
                 if let Some((path, at)) = first.get(key) {
@@ -82,8 +126,8 @@ impl Merge {
         }
         let mut gone: Vec<_> = self
             .live
-            .extract_if(|key, _| !first.contains_key(key))
-            .map(|(key, _)| key)
+            .extract_if(|live| !first.contains_key(live.object.key()))
+            .map(|live| live.object.key().clone())
             .collect();
         gone.sort_unstable();
         changes.extend(gone.into_iter().map(Change::Delete));
@@ -92,12 +136,12 @@ impl Merge {
     }
 
     pub(super) fn has(&self, key: &ObjectKey) -> bool {
-        self.live.contains_key(key)
+        self.live.contains(key)
     }
 
     fn put(&mut self, found: &mut Found) -> Option<Change> {
         let key = found.object.key();
-        let generation = match self.live.get_mut(key) {
+        let generation = match self.live.get(key) {
             None => 1,
             Some(live) if live.serial == found.serial => return None,
             Some(live) if live.digest == found.digest => {
@@ -105,25 +149,21 @@ impl Merge {
                 if live.object.origin() == found.object.origin()
                     && live.object.positions() == found.object.positions()
                 {
-                    live.serial = found.serial;
+                    let object = live.object.clone();
+                    self.live.replace(Live::new(object, found));
                     return None;
                 }
                 live.object.meta().generation
             }
             Some(live) => live.object.meta().generation + 1,
         };
-        let key = key.clone();
         // No copy: until it is sent, nobody else has it. From then on all share it.
         let meta = found.object.meta_mut();
         meta.generation = generation;
         meta.uid = Arc::default();
         meta.resource_version = Arc::default();
-        let live = Live {
-            object: found.object.clone(),
-            digest: found.digest,
-            serial: found.serial,
-        };
-        self.live.insert(key, live);
+        let live = Live::new(found.object.clone(), found);
+        self.live.replace(live);
         Some(Change::Put(found.object.clone()))
     }
 

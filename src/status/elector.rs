@@ -24,6 +24,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Timing,
+    backoff::WatchBackoff,
     election::{Attempt, Election, Record},
     name::{LEADER_ROLE, Names},
     replica::whole_seconds,
@@ -76,7 +77,7 @@ impl Elector {
         let config = watcher::Config::default()
             .fields(&format!("metadata.name={}", self.names.leader()))
             .timeout(WATCH_SECONDS);
-        watcher(self.leases.clone(), config).default_backoff()
+        watcher(self.leases.clone(), config).backoff(WatchBackoff::default())
     }
 
     async fn attempt(&mut self, election: &mut Election) {

@@ -1,6 +1,8 @@
-//! The replicas of the installation, as the leader sees them by their Leases.
+//! The replicas of the installation, as one of them sees all by their Leases.
 //!
 //! Times are those of this process: a Lease is alive for as long as it keeps changing, so the clocks of nodes need not agree.
+//! A process that slept, or whose watch is dead without knowing it, sees nothing change. That can be told by its own Lease,
+//! which it sees in the same watch: while that has not changed lately, nothing is said about others.
 
 use std::{collections::BTreeMap, mem, time::Duration};
 
@@ -18,10 +20,10 @@ use crate::resource::ObjectKey;
 /// A Lease that has not changed for this many times its expiry is of a replica that will not come back.
 const ABANDONED_EXPIRIES: u32 = 10;
 
-/// All replicas that the leader knows.
+/// All replicas that are known.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    /// The name of the leader's own Lease.
+    /// The name of the own Lease.
     me: String,
     expiry: Duration,
     replicas: BTreeMap<String, Seen>,
@@ -39,6 +41,18 @@ struct Seen {
     /// When it was last seen to change.
     at: Instant,
 }
+
+/// How many replicas there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    pub(super) ready: usize,
+    /// Alive, and not ready.
+    pub(super) unready: usize,
+    /// Their Leases are there, and are not renewed.
+    pub(super) expired: usize,
+}
+
+// === impl Fleet ===
 
 impl Fleet {
     pub(super) fn new(me: String, expiry: Duration) -> Self {
@@ -84,8 +98,8 @@ impl Fleet {
         }
     }
 
-    /// How far an object's generation has come, that was first seen at version `mark` of its watch. None while that cannot be
-    /// known: the leader does not even see its own Lease.
+    /// How far an object's generation has come, that was first seen at its version `mark`. None while that cannot be
+    /// known: not even the own Lease is seen to change.
     pub(super) fn rollout(&self, key: &ObjectKey, mark: &str, now: Instant) -> Option<Rollout> {
         if !self.is_current(now) {
             return None;
@@ -94,7 +108,7 @@ impl Fleet {
         if ready.peek().is_none() {
             return Some(Rollout::NoReadyReplica);
         }
-        let everywhere = ready.all(|versions| {
+        let everywhere = ready.all(|(_, versions)| {
             version::of(versions, key).is_some_and(|reached| version::has_reached(reached, mark))
         });
         Some(if everywhere {
@@ -133,21 +147,35 @@ impl Fleet {
             .collect()
     }
 
-    /// The versions of the replicas that are ready and alive.
-    fn ready(&self, now: Instant) -> impl Iterator<Item = &Versions> {
-        self.replicas
-            .values()
-            .filter(move |seen| now < seen.at + self.expiry)
-            .filter_map(|seen| seen.replica.as_ref())
-            .filter(|replica| replica.ready)
-            .map(|replica| &replica.versions)
+    /// The replicas that are ready and alive: the names of their Leases, and what they have reached.
+    pub(super) fn ready(&self, now: Instant) -> impl Iterator<Item = (&str, &Versions)> {
+        let alive = self
+            .replicas
+            .iter()
+            .filter(move |(_, seen)| now < seen.at + self.expiry);
+        alive
+            .filter_map(|(name, seen)| Some((name.as_str(), seen.replica.as_ref()?)))
+            .filter(|(_, replica)| replica.ready)
+            .map(|(name, replica)| (name, &replica.versions))
     }
 
-    /// Whether the watch works: the leader's own Lease changes in it.
+    pub(super) fn census(&self, now: Instant) -> Census {
+        let ready = self.ready(now).count();
+        let alive = self.replicas.values();
+        let alive = alive.filter(|seen| now < seen.at + self.expiry).count();
+        Census {
+            ready,
+            unready: alive - ready,
+            expired: self.replicas.len() - alive,
+        }
+    }
+
+    /// Whether the watch works: the own Lease changes in it. All Leases are written as often, several times before they expire;
+    /// so a watch in which one expires because it is dead has not shown the own one for longer than half of that.
     fn is_current(&self, now: Instant) -> bool {
         self.replicas
             .get(&self.me)
-            .is_some_and(|seen| now < seen.at + self.expiry)
+            .is_some_and(|seen| now < seen.at + self.expiry / 2)
     }
 
     fn seen(&self, lease: Lease, now: Instant) -> Option<(String, Seen)> {

@@ -74,7 +74,7 @@ impl Heartbeat<'_> {
                         break;
                     }
                 }
-                () = sleep_until(Instant::now() + LOOK) => {}
+                () = sleep_until(schedule.wake_at(&self.options.timing, Instant::now())) => {}
             }
         }
         let name = self.names.replica();
@@ -165,11 +165,23 @@ impl Schedule {
     }
 
     fn may_write(&self, timing: &Timing, now: Instant) -> bool {
+        self.allowed_at(timing).is_none_or(|at| now >= at)
+    }
+
+    /// When to look again, if nothing else happens: not a moment later than a change may be written.
+    fn wake_at(&self, timing: &Timing, now: Instant) -> Instant {
+        self.allowed_at(timing)
+            .filter(|at| *at > now)
+            .unwrap_or(now + LOOK)
+    }
+
+    /// None is at once.
+    fn allowed_at(&self, timing: &Timing) -> Option<Instant> {
         let spaced = self
             .written
             .as_ref()
-            .is_none_or(|(_, at)| now >= *at + timing.lease_write_interval);
-        spaced && self.not_before.is_none_or(|at| now >= at)
+            .map(|(_, at)| *at + timing.lease_write_interval);
+        spaced.max(self.not_before)
     }
 
     /// Notes how a write ended, that was begun at `now`: none is one that failed.
@@ -181,7 +193,7 @@ impl Schedule {
             };
         } else {
             self.failures += 1;
-            let wait = timing.lease_write_interval * 2_u32.pow(self.failures.min(3) - 1);
+            let wait = timing.lease_write_interval * self.failures.min(2);
             self.not_before = Some(now + wait);
         }
     }
@@ -222,14 +234,17 @@ mod tests {
                 "{at} ms, {state:?}"
             );
         }
+        // It waits for exactly the moment at which it may, and from then on only for readiness.
+        assert_eq!(schedule.wake_at(&timing, later(1)), later(1000));
+        assert_eq!(schedule.wake_at(&timing, later(1000)), later(1000) + LOOK);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failed_write_is_tried_again_ever_more_slowly_and_before_the_lease_expires() {
+    async fn a_failed_write_is_tried_again_more_slowly_and_before_the_lease_expires() {
         let timing = Timing::default();
         let mut now = Instant::now();
         let mut schedule = Schedule::default();
-        for expected in [1, 2, 4, 4, 4] {
+        for expected in [1, 2, 2, 2] {
             schedule.finished(None, &timing, now);
             let wait = Duration::from_secs(expected);
             let state = replica(true, "1");

@@ -18,7 +18,7 @@ use super::{
     fleet::Fleet,
     objects::{Found, Outcome, Wanted, has_status},
     verdict::{self, Rollout},
-    version,
+    version::{self, Versions},
 };
 use crate::{
     report::ObjectReport,
@@ -38,6 +38,7 @@ pub(super) struct Ledger {
     due: BTreeSet<(Instant, ObjectKey)>,
     /// Objects that are not known to be served everywhere.
     waiting: BTreeSet<ObjectKey>,
+    newest: Arc<Versions>,
     /// How many objects do not say what they should, as far as known.
     unsettled: usize,
     dark: bool,
@@ -77,6 +78,7 @@ impl Ledger {
             objects: BTreeMap::new(),
             due: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            newest: Arc::default(),
             unsettled: 0,
             dark: false,
         }
@@ -90,7 +92,9 @@ impl Ledger {
         let mut present = BTreeSet::new();
         for report in reports {
             present.insert(&report.key);
-            self.reported(report, snapshot, now);
+            if self.reported(report, now) {
+                self.note(report, &snapshot.versions);
+            }
         }
         let gone: Vec<_> = self
             .objects
@@ -107,7 +111,8 @@ impl Ledger {
         }
     }
 
-    fn reported(&mut self, report: &Arc<ObjectReport>, snapshot: &Snapshot, now: Instant) {
+    /// Returns whether this is a generation that was not seen before.
+    fn reported(&mut self, report: &Arc<ObjectReport>, now: Instant) -> bool {
         let key = &report.key;
         let tracked = self
             .objects
@@ -115,18 +120,33 @@ impl Ledger {
             .or_insert_with(|| Tracked::new(&report.uid));
         let before = tracked.report.replace(report.clone());
         if before.as_ref().is_some_and(|b| Arc::ptr_eq(b, report)) {
-            return;
+            return false;
         }
         let same = before.is_some_and(|b| b.uid == report.uid && b.generation == report.generation);
         if !same {
             tracked.uid = report.uid.clone();
-            tracked.mark = version::of(&snapshot.versions, key)
-                .cloned()
-                .unwrap_or_default();
+            tracked.mark = report.resource_version.clone();
             tracked.reached = false;
             self.waiting.insert(key.clone());
         }
         self.schedule(key, now);
+        !same
+    }
+
+    fn note(&mut self, report: &ObjectReport, versions: &Versions) {
+        let Some(watch) = version::watch_of(versions, &report.key) else {
+            return;
+        };
+        let version = &report.resource_version;
+        let known = self.newest.get(watch);
+        if known.is_none_or(|known| !version::has_reached(known, version)) {
+            Arc::make_mut(&mut self.newest).insert(watch.clone(), version.clone());
+        }
+    }
+
+    /// The highest version, by watch, at which a generation of an object was first seen.
+    pub(super) fn newest(&self) -> &Arc<Versions> {
+        &self.newest
     }
 
     /// What a list of all objects says; `began` is when it was begun. What was written since is newer than the list.

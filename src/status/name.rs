@@ -1,18 +1,13 @@
 //! Names and labels of the Leases.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
+pub(super) use crate::report::replica::{INSTALLATION_LABEL, REPLICA_ROLE, ROLE_LABEL};
+use crate::report::replica::{installation_label, slug, with_digest};
 
-/// Whose Lease it is.
-pub(super) const INSTALLATION_LABEL: &str = "postern.dev/installation";
-/// What the Lease is for: [`REPLICA_ROLE`] or [`LEADER_ROLE`].
-pub(super) const ROLE_LABEL: &str = "postern.dev/role";
-pub(super) const REPLICA_ROLE: &str = "replica";
 pub(super) const LEADER_ROLE: &str = "leader";
 
-/// A label value may have 63 bytes, and a Lease name 253, of which a pod's name may take as much.
-const MAX_INSTALLATION: usize = 50;
+/// A Lease name may have 253 bytes, of which a pod's name may take as much.
 const MAX_REPLICA: usize = 180;
 
 /// The names that one replica of one installation uses.
@@ -31,7 +26,7 @@ impl Names {
             replica = with_digest(&replica, &replica);
         }
         Self {
-            installation: slug(installation, MAX_INSTALLATION),
+            installation: installation_label(installation),
             replica,
         }
     }
@@ -67,35 +62,6 @@ impl Names {
     pub(super) fn field_manager(&self) -> String {
         format!("postern-{}", self.installation)
     }
-}
-
-/// Lower-case letters, digits and single hyphens between them.
-fn slug(text: &str, limit: usize) -> String {
-    let mut slug = String::new();
-    for character in text.chars() {
-        match character.to_ascii_lowercase() {
-            fine @ ('a'..='z' | '0'..='9') => slug.push(fine),
-            _ if slug.ends_with('-') || slug.is_empty() => {}
-            _ => slug.push('-'),
-        }
-    }
-    let slug = slug.trim_end_matches('-');
-    if slug == text && (1..=limit).contains(&slug.len()) {
-        return slug.to_owned();
-    }
-    let kept = slug.get(..slug.len().min(limit - 9)).unwrap_or_default();
-    with_digest(kept.trim_end_matches('-'), text)
-}
-
-fn with_digest(slug: &str, text: &str) -> String {
-    let mut name = slug.to_owned();
-    if !name.is_empty() {
-        name.push('-');
-    }
-    for byte in Sha256::digest(text).iter().take(4) {
-        write!(name, "{byte:02x}").expect("writing to a string must succeed");
-    }
-    name
 }
 
 #[cfg(test)]

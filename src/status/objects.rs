@@ -54,7 +54,6 @@ pub(super) struct Found {
     pub(super) key: ObjectKey,
     pub(super) uid: String,
     pub(super) generation: i64,
-    pub(super) version: String,
     /// What its status says of the installation.
     pub(super) says: Wanted,
     /// Whether the top level of the status is what follows from its list.
@@ -93,6 +92,11 @@ pub(super) fn has_status(group: Group, kind: Kind) -> bool {
         Group::Emissary => matches!(kind, Kind::Mapping | Kind::Host),
         Group::Core | Group::Discovery | Group::Gateway => false,
     }
+}
+
+/// Whether objects of the kind are in no namespace.
+fn is_cluster_scoped(kind: Kind) -> bool {
+    kind == Kind::RouteClaim
 }
 
 // === impl Wanted ===
@@ -200,8 +204,9 @@ impl Objects {
     pub(super) async fn list(&self, namespaces: &[String]) -> kube::Result<Vec<Found>> {
         let mut found = Vec::new();
         for &(group, kind, _, _) in KINDS.iter().filter(|row| has_status(row.0, row.1)) {
-            if namespaces.is_empty() {
+            if namespaces.is_empty() || is_cluster_scoped(kind) {
                 self.list_kind(group, kind, None, &mut found).await?;
+                continue;
             }
             for namespace in namespaces {
                 self.list_kind(group, kind, Some(namespace), &mut found)
@@ -246,7 +251,6 @@ impl Objects {
             key: ObjectKey::new(group, kind, &namespace, &metadata.name?),
             uid: metadata.uid?,
             generation: metadata.generation.unwrap_or_default(),
-            version: metadata.resource_version?,
             says: Wanted::read((group, kind), &self.installation, status),
             consistent: group == Group::Emissary || status_of(status).is_consistent(),
         })
@@ -302,9 +306,9 @@ impl Objects {
             Group::Emissary => EMISSARY_VERSION,
             _ => crd::VERSION,
         };
-        let kind = GroupVersionKind::gvk(group.name(), version, name);
-        let resource = ApiResource::from_gvk_with_plural(&kind, plural);
-        match namespace {
+        let named = GroupVersionKind::gvk(group.name(), version, name);
+        let resource = ApiResource::from_gvk_with_plural(&named, plural);
+        match namespace.filter(|_| !is_cluster_scoped(kind)) {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         }

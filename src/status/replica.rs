@@ -6,32 +6,17 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::api::ObjectMeta;
-use serde::{Deserialize, Serialize};
 
 use super::{
     Timing,
     name::{Names, REPLICA_ROLE},
-    version::{self, Versions},
+    version,
 };
-
-/// Holds [`Replica`] as JSON.
-pub(super) const ANNOTATION: &str = "postern.dev/replica";
+pub(super) use crate::report::replica::{ANNOTATION, Replica};
 
 /// All annotations of an object may have 256 KiB together. With watches of very many namespaces the versions are put together
 /// by type, which is never more than what was reached.
 const MAX_ANNOTATION_BYTES: usize = 128 * 1024;
-
-/// The state of a replica, as the others see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Replica {
-    pub(super) build: String,
-    pub(super) ready: bool,
-    /// Of the graph in use: equal for replicas with equal builds and versions.
-    pub(super) digest: String,
-    /// The resource versions compiled, by watch.
-    pub(super) versions: Versions,
-}
 
 impl Replica {
     /// The Lease to apply.
@@ -89,7 +74,7 @@ pub(super) fn whole_seconds(duration: std::time::Duration) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{version::Versions, *};
 
     fn replica(namespaces: usize) -> Replica {
         Replica {

@@ -2,16 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
     api::{DeleteParams, Preconditions},
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event, watcher},
-    },
 };
 use tokio::{
     sync::watch,
@@ -22,9 +17,11 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{
     Options, Snapshot, at,
-    elector::{Term, WATCH_SECONDS, jitter, leads},
+    elector::{Term, jitter, leads},
     fleet::Fleet,
+    lag::Lag,
     ledger::{Job, Ledger, Now},
+    lookout::Lookout,
     name::Names,
     objects::{Found, Objects, Outcome},
     stopped,
@@ -54,7 +51,7 @@ struct Leading<'w> {
     leases: Api<Lease>,
     objects: Objects,
     ledger: Ledger,
-    fleet: Fleet,
+    lag: Lag,
     writes: JoinSet<(Job, Outcome)>,
     lists: JoinSet<(Instant, Option<Vec<Found>>)>,
     /// Deletes of Leases that nobody renews.
@@ -62,8 +59,6 @@ struct Leading<'w> {
     next_cleanup: Instant,
     /// The report in the ledger.
     report: Option<Arc<Report>>,
-    /// Up to when the fleet's changes are in the ledger.
-    fleet_seen: Instant,
     next_list: Option<Instant>,
     /// Nothing is written before all objects were listed once.
     listed: bool,
@@ -92,22 +87,30 @@ impl<'o> Writer<'o> {
     }
 
     /// Runs until it is told to stop. What is under way when leadership ends is dropped: nothing is written after it.
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let expiry = self.options.timing.replica_expiry;
+        let mut lookout = Lookout::new(
+            self.leases(),
+            &self.names.replicas_selector(),
+            Fleet::new(self.names.replica(), expiry),
+        );
+        let mut terms = self.terms.clone();
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => return,
-                elected = self.terms.wait_for(|term| term.is_some_and(|until| Instant::now() < until)) => {
+                elected = terms.wait_for(|term| term.is_some_and(|until| Instant::now() < until)) => {
                     if elected.is_err() {
                         return;
                     }
                 }
+                () = lookout.changed() => continue,
             }
             self.options.metrics.leads(true);
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => {}
                 () = deposed(self.terms.clone()) => {}
-                () = Box::pin(self.lead()).instrument(info_span!("status")) => {}
+                () = Box::pin(self.lead(&mut lookout)).instrument(info_span!("status")) => {}
             }
             self.options.metrics.leads(false);
             if *stop.borrow() {
@@ -116,24 +119,14 @@ impl<'o> Writer<'o> {
         }
     }
 
-    async fn lead(&self) {
+    async fn lead(&self, lookout: &mut Lookout) {
         let mut snapshots = self.snapshots.clone();
         snapshots.mark_changed();
         let mut leading = Leading::new(self);
-        let leases = leading.leases.clone();
-        let config = watcher::Config::default()
-            .labels(&self.names.replicas_selector())
-            .timeout(WATCH_SECONDS);
-        let mut events = Box::pin(watcher(leases, config).default_backoff());
+        leading.fleet_changed(&lookout.fleet);
         loop {
-            leading.start_writes();
-            let may_write = leading.may_write();
-            let write_at = leading
-                .ledger
-                .next_due()
-                .filter(|_| may_write)
-                .map(|due| due.max(leading.not_before));
-            let fleet_at = leading.fleet.changes_at(leading.fleet_seen);
+            leading.start_writes(&lookout.fleet);
+            let write_at = leading.next_write();
             let list_at = leading.next_list.filter(|_| leading.lists.is_empty());
             tokio::select! {
                 Some(done) = leading.writes.join_next() => leading.wrote(done),
@@ -144,16 +137,20 @@ impl<'o> Writer<'o> {
                     }
                     let snapshot = snapshots.borrow_and_update().clone();
                     if let Some(snapshot) = snapshot {
-                        leading.apply(&snapshot);
+                        leading.apply(&snapshot, &lookout.fleet);
                     }
                 }
-                event = events.next() => leading.observe(event),
-                () = at(fleet_at) => leading.fleet_ticked(Instant::now()),
+                () = lookout.changed() => leading.fleet_changed(&lookout.fleet),
+                () = at(leading.lag.warns_at()) => leading.look_at(&lookout.fleet),
                 Some(_) = leading.cleanups.join_next() => {}
                 () = at(list_at) => leading.start_list(),
                 () = at(write_at) => {}
             }
         }
+    }
+
+    fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.client.clone(), &self.options.namespace)
     }
 }
 
@@ -188,7 +185,7 @@ impl<'w> Leading<'w> {
         let now = Instant::now();
         Self {
             options,
-            leases: Api::namespaced(writer.client.clone(), &options.namespace),
+            leases: writer.leases(),
             objects: Objects::new(
                 writer.client.clone(),
                 writer.terms.clone(),
@@ -196,27 +193,27 @@ impl<'w> Leading<'w> {
                 writer.names.field_manager(),
             ),
             ledger: Ledger::new(installation, options.timing),
-            fleet: Fleet::new(writer.names.replica(), options.timing.replica_expiry),
+            lag: Lag::default(),
             writes: JoinSet::new(),
             lists: JoinSet::new(),
             cleanups: JoinSet::new(),
             next_cleanup: now,
             report: None,
-            fleet_seen: now,
             next_list: None,
             listed: false,
-            not_before: now,
+            not_before: now.checked_sub(options.timing.burst).unwrap_or(now),
             failures: 0,
         }
     }
 
     /// The first snapshot is compared with what is there, so that nothing is written that is so already.
-    fn apply(&mut self, snapshot: &Snapshot) {
+    fn apply(&mut self, snapshot: &Snapshot, fleet: &Fleet) {
         let known = self.report.replace(snapshot.report.clone());
         if known.is_some_and(|known| Arc::ptr_eq(&known, &snapshot.report)) {
             return;
         }
         self.ledger.apply(snapshot, Instant::now());
+        self.look_at(fleet);
         if self.next_list.is_none() {
             self.next_list = Some(Instant::now());
         }
@@ -247,26 +244,22 @@ impl<'w> Leading<'w> {
         self.listed = true;
     }
 
-    fn observe(&mut self, event: Option<watcher::Result<Event<Lease>>>) {
-        match event {
-            Some(Ok(event)) => {
-                let now = Instant::now();
-                self.fleet.observe(event, now);
-                self.fleet_ticked(now);
-            }
-            Some(Err(error)) => debug!(%error, "The watch of the Leases failed"),
-            None => {}
-        }
+    /// Tells of replicas that are behind.
+    fn look_at(&mut self, fleet: &Fleet) {
+        let now = Instant::now();
+        self.lag.update(fleet, self.ledger.newest(), now);
+        let behind = self.lag.behind();
+        self.options.metrics.replicas(fleet.census(now), behind);
     }
 
-    fn fleet_ticked(&mut self, now: Instant) {
-        self.fleet.tick(now);
-        self.fleet_seen = now;
-        self.ledger.fleet_changed(&self.fleet, now);
+    fn fleet_changed(&mut self, fleet: &Fleet) {
+        let now = Instant::now();
+        self.ledger.fleet_changed(fleet, now);
+        self.look_at(fleet);
         if now < self.next_cleanup {
             return;
         }
-        for (name, version) in self.fleet.abandoned(now) {
+        for (name, version) in fleet.abandoned(now) {
             self.next_cleanup = now + CLEAN_UP_AGAIN;
             let leases = self.leases.clone();
             // A replica that wakes up in this moment has written another version, and keeps its Lease.
@@ -291,24 +284,31 @@ impl<'w> Leading<'w> {
         self.listed && self.writes.len() < concurrency
     }
 
-    fn start_writes(&mut self) {
+    /// When the next write may begin, if nothing happens before.
+    fn next_write(&self) -> Option<Instant> {
+        let due = self.ledger.next_due().filter(|_| self.may_write())?;
+        Some(due.max(self.not_before))
+    }
+
+    /// Starts what is due, as far as pace and concurrency allow.
+    fn start_writes(&mut self, fleet: &Fleet) {
         let now = Instant::now();
-        if self.may_write() && now >= self.not_before {
+        while self.may_write() && now >= self.not_before {
             let wall = Timestamp::now();
-            let next = self.ledger.next(&self.fleet, Now { instant: now, wall });
-            if let Some(job) = next {
-                self.not_before = now + self.options.timing.pace;
-                let objects = self.objects.clone();
-                // A read and a write, each as long as a request may take.
-                let limit = self.options.timing.request * 2;
-                self.writes.spawn(async move {
-                    let write = objects.write(&job.key, &job.uid, &job.wanted);
-                    let outcome = timeout(limit, write).await.unwrap_or_else(|_elapsed| {
-                        Outcome::Unavailable("no answer in time".to_owned())
-                    });
-                    (job, outcome)
+            let Some(job) = self.ledger.next(fleet, Now { instant: now, wall }) else {
+                break;
+            };
+            self.not_before = self.options.timing.paced(self.not_before, now);
+            let objects = self.objects.clone();
+            // A read and a write, each as long as a request may take.
+            let limit = self.options.timing.request * 2;
+            self.writes.spawn(async move {
+                let write = objects.write(&job.key, &job.uid, &job.wanted);
+                let outcome = timeout(limit, write).await.unwrap_or_else(|_elapsed| {
+                    Outcome::Unavailable("no answer in time".to_owned())
                 });
-            }
+                (job, outcome)
+            });
         }
         self.options.metrics.unsettled(self.ledger.unsettled());
     }

@@ -1,6 +1,6 @@
 //! Metrics about the watches of the API server: how often they failed, and since when each has heard nothing.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 use prometheus_client::{
@@ -15,6 +15,8 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, Default)]
 pub struct WatchMetrics {
     watches: Arc<RwLock<BTreeMap<Arc<str>, Watch>>>,
+    /// Of the kept set in use: how old it was, and when that was found out.
+    kept: Arc<RwLock<Option<(Duration, Instant)>>>,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +44,11 @@ impl WatchMetrics {
     pub fn failed(&self, watch: &Arc<str>) {
         let mut watches = self.watches.write();
         watches.entry(watch.clone()).or_default().errors += 1;
+    }
+
+    /// A set that was kept by an earlier process, this long ago, is in use; none: it is not any more.
+    pub fn kept(&self, age: Option<Duration>) {
+        *self.kept.write() = age.map(|age| (age, Instant::now()));
     }
 
     /// There is nothing to watch any more.
@@ -75,6 +82,17 @@ impl Collector for WatchMetrics {
             let age = ConstGauge::new(heard.elapsed().as_secs_f64());
             age.encode(ages.encode_family(&labels)?)?;
         }
+        if let Some((age, found)) = *self.kept.read() {
+            let age = ConstGauge::new((age + found.elapsed()).as_secs_f64());
+            let metric = encoder.encode_descriptor(
+                "config_kept_age_seconds",
+                "Seconds since the configuration in use was kept by an earlier process; only there while the API server has been \
+                 away since the start",
+                None,
+                age.metric_type(),
+            )?;
+            age.encode(metric)?;
+        }
         Ok(())
     }
 }
@@ -105,6 +123,13 @@ mod tests {
             assert!(text.contains(line), "no {line:?} in\n{text}");
         }
         assert!(!text.contains("age_seconds{watch=\"hosts\""), "{text}");
+        assert!(!text.contains("kept_age_seconds "), "{text}");
+        metrics.kept(Some(Duration::from_mins(1)));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let line = "postern_config_kept_age_seconds 62.0";
+        assert!(render(&registry).contains(line), "{}", render(&registry));
+        metrics.kept(None);
+        assert!(!render(&registry).contains(line));
         metrics.ended("hosts");
         assert!(!render(&registry).contains("watch=\"hosts\""));
     }

@@ -72,6 +72,13 @@ const ROWS: &[Row] = &[
         &["kube", "k8s_openapi", "hyper"],
     ),
     row(
+        "plugin",
+        &[
+            "crd", "resource", "report", "compile", "graph", "source", "config",
+        ],
+        &[],
+    ),
+    row(
         "app",
         &[
             "crd",
@@ -99,6 +106,7 @@ const ROWS: &[Row] = &[
             "config",
             "crd",
             "echo",
+            "plugin",
             "report",
             "resource",
             "source",

@@ -5,14 +5,18 @@
 
 mod api;
 mod bad;
+mod burst;
+mod cases;
 mod crds;
 mod dial;
 mod installation;
 mod latency;
 mod platform;
+mod plugin;
 mod quiet;
 mod replicas;
 mod serve;
 mod server;
+mod state;
 mod status;
 mod watch;

@@ -231,14 +231,15 @@ impl Gateway {
         texts.join("\n")
     }
 
-    /// The address in a log line.
+    /// The address in the last such log line.
     fn told(&self, message: &str, fits: impl Fn(&Value) -> bool) -> SocketAddr {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.log.lines.lock();
         loop {
+            // A Listener that went away and is there again has another address than before.
             let found = lines
                 .iter()
-                .find(|line| line["message"] == message && fits(line));
+                .rfind(|line| line["message"] == message && fits(line));
             if let Some(line) = found {
                 return line["server.addr"].as_str().unwrap().parse().unwrap();
             }

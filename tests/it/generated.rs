@@ -5,12 +5,15 @@ use std::{collections::BTreeSet, fs, path::Path};
 use postern::{
     cli::docs,
     crd::{manifest, reference},
+    plugin,
 };
 
 /// Folder, and the files in it that are generated.
 fn generated() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
     let mut pages = docs::pages();
     pages.extend(reference::pages());
+    pages.push(("kubectl-postern.md", plugin::docs::page()));
+    pages.push(("kubectl-postern.1", plugin::docs::man()));
     vec![("docs/reference", pages), ("crds", manifest::manifests())]
 }
 

@@ -1,7 +1,8 @@
 //! What resources compile to: `tests/golden/<feature>/<sentence>.in.yaml` gives `.graph.yaml` and `.report.yaml`.
 //!
 //! `UPDATE_GOLDEN=1` writes what is expected anew. Two lines at the top of an input may change the environment, because it is
-//! not among the resources: `# echo` has the echo server stand in for every Service, `# folder` reads a folder without one.
+//! not among the resources: `# echo` has the echo server stand in for every Service, `# folder` reads a folder without one,
+//! `# claims may not be read` does as an installation without that permission.
 
 use std::{
     collections::BTreeSet,
@@ -13,6 +14,7 @@ use postern::{
     admin,
     compile::{Environment, Options, compile},
     report::code::CODES,
+    resource::{Kind, Unavailable},
     source::dir,
 };
 use serde_json::Value;
@@ -70,15 +72,23 @@ fn every_code_has_a_case() {
 
 fn compiled(input: &Path) -> (String, String) {
     let text = fs::read_to_string(input).unwrap();
-    let resources = dir::load(&[input.to_owned()], "default").unwrap();
+    let mut resources = dir::load(&[input.to_owned()], "default").unwrap();
+    if says(&text, "# claims may not be read") {
+        let why = Unavailable::Forbidden;
+        resources.unavailable.insert(Kind::RouteClaim, why);
+    }
     let (graph, report) = compile(&resources, &options(&text));
     let (graph, mut report) = admin::dump(&graph, &report);
     relative(&mut report);
     (yaml(&graph), yaml(&report))
 }
 
+fn says(text: &str, line: &str) -> bool {
+    text.lines().take(2).any(|found| found == line)
+}
+
 fn options(text: &str) -> Options {
-    let says = |line: &str| text.lines().take(2).any(|found| found == line);
+    let says = |line: &str| says(text, line);
     let environment = if says("# echo") {
         Environment::Folder {
             backends: Vec::new(),

@@ -12,5 +12,6 @@ mod golden;
 mod good_and_bad;
 mod hostile;
 mod ownership;
+mod plugin;
 mod process;
 mod properties;

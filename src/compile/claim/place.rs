@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use super::{Cell, Claim, Claims, RegionKey, cell, is_below};
 use crate::{
     compile::{
@@ -21,7 +23,7 @@ const SHOWN: usize = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::compile) struct Placement {
     /// Each once.
-    pub(in crate::compile) regions: Vec<RegionKey>,
+    pub(in crate::compile) regions: SmallVec<[RegionKey; 1]>,
     pub(in crate::compile) findings: Findings,
 }
 

@@ -38,6 +38,7 @@ fn placed(claims: &Claims, spec: &Value) -> (String, Vec<u16>) {
     };
     let lowered = mapping::lower(
         &object,
+        &object.spec.read(),
         &Settings::new(&options()),
         &mut Interner::default(),
     );

@@ -26,8 +26,8 @@ pub(in crate::compile) struct Match {
     pub(in crate::compile) path: PathMatch,
     pub(in crate::compile) path_key: PathKey,
     pub(in crate::compile) case_sensitive: bool,
-    pub(in crate::compile) conditions: Conditions,
-    pub(in crate::compile) rank: Rank,
+    pub(in crate::compile) conditions: Arc<Conditions>,
+    pub(in crate::compile) rank: Arc<Rank>,
     /// Equal for Mappings that share their traffic, given the same name and path.
     pub(in crate::compile) group: Arc<str>,
 }
@@ -38,7 +38,7 @@ pub(in crate::compile) enum NameMatch {
     /// The Mapping does not say: those of the Hosts that select its labels.
     Unnamed,
     Pattern(Arc<Hostname>),
-    Regex(Pattern),
+    Regex(Arc<Pattern>),
 }
 
 /// A path match that can be compared: kind, whether case counts, and text.
@@ -119,10 +119,10 @@ pub(super) fn lower(
     // Regular expressions say themselves whether case counts.
     let case_sensitive = spec.case_sensitive != Some(false) || matches!(path, PathMatch::Regex(_));
     let path_key = PathKey::of(&path, case_sensitive);
-    let rank = reader.rank(spec, &name, &path_key);
+    let rank = Arc::new(reader.rank(spec, &name, &path_key));
     Some(Match {
         group: reader.group(spec),
-        conditions: reader.conditions,
+        conditions: reader.interner.conditions(reader.conditions),
         name,
         path,
         path_key,
@@ -287,7 +287,7 @@ impl Reader<'_> {
         self.regex(text, field, findings).map(TextMatch::Regex)
     }
 
-    fn regex(&mut self, text: &str, field: &str, findings: &mut Findings) -> Option<Pattern> {
+    fn regex(&mut self, text: &str, field: &str, findings: &mut Findings) -> Option<Arc<Pattern>> {
         match pattern::anchored(text) {
             Ok(pattern) => Some(pattern),
             Err(error) => {

@@ -162,7 +162,7 @@ pub(super) fn regex(
     asked: &mapping::RegexRewrite,
     field: &str,
     findings: &mut Findings,
-) -> Option<RegexRewrite> {
+) -> Option<Arc<RegexRewrite>> {
     let Some(pattern) = asked.pattern.as_deref() else {
         super::missing(&format!("{field}.pattern"), findings);
         return None;

@@ -14,18 +14,18 @@ use crate::{
         slot::{self, Linked, Placed, SlotHost},
         touched::Touched,
     },
-    crd::{MappingSpec, gateway_settings::Unclaimed},
-    graph::table::RouteTable,
-    resource::Object,
+    crd::gateway_settings::Unclaimed,
+    graph::{HostPattern, host::NamePattern, table::RouteTable},
+    resource::Mapping,
 };
 
 /// The slots of one hostname.
 #[derive(Debug, Default)]
 pub(super) struct HostSlots {
-    pub(super) slots: BTreeMap<PathKey, Linked>,
+    pub(super) slots: BTreeMap<PathKey, Box<Linked>>,
     pub(super) tables: Tables,
     /// The oldest of all members.
-    oldest: Option<Arc<Object<MappingSpec>>>,
+    oldest: Option<Arc<Mapping>>,
     /// Slots that are to be linked again; one may be there twice.
     pub(super) dirty: Vec<PathKey>,
 }
@@ -43,6 +43,26 @@ impl HostSlots {
                 Named::Regex(patterns.next()?, oldest)
             }
         })
+    }
+
+    /// The paths of slots that are known to lose requests.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &PathKey> {
+        let slots = self.slots.iter();
+        slots.filter_map(|(path, slot)| slot.taken.is_some().then_some(path))
+    }
+
+    /// Whether the hostname is a regular expression for this one; which names it has in common with a wildcard nobody can
+    /// say.
+    pub(super) fn is_regex_for(&self, pattern: &HostPattern) -> bool {
+        let NamePattern::Exact(name) = &pattern.name else {
+            return false;
+        };
+        let mut patterns = self
+            .placed()
+            .filter_map(|placed| placed.regex_host.as_ref());
+        patterns
+            .next()
+            .is_some_and(|regex| regex.regex.is_match(name))
     }
 
     pub(super) fn placed(&self) -> impl Iterator<Item = &Placed> {
@@ -71,7 +91,7 @@ impl HostSlots {
             touched.extend(members.clone());
             let members = members.filter_map(|key| mappings.get(key));
             let members = members.map(|state| &**state);
-            *slot = slot::link(members, elsewhere.get(&path), rule);
+            **slot = slot::link(members, elsewhere.get(&path), rule);
         }
     }
 

@@ -1,14 +1,10 @@
-//! What was resolved before: Mappings of one namespace that say the same have the same upstream.
+//! What was resolved before: Mappings of one namespace that say the same are forwarded alike.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    compile::{
-        dependents::Dependency,
-        mapping::{ForwardPlan, TlsPlan},
-        service::ServiceText,
-    },
-    graph::Upstream,
+    compile::{dependents::Dependency, mapping::ForwardPlan},
+    graph::{Forward, Upstream},
     resource::{Group, ObjectKey},
 };
 
@@ -17,21 +13,25 @@ use crate::{
 pub(in crate::compile) struct Dialled {
     pub(in crate::compile) upstream: Arc<Upstream>,
     pub(in crate::compile) host: Arc<str>,
-    pub(in crate::compile) on: Dependency,
+    pub(in crate::compile) on: Arc<Dependency>,
 }
 
-/// Upstreams by all that they depend on within a Mapping. Worth nothing any more when something else has changed.
+/// What a plan has led to.
+#[derive(Clone, Debug)]
+pub(in crate::compile) struct Resolved {
+    pub(in crate::compile) forward: Arc<Forward>,
+    pub(in crate::compile) on: Arc<Dependency>,
+}
+
+/// Forwards by all that they depend on within a Mapping. Worth nothing any more when something else has changed.
 #[derive(Debug, Default)]
-pub(in crate::compile) struct Dials(HashMap<Key, Dialled, foldhash::fast::RandomState>);
+pub(in crate::compile) struct Dials(HashMap<Key, Resolved, foldhash::fast::RandomState>);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
     group: Group,
     namespace: Arc<str>,
-    service: ServiceText,
-    tls: TlsPlan,
-    http2: bool,
-    connect: Duration,
+    plan: Arc<ForwardPlan>,
 }
 
 impl Dials {
@@ -39,23 +39,24 @@ impl Dials {
     pub(in crate::compile) fn find(
         &mut self,
         from: &ObjectKey,
-        plan: &ForwardPlan,
+        plan: &Arc<ForwardPlan>,
         resolve: impl FnOnce() -> Option<Dialled>,
-    ) -> Option<Dialled> {
+    ) -> Option<Resolved> {
         let key = Key {
             group: from.group,
             namespace: Arc::clone(&from.namespace),
-            service: plan.service.clone(),
-            tls: plan.tls.clone(),
-            http2: plan.http2,
-            connect: plan.timeouts.connect,
+            plan: Arc::clone(plan),
         };
         if let Some(known) = self.0.get(&key) {
             return Some(known.clone());
         }
         let dialled = resolve()?;
-        self.0.insert(key, dialled.clone());
-        Some(dialled)
+        let resolved = Resolved {
+            on: Arc::clone(&dialled.on),
+            forward: Arc::new(plan.forward(dialled)),
+        };
+        self.0.insert(key, resolved.clone());
+        Some(resolved)
     }
 
     pub(in crate::compile) fn trim(&mut self, most: usize) {

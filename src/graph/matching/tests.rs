@@ -32,11 +32,11 @@ impl HeadView for Head {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pattern is anchored here")]
-fn pattern(text: &str) -> Pattern {
-    Pattern {
+pub(crate) fn pattern(text: &str) -> Arc<Pattern> {
+    Arc::new(Pattern {
         text: text.into(),
         regex: Regex::new(&format!("^(?:{text})$")).expect("the pattern must be one"),
-    }
+    })
 }
 
 /// A route without conditions, in short: `/prefix`, `=/exact`, `~regex`, and with `i` before it whatever the case.
@@ -51,17 +51,17 @@ pub(crate) fn route(spec: &str) -> Route {
     };
     let text = text.trim_start_matches(['=', '~']);
     Route {
-        rank: Rank {
+        rank: Arc::new(Rank {
             path_length: text.len(),
             exact: matches!(path, PathMatch::Exact(_)),
             prefix: text.into(),
             tie: spec.into(),
             ..Rank::default()
-        },
+        }),
         path,
         case_sensitive,
-        conditions: Conditions::default(),
-        members: Vec::new(),
+        conditions: Arc::default(),
+        members: SmallVec::new(),
     }
 }
 
@@ -158,11 +158,12 @@ fn entry() -> impl Strategy<Value = Entry> {
             None => TextMatch::Exact(text.into()),
         };
         let mut route = route(&spec);
-        route.rank.precedence = precedence;
-        route.rank.header_weight = host.len();
-        route.rank.tie = format!("{host} {spec} {held:?}").into();
+        let rank = Arc::make_mut(&mut route.rank);
+        rank.precedence = precedence;
+        rank.header_weight = host.len();
+        rank.tie = format!("{host} {spec} {held:?}").into();
         let (method, header, query) = held;
-        route.conditions = Conditions {
+        route.conditions = Arc::new(Conditions {
             method: method.map(text),
             headers: header
                 .map(|value| (HeaderName::from_static("h"), text(value)))
@@ -172,7 +173,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                 .map(|value| ("q".into(), text(value)))
                 .into_iter()
                 .collect(),
-        };
+        });
         Entry {
             host,
             route: Arc::new(route),
@@ -230,7 +231,8 @@ fn find<'g>(set: &'g RouteSet, path: &str, query: Option<&str>) -> Option<&'g st
 #[test]
 fn query_parameters_are_compared_after_decoding() {
     let mut conditional = route("/");
-    conditional.conditions.query = vec![("a b".into(), TextMatch::Exact("1/2".into()))];
+    Arc::make_mut(&mut conditional.conditions).query =
+        vec![("a b".into(), TextMatch::Exact("1/2".into()))];
     let set = indexed(&[Entry {
         host: "*".to_owned(),
         route: Arc::new(conditional),

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use regex::Regex;
 
@@ -12,11 +14,11 @@ fn prefix(matched: &str, replacement: &str) -> Rewrite {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a regex rewrite is not anchored")]
-fn regex(pattern: &str, substitution: &str) -> RegexRewrite {
-    RegexRewrite {
+fn regex(pattern: &str, substitution: &str) -> Arc<RegexRewrite> {
+    Arc::new(RegexRewrite {
         regex: Regex::new(pattern).unwrap(),
         substitution: substitution.into(),
-    }
+    })
 }
 
 fn apply(rewrite: &Rewrite, path: &str) -> Result<String, PathError> {

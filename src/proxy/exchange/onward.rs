@@ -191,7 +191,7 @@ fn request_body(body: Incoming, limit: Option<u64>, record: &mut Record) -> Requ
 fn rewrite_host(forward: &Forward, asked: &HeaderValue, headers: &mut HeaderMap) {
     if let HostRewrite::Literal(host) = &forward.host {
         forwarding::tell_host(headers, asked.clone());
-        headers.insert(HOST, host.clone());
+        headers.insert(HOST, HeaderValue::clone(host));
     }
 }
 

@@ -62,7 +62,7 @@ async fn what_matched_is_what_is_sent() {
 async fn another_host_for_the_upstream_is_told_with_the_one_that_was_asked_for() {
     let script = Script::default();
     let site = serving_with(&script, |forward| {
-        forward.host = HostRewrite::Literal("inside".parse().unwrap());
+        forward.host = HostRewrite::Literal(Arc::new(http::HeaderValue::from_static("inside")));
     });
     exchange(&site, &get("/")).await;
     let seen = script.seen();
@@ -172,7 +172,8 @@ async fn members_share_the_requests_by_weight() {
     both.members = vec![
         member(0, to("a")),
         member(1, Action::Fail(Fail { code: 7 })),
-    ];
+    ]
+    .into();
     let site = site(serving(vec![both]), Script::default());
     for _ in 0..20 {
         let reply = exchange(&site, &get("/")).await;

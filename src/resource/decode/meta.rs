@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Value};
 
 use super::field;
-use crate::{crd::schema::Problem, resource::Meta};
+use crate::{
+    crd::schema::Problem,
+    resource::{Meta, set::READ_ANNOTATIONS},
+};
 
 /// The namespace, or the default one where none is written.
 pub(super) fn namespace<'a>(
@@ -33,13 +36,15 @@ pub(super) fn read(metadata: Option<&Value>, problems: &mut Vec<Problem>) -> Met
     };
     let (uid, resource_version) = (shared("uid"), shared("resourceVersion"));
     let created = text("creationTimestamp").to_owned();
+    let mut annotations = strings(metadata, "annotations", problems);
+    annotations.retain(|name, _| READ_ANNOTATIONS.contains(&name.as_str()));
     Meta {
         uid,
         resource_version,
         generation: generation(metadata, problems),
         created: seconds(&created, problems),
-        labels: strings(metadata, "labels", problems),
-        annotations: strings(metadata, "annotations", problems),
+        labels: strings(metadata, "labels", problems).into(),
+        annotations: annotations.into(),
     }
 }
 

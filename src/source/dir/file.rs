@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use memchr::memmem;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -18,7 +19,7 @@ use crate::{
     },
     source::{
         annotation,
-        merge::{Contents, Found},
+        merge::{self, Contents, Found},
         yaml::{self, Document},
     },
 };
@@ -48,6 +49,8 @@ impl Reader {
     /// What the file holds. `before` is what it held: as long as it has a syntax error, what cannot be seen any more stays.
     pub(super) fn read(&mut self, path: &Arc<str>, bytes: &[u8], before: &Contents) -> Contents {
         let mut contents = Contents::default();
+        // What grows step by step leaves its smaller sizes behind.
+        contents.found.reserve(documents(bytes));
         let errors = yaml::each(bytes, &mut |document| {
             self.document(path, document, MAX_LISTS, &mut contents);
         });
@@ -65,6 +68,7 @@ impl Reader {
         if contents.problems.iter().any(broken) {
             keep(before, &mut contents);
         }
+        contents.found.shrink_to_fit();
         contents
     }
 
@@ -142,11 +146,21 @@ impl Reader {
         self.serial += 1;
         Found {
             object,
-            digest: Sha256::digest(value.to_string().as_bytes()).into(),
+            digest: digest(value),
             at,
             serial: self.serial,
         }
     }
+}
+
+/// About as many documents as there are.
+fn documents(bytes: &[u8]) -> usize {
+    memmem::find_iter(bytes, b"\n---").count() + 1
+}
+
+fn digest(value: &Value) -> merge::Digest {
+    let whole: [u8; 32] = Sha256::digest(value.to_string().as_bytes()).into();
+    std::array::from_fn(|at| whole[at])
 }
 
 /// What is wrong with an object of Kubernetes' own kinds: no report is about one, and no API server has looked at it.

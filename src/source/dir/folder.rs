@@ -215,11 +215,12 @@ impl Folder {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(yaml::MAX_BYTES).unwrap_or(u64::MAX);
+    let file = fs::File::open(path)?;
     // One byte more shows that there is more.
-    fs::File::open(path)?
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)?;
+    let most = yaml::MAX_BYTES.saturating_add(1);
+    let said = usize::try_from(file.metadata()?.len()).unwrap_or(most);
+    let mut bytes = Vec::with_capacity(said.saturating_add(1).min(most));
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
+    file.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -17,7 +17,7 @@ use super::{
     request::{self, Failure, Form},
     resource::{self, Resource},
     running::sentence,
-    secrets::{Fetch, Outcome, Output, Secrets},
+    secrets::{Fetch, Holding, Outcome, Output, Secrets},
 };
 use crate::{
     resource::{AnyObject, Kind, ObjectKey},
@@ -35,21 +35,27 @@ pub(super) struct Bodies {
     permits: Arc<Semaphore>,
     /// Secrets whose bodies could not be fetched, and why.
     unread: HashMap<ObjectKey, String>,
+    /// The last document of each body that was fetched, while it is wanted; none are kept where nobody asks for them.
+    documents: Option<HashMap<ObjectKey, Arc<str>>>,
 }
 
 /// The end of a request. None: there is a Secret, and it cannot be decoded.
-pub(super) type Fetched = (Fetch, Result<Option<AnyObject>, Failure>);
+pub(super) type Fetched = (Fetch, Result<Option<Body>, Failure>);
+
+/// A Secret, with its document where that is asked for.
+type Body = (AnyObject, Option<Arc<str>>);
 
 // === impl Bodies ===
 
 impl Bodies {
-    pub(super) fn new(client: kube::Client) -> Self {
+    pub(super) fn new(client: kube::Client, keeps: bool) -> Self {
         Self {
             client,
             secrets: Secrets::default(),
             fetches: JoinSet::new(),
             permits: Arc::new(Semaphore::new(FETCHES)),
             unread: HashMap::new(),
+            documents: keeps.then(HashMap::new),
         }
     }
 
@@ -86,6 +92,9 @@ impl Bodies {
 
     pub(super) fn want(&mut self, wanted: &Arc<BTreeSet<ObjectKey>>) -> Vec<Change> {
         self.unread.retain(|key, _| wanted.contains(key));
+        if let Some(documents) = &mut self.documents {
+            documents.retain(|key, _| wanted.contains(key));
+        }
         let output = self.secrets.want(wanted, Instant::now());
         self.carry_out(output)
     }
@@ -112,8 +121,11 @@ impl Bodies {
     pub(super) fn fetched(&mut self, (fetch, result): Fetched) -> Vec<Change> {
         let key = &fetch.key;
         let outcome = match result {
-            Ok(Some(object)) => {
+            Ok(Some((object, document))) => {
                 self.unread.remove(key);
+                if let (Some(documents), Some(document)) = (&mut self.documents, document) {
+                    documents.insert(key.clone(), document);
+                }
                 Outcome::Body(object)
             }
             Ok(None) => {
@@ -143,14 +155,29 @@ impl Bodies {
         Some(format!("cannot read {keys}: {why}"))
     }
 
+    /// The documents of all Secrets that are wanted, and which of them do not exist; none while one is not known yet.
+    pub(super) fn documents(&self) -> Option<(Vec<Arc<str>>, Vec<ObjectKey>)> {
+        let (mut there, mut absent) = (Vec::new(), Vec::new());
+        for (key, holding) in self.secrets.holdings() {
+            match holding {
+                Holding::Held => there.push(self.documents.as_ref()?.get(key)?.clone()),
+                Holding::Absent => absent.push(key.clone()),
+                Holding::Unknown => return None,
+            }
+        }
+        absent.sort_unstable();
+        Some((there, absent))
+    }
+
     fn carry_out(&mut self, output: Output) -> Vec<Change> {
         let kind = resource::built_in().find(|resource| resource.kind == Kind::Secret);
         for (fetch, resource) in output.fetches.into_iter().zip(kind.into_iter().cycle()) {
             let client = self.client.clone();
             let permits = self.permits.clone();
+            let keeps = self.documents.is_some();
             let work = async move {
                 let _permit = permits.acquire().await;
-                let result = body(&client, &resource, &fetch.key).await;
+                let result = body(&client, &resource, &fetch.key, keeps).await;
                 (fetch, result)
             };
             self.fetches.spawn(work.in_current_span());
@@ -175,9 +202,10 @@ async fn body(
     client: &kube::Client,
     resource: &Resource,
     key: &ObjectKey,
-) -> Result<Option<AnyObject>, Failure> {
+    keeps: bool,
+) -> Result<Option<Body>, Failure> {
     // The name is of an object that was listed, and so can be in a path as it is.
     let uri = format!("{}/{}", resource.path(Some(&key.namespace)), key.name);
     let manifest = request::get(client, &uri, Form::Whole).await?;
-    Ok(found::secret(resource, manifest))
+    Ok(found::secret(resource, manifest, keeps))
 }

@@ -12,7 +12,7 @@ use super::{
     request::{self, Failure, Form},
     resource::{self, Resource, full_name},
 };
-use crate::resource::{Group, key::KINDS};
+use crate::resource::{Group, Kind, key::KINDS};
 
 /// While something is missing, or about to be, and somebody is waiting for it.
 const SOON: Duration = Duration::from_secs(1);
@@ -97,6 +97,12 @@ impl Catalogue {
         steps
     }
 
+    /// Whether a kind is there; none as long as nobody has said so.
+    pub(super) fn serves(&self, group: Group, kind: Kind) -> Option<bool> {
+        let mut known = self.groups.get(&group)?.values();
+        Some(known.any(|known| known.resource.kind == kind))
+    }
+
     /// What has to be there before anything can be served: what is missing of it, or was never asked for with success.
     pub(super) fn missing(&self) -> Option<String> {
         if let Some(group) = groups().find(|group| !self.groups.contains_key(group)) {
@@ -175,7 +181,10 @@ pub(super) async fn ask(
 }
 
 /// The kinds of a group that can be watched. That a group or a version does not exist is an answer, too.
-async fn group_resources(client: &kube::Client, group: Group) -> Result<Vec<Resource>, Failure> {
+pub(super) async fn group_resources(
+    client: &kube::Client,
+    group: Group,
+) -> Result<Vec<Resource>, Failure> {
     let mut lists = Vec::new();
     for version in resource::versions(group) {
         let path = resource::group_path(group, version);

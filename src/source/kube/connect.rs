@@ -1,6 +1,7 @@
 //! A client for the API server, from whatever says where it is.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -35,6 +36,12 @@ pub enum KubeError {
         in_cluster: Box<InClusterError>,
         kubeconfig: Box<KubeconfigError>,
     },
+    /// The context that was named is not there.
+    #[error("cannot use the kubeconfig")]
+    Context {
+        #[source]
+        kubeconfig: Box<KubeconfigError>,
+    },
     /// What says where the API server is cannot be used.
     #[error("cannot make a client for the API server at {url}")]
     Client {
@@ -47,13 +54,28 @@ pub enum KubeError {
     Lost(#[source] tokio::task::JoinError),
 }
 
-/// A client, and the namespace that goes with it: `--kubeconfig` if given, then the pod's service account, then $KUBECONFIG
-/// or `~/.kube/config`.
-pub async fn connect(
-    kubeconfig: Option<&Path>,
-) -> Result<(kube::Client, Option<String>), KubeError> {
-    let mut config = match kubeconfig {
-        Some(path) => from_file(path)
+/// A client, and what goes with it.
+#[derive(Clone)]
+pub struct Connection {
+    pub client: kube::Client,
+    pub namespace: Option<String>,
+    /// The API server, as a URL.
+    pub server: String,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("namespace", &self.namespace)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Of `--kubeconfig` if given, then of the pod's service account, then of $KUBECONFIG or `~/.kube/config`.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Connection, KubeError> {
+    let config = match kubeconfig {
+        Some(path) => from_file(path, None)
             .await
             .map_err(|cause| KubeError::Kubeconfig {
                 path: path.to_owned(),
@@ -61,6 +83,40 @@ pub async fn connect(
             })?,
         None => infer().await?,
     };
+    client(config)
+}
+
+/// The same as kubectl finds it: `--kubeconfig` if given, else $KUBECONFIG or `~/.kube/config`, then the pod's service
+/// account; with the context that is named, else the current one.
+pub async fn connect_as_kubectl(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Connection, KubeError> {
+    if let Some(path) = kubeconfig {
+        let config = from_file(path, context)
+            .await
+            .map_err(|cause| KubeError::Kubeconfig {
+                path: path.to_owned(),
+                cause: Box::new(cause),
+            })?;
+        return client(config);
+    }
+    let kubeconfig = match Config::from_kubeconfig(&options(context)).await {
+        Ok(config) => return client(config),
+        Err(error) => Box::new(error),
+    };
+    // A context that was asked for is in no pod.
+    match Config::incluster() {
+        Ok(config) if context.is_none() => client(config),
+        Ok(_) => Err(KubeError::Context { kubeconfig }),
+        Err(in_cluster) => Err(KubeError::Nowhere {
+            in_cluster: Box::new(in_cluster),
+            kubeconfig,
+        }),
+    }
+}
+
+fn client(mut config: Config) -> Result<Connection, KubeError> {
     config.connect_timeout = Some(CONNECT_LIMIT);
     config.read_timeout = Some(READ_LIMIT);
     config.write_timeout = Some(WRITE_LIMIT);
@@ -68,16 +124,28 @@ pub async fn connect(
     config.default_retry = false;
     let namespace = Some(config.default_namespace.clone()).filter(|name| !name.is_empty());
     let url = config.cluster_url.clone();
+    let server = url.to_string();
     let client = kube::Client::try_from(config).map_err(|cause| KubeError::Client {
         url,
         cause: Box::new(cause),
     })?;
-    Ok((client, namespace))
+    Ok(Connection {
+        client,
+        namespace,
+        server,
+    })
 }
 
-async fn from_file(path: &Path) -> Result<Config, KubeconfigError> {
+async fn from_file(path: &Path, context: Option<&str>) -> Result<Config, KubeconfigError> {
     let kubeconfig = Kubeconfig::read_from(path)?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+    Config::from_custom_kubeconfig(kubeconfig, &options(context)).await
+}
+
+fn options(context: Option<&str>) -> KubeConfigOptions {
+    KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    }
 }
 
 async fn infer() -> Result<Config, KubeError> {
@@ -127,7 +195,8 @@ mod tests {
                     users: [{name: a, user: {token: t}}]\n\
                     contexts: [{name: a, context: {cluster: a, user: a, namespace: edge}}]\n";
         std::fs::write(&path, text).unwrap();
-        let (_client, namespace) = connect(Some(&path)).await.unwrap();
-        assert_eq!(namespace.as_deref(), Some("edge"));
+        let connection = connect(Some(&path)).await.unwrap();
+        assert_eq!(connection.namespace.as_deref(), Some("edge"));
+        assert_eq!(connection.server, "https://192.0.2.1:6443/");
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Found {
         carried: Vec<Carried>,
         /// What is wrong with its annotation.
         problems: Vec<String>,
+        /// All that anybody reads, as JSON, where it is asked for.
+        document: Option<Arc<str>>,
     },
     /// A Secret, of which only the metadata is known.
     Secret { key: ObjectKey, version: Arc<str> },
@@ -49,7 +51,16 @@ pub(super) enum Event {
 // === impl Found ===
 
 impl Found {
-    pub(super) fn new(resource: &Resource, mut manifest: Value) -> Self {
+    pub(super) fn new(resource: &Resource, manifest: Value) -> Self {
+        Self::read(resource, manifest, false)
+    }
+
+    /// The same with the document.
+    pub(super) fn with_document(resource: &Resource, manifest: Value) -> Self {
+        Self::read(resource, manifest, true)
+    }
+
+    fn read(resource: &Resource, mut manifest: Value, keep: bool) -> Self {
         let key = resource.key(&manifest);
         if resource.kind == Kind::Secret {
             return match key {
@@ -64,7 +75,7 @@ impl Found {
             return Self::nameless();
         }
         match decode::object(&manifest, Origin::Cluster, "", Positions::default()) {
-            Decoded::Object(object) => Self::object(object, digest(manifest)),
+            Decoded::Object(object) => Self::object(object, &lasting(manifest), keep),
             Decoded::Invalid(why) => Self::Unreadable { key, why },
             Decoded::UnknownKind(version, kind) => Self::Unreadable {
                 key,
@@ -73,17 +84,18 @@ impl Found {
         }
     }
 
-    fn object(object: AnyObject, digest: [u8; 32]) -> Self {
+    fn object(object: AnyObject, text: &str, keep: bool) -> Self {
         let found = annotation::objects(&object);
         let carried = found.objects.into_iter().map(|(manifest, object)| Carried {
             object,
-            digest: sha256(&manifest),
+            digest: sha256(&manifest.to_string()),
         });
         Self::Object {
             object,
-            digest,
+            digest: sha256(text),
             carried: carried.collect(),
             problems: found.problems,
+            document: keep.then(|| text.into()),
         }
     }
 
@@ -95,30 +107,35 @@ impl Found {
     }
 }
 
-/// The Secret of an answer to a request for one. What is wrong with it is not told: it might tell what is in it.
-pub(super) fn secret(resource: &Resource, mut manifest: Value) -> Option<AnyObject> {
+/// The Secret of an answer to a request for one, with its document if that is asked for. What is wrong with it is not told: it
+/// might tell what is in it.
+pub(super) fn secret(
+    resource: &Resource,
+    mut manifest: Value,
+    keep: bool,
+) -> Option<(AnyObject, Option<Arc<str>>)> {
     if !prepare(resource, &mut manifest) {
         return None;
     }
     match decode::object(&manifest, Origin::Cluster, "", Positions::default()) {
-        Decoded::Object(object) => Some(object),
+        Decoded::Object(object) => Some((object, keep.then(|| lasting(manifest).into()))),
         Decoded::Invalid(_) | Decoded::UnknownKind(..) => None,
     }
 }
 
-/// Of a manifest without what changes whenever somebody says what became of the object: Postern itself does.
-fn digest(mut manifest: Value) -> [u8; 32] {
+/// A manifest without what changes whenever somebody says what became of the object: Postern itself does.
+fn lasting(mut manifest: Value) -> String {
     if let Value::Object(fields) = &mut manifest {
         fields.remove("status");
         if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
             metadata.remove("resourceVersion");
         }
     }
-    sha256(&manifest)
+    manifest.to_string()
 }
 
-fn sha256(manifest: &Value) -> [u8; 32] {
-    Sha256::digest(manifest.to_string().as_bytes()).into()
+fn sha256(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
 }
 
 /// The resource version of an object or a list.

@@ -1,12 +1,17 @@
-//! Where everything comes together that is heard from the API server. Five things can happen, and nothing else:
+//! Where everything comes together that is heard from the API server. Six things can happen, and nothing else:
 //!
 //! 1. A watch has something to tell: its objects become changes, its failures become health, log and metrics.
 //! 2. The API server has said which kinds it serves: watches begin or end.
 //! 3. Other Secrets are wanted than before, or it is time to ask again for one: bodies are withdrawn or fetched.
 //! 4. A body has come.
-//! 5. A task has ended by itself: only a bug does that, and the source ends with it.
+//! 5. It is time to keep what is known for the next process, if that is asked for.
+//! 6. A task has ended by itself: only a bug does that, and the source ends with it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::{
@@ -14,22 +19,23 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
-use tracing::{Instrument, debug, debug_span, info};
+use tracing::{Instrument, debug, debug_span, info, warn};
 
 use super::{
     Kube, KubeError,
     bodies::Bodies,
     catalogue::{self, Answer, Catalogue, Step},
     found::Found,
+    keeper::Keeper,
     known::Known,
-    recovery::Recovery,
+    recovery::{Away, Recovery},
     request::Failure,
     resource::{self, Resource},
     running::{self, Running, Watches},
     watch::{Heard, Message, Watch},
 };
 use crate::{
-    resource::{Kind, ObjectKey},
+    resource::{Group, Kind, ObjectKey, Unavailable},
     source::Change,
     telemetry::health::Part,
 };
@@ -51,6 +57,9 @@ pub(super) struct Hub {
     known: Known,
     recovery: Recovery,
     bodies: Bodies,
+    /// As it was told.
+    unavailable: BTreeMap<Kind, Unavailable>,
+    keeper: Option<Keeper>,
     synced: bool,
     is_degraded: bool,
 }
@@ -67,7 +76,8 @@ impl Hub {
         if !namespaces.is_empty() {
             namespaces.insert(kube.own_namespace.as_str().into());
         }
-        let bodies = Bodies::new(kube.client.clone());
+        let keeper = kube.state.clone().map(Keeper::new);
+        let bodies = Bodies::new(kube.client.clone(), keeper.is_some());
         Self {
             kube,
             namespaces: namespaces.into_iter().collect(),
@@ -81,9 +91,16 @@ impl Hub {
             known: Known::default(),
             recovery: Recovery::default(),
             bodies,
+            unavailable: BTreeMap::new(),
+            keeper,
             synced: false,
             is_degraded: false,
         }
+    }
+
+    /// Tells since when the API server is away.
+    pub(super) fn away(&self) -> Away {
+        self.recovery.away()
     }
 
     pub(super) async fn run(
@@ -103,6 +120,7 @@ impl Hub {
         loop {
             let mut batch = Vec::new();
             let retry = self.bodies.next_retry();
+            let keep = self.keeper.as_ref().and_then(Keeper::due);
             tokio::select! {
                 () = changes.closed() => return Ok(()),
                 _ = messages.recv_many(&mut heard, INBOX) => {
@@ -124,6 +142,7 @@ impl Hub {
                 Some(fetched) = self.bodies.next() => {
                     batch.extend(self.bodies.fetched(fetched.map_err(KubeError::Lost)?));
                 }
+                () = sleep_until(keep.unwrap_or_else(Instant::now)), if keep.is_some() => self.keep(),
                 Some(ended) = self.tasks.join_next() => check(ended)?,
             }
             batch.extend(self.bodies.versions());
@@ -168,9 +187,15 @@ impl Hub {
                 debug!(watch = %name, objects = found.len(), version = %version, "Listed");
                 running.alive();
                 running.listed = true;
+                let kind = running.resource.kind;
+                self.available(kind, None, batch);
+                let running = &self.watches[&message.watch];
                 if running.resource.kind == Kind::Secret {
                     batch.extend(self.bodies.list(&name, found, version));
                 } else {
+                    if let Some(keeper) = &mut self.keeper {
+                        keeper.list(&name, &found);
+                    }
                     batch.extend(self.known.list(&name, found));
                     batch.push(Change::Version(name.clone(), version));
                 }
@@ -180,6 +205,9 @@ impl Hub {
                 if running.resource.kind == Kind::Secret {
                     batch.extend(self.bodies.change(&name, events, version));
                 } else {
+                    if let Some(keeper) = &mut self.keeper {
+                        keeper.change(&name, &events);
+                    }
                     batch.extend(self.known.change(&name, events));
                     batch.push(Change::Version(name.clone(), version));
                 }
@@ -214,10 +242,22 @@ impl Hub {
                 running.listed = true;
                 let (name, resource) = (running.name.clone(), running.resource);
                 let found = self.namespaces.iter().map(|namespace| {
-                    Found::new(&resource, json!({"metadata": {"name": &**namespace}}))
+                    let manifest = json!({"metadata": {"name": &**namespace}});
+                    Found::with_document(&resource, manifest)
                 });
-                let found = found.collect();
+                let found: Vec<_> = found.collect();
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.list(&name, &found);
+                }
                 batch.extend(self.known.list(&name, found));
+            }
+            // Whoever reads some namespaces only may not be let read what is for all of them.
+            Kind::RouteClaim if !self.namespaces.is_empty() => {
+                running.listed = true;
+                warn!(
+                    "RouteClaims may not be read, so none holds here: hostnames and paths belong to who came first"
+                );
+                self.available(Kind::RouteClaim, Some(Unavailable::Forbidden), batch);
             }
             Kind::Secret => {
                 running.listed = true;
@@ -226,6 +266,18 @@ impl Hub {
             }
             _ => {}
         }
+    }
+
+    /// Tells whether the objects of a kind can be read, if that is news.
+    fn available(&mut self, kind: Kind, why: Option<Unavailable>, batch: &mut Vec<Change>) {
+        if self.unavailable.get(&kind).copied() == why {
+            return;
+        }
+        match why {
+            Some(why) => self.unavailable.insert(kind, why),
+            None => self.unavailable.remove(&kind),
+        };
+        batch.push(Change::Unavailable(kind, why));
     }
 
     // --- 2. The API server has said which kinds it serves.
@@ -253,11 +305,18 @@ impl Hub {
                         info!(resource = %resource.watch_name(None), "The kind is not served any more, and with it its objects are gone");
                         for watch in self.end(&resource) {
                             batch.extend(self.known.forget(&watch));
+                            if let Some(keeper) = &mut self.keeper {
+                                keeper.forget(&watch);
+                            }
                             self.kube.metrics.ended(&watch);
                         }
                     }
                 }
             }
+        }
+        let grants = Kind::ReferenceGrant;
+        if self.catalogue.serves(Group::Gateway, grants) == Some(false) {
+            self.available(grants, Some(Unavailable::NotInstalled), batch);
         }
     }
 
@@ -280,6 +339,7 @@ impl Hub {
                 client: self.kube.client.clone(),
                 resource,
                 namespace,
+                keeps: self.keeper.is_some(),
                 hub: self.inbox.clone(),
                 back: self.recovery.subscribe(),
             };
@@ -313,6 +373,20 @@ impl Hub {
             info!(watches = self.watches.len(), "Listed every kind once");
             batch.push(Change::Synced);
         }
+        let has_secrets = batch.iter().any(Change::is_about_secret);
+        if let Some(keeper) = &mut self.keeper
+            && self.synced
+        {
+            keeper.settle(has_secrets, Instant::now());
+        }
+    }
+
+    // --- 5. It is time to keep what is known.
+
+    fn keep(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep(self.bodies.documents(), Instant::now());
+        }
     }
 
     fn say(&mut self) {
@@ -341,7 +415,7 @@ impl Hub {
     }
 }
 
-/// 5. A task has ended: only one that was told to may.
+/// 6. A task has ended: only one that was told to may.
 fn check(ended: Result<(), JoinError>) -> Result<(), KubeError> {
     match ended {
         Err(error) if error.is_panic() => Err(KubeError::Lost(error)),

@@ -110,6 +110,7 @@ impl Known {
                 digest,
                 carried,
                 problems,
+                document: _,
             } => {
                 let key = object.key().clone();
                 let entry = self.entry(watch, &key);

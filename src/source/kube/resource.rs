@@ -68,6 +68,28 @@ pub(super) fn served(group: Group, list: &[(&'static str, Vec<(String, bool)>)])
     .collect()
 }
 
+/// The kind of a manifest that says what it is, in a version that is read.
+pub(super) fn of(manifest: &Value) -> Option<Resource> {
+    let text = |name: &str| manifest.get(name)?.as_str();
+    let (group_name, said) = match text("apiVersion")?.split_once('/') {
+        Some(parts) => parts,
+        None => ("", text("apiVersion")?),
+    };
+    let kind_said = text("kind")?;
+    let &(group, kind, kind_name, plural) = KINDS
+        .iter()
+        .find(|row| row.0.name() == group_name && row.2 == kind_said)?;
+    let version = versions(group).iter().find(|version| **version == said)?;
+    Some(Resource {
+        group,
+        kind,
+        kind_name,
+        plural,
+        version,
+        namespaced: manifest.pointer("/metadata/namespace").is_some(),
+    })
+}
+
 /// The name of a kind as CRDs and roles have it: `mappings.postern.dev`, `services`.
 pub(super) fn full_name(group: Group, plural: &str) -> String {
     match group {
@@ -165,5 +187,22 @@ mod tests {
         assert_eq!(version(&[without, old.clone()]), Some("v1beta1"));
         assert_eq!(version(&[with, old]), Some("v1"));
         assert_eq!(version(&[]), None);
+    }
+
+    #[test]
+    fn a_manifest_tells_its_kind_or_none() {
+        let manifest = |version: &str, kind: &str| {
+            let metadata = serde_json::json!({"namespace": "apps", "name": "a"});
+            serde_json::json!({"apiVersion": version, "kind": kind, "metadata": metadata})
+        };
+        let found = of(&manifest("postern.dev/v1alpha1", "Mapping")).unwrap();
+        assert_eq!(&*found.watch_name(None), "mappings.postern.dev");
+        assert_eq!(
+            of(&manifest("v1", "Service")),
+            Some(built_in_kind(Kind::Service))
+        );
+        assert_eq!(of(&manifest("postern.dev/v9", "Mapping")), None);
+        assert_eq!(of(&manifest("v1", "Mapping")), None);
+        assert_eq!(of(&Value::Null), None);
     }
 }

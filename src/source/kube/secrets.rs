@@ -55,6 +55,17 @@ pub(super) struct Output {
     pub(super) fetches: Vec<Fetch>,
 }
 
+/// What became of a Secret that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    /// Nobody knows yet.
+    Unknown,
+    /// A body was sent.
+    Held,
+    /// It was said that there is none.
+    Absent,
+}
+
 /// The Secrets.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
@@ -232,6 +243,18 @@ impl Secrets {
             self.settle(&key, now, &mut output);
         }
         output
+    }
+
+    /// What became of each Secret that is wanted.
+    pub(super) fn holdings(&self) -> impl Iterator<Item = (&ObjectKey, Holding)> {
+        self.wants.iter().map(|(key, want)| {
+            let holding = match (&want.held, want.absent) {
+                (Some(_), _) => Holding::Held,
+                (None, true) => Holding::Absent,
+                (None, false) => Holding::Unknown,
+            };
+            (key, holding)
+        })
     }
 
     pub(super) fn is_wanted(&self, key: &ObjectKey) -> bool {

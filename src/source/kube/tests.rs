@@ -1,3 +1,5 @@
+mod kept;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
@@ -46,10 +48,25 @@ impl Cluster {
         self.0.lock().remove(path);
     }
 
+    /// Whatever it is asked, it answers this.
+    fn set_all(&self, reply: Reply) {
+        self.set("*", reply);
+    }
+
     fn start(&self, namespaces: &[&str]) -> Source {
+        self.start_with(namespaces, None)
+    }
+
+    fn start_with(&self, namespaces: &[&str], state: Option<StateDir>) -> Source {
         let replies = self.0.clone();
         let client = client(move |uri| {
-            let reply = replies.lock().get(uri.path()).cloned();
+            let reply = {
+                let replies = replies.lock();
+                replies
+                    .get("*")
+                    .or_else(|| replies.get(uri.path()))
+                    .cloned()
+            };
             let is_watch = uri
                 .query()
                 .is_some_and(|query| query.contains("watch=true"));
@@ -66,6 +83,7 @@ impl Cluster {
             own_namespace: "postern".to_owned(),
             health: health.clone(),
             metrics: WatchMetrics::default(),
+            state,
         };
         let (sender, changes) = mpsc::channel(4);
         let (wanted, receiver) = channel::channel(Arc::default());
@@ -304,6 +322,7 @@ async fn it_ends_when_nobody_takes_its_changes() {
         own_namespace: "postern".to_owned(),
         health: Health::new(),
         metrics: WatchMetrics::default(),
+        state: None,
     };
     let (sender, changes) = mpsc::channel(1);
     let (_wanted, receiver) = channel::channel(Arc::default());

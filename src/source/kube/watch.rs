@@ -69,6 +69,8 @@ pub(super) struct Watch {
     pub(super) client: kube::Client,
     pub(super) resource: Resource,
     pub(super) namespace: Option<Arc<str>>,
+    /// Whether the documents of objects are wanted too.
+    pub(super) keeps: bool,
     pub(super) hub: mpsc::Sender<Message>,
     pub(super) back: Back,
 }
@@ -130,7 +132,7 @@ impl Watch {
             match list.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => {
                     let items = items.into_iter();
-                    found.extend(items.map(|item| Found::new(&self.resource, item)));
+                    found.extend(items.map(|item| self.found(item)));
                 }
                 // So the API server writes an empty list of metadata.
                 Some(Value::Null) => {}
@@ -260,8 +262,7 @@ impl Watch {
         let version = Arc::from(found::version(&object).ok_or_else(nameless)?);
         match kind {
             "ADDED" | "MODIFIED" => {
-                let found = Found::new(&self.resource, object);
-                reading.events.push(Event::Put(found));
+                reading.events.push(Event::Put(self.found(object)));
             }
             "DELETED" => {
                 let key = self.resource.key(&object).ok_or_else(nameless)?;
@@ -272,6 +273,14 @@ impl Watch {
         }
         reading.version = Some(version);
         Ok(())
+    }
+
+    fn found(&self, manifest: Value) -> Found {
+        if self.keeps {
+            Found::with_document(&self.resource, manifest)
+        } else {
+            Found::new(&self.resource, manifest)
+        }
     }
 
     async fn tell(&self, heard: Heard) -> Result<(), HubGone> {

@@ -1,26 +1,13 @@
 use super::*;
 use crate::{
     resource::{Group, Kind},
-    status::{Timing, name::Names},
+    status::{name::Names, testing::lease},
 };
 
 const EXPIRY: Duration = Duration::from_secs(30);
 
 fn key() -> ObjectKey {
     ObjectKey::new(Group::Postern, Kind::Mapping, "apps", "quote")
-}
-
-fn lease(pod: &str, ready: bool, version: &str, second: i64) -> Lease {
-    let replica = Replica {
-        ready,
-        versions: [("mappings.postern.dev".into(), version.into())].into(),
-        ..Replica::default()
-    };
-    let now = Timestamp::from_second(second).unwrap();
-    let names = Names::new("default", pod);
-    let mut lease = replica.lease(&names, None, &Timing::default(), now);
-    lease.metadata.resource_version = Some(format!("version of {pod}"));
-    lease
 }
 
 /// A fleet whose leader, `me`, is ready and has reached version 100.
@@ -69,6 +56,21 @@ async fn a_replica_that_stopped_holds_back_until_its_lease_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_is_dead_lets_nobody_expire() {
+    let now = Instant::now();
+    let mut fleet = fleet(now);
+    fleet.observe(Event::Apply(lease("b", true, "50", 0)), now);
+    // The own heartbeat is the last that is seen.
+    let last = now + Duration::from_secs(10);
+    fleet.observe(Event::Apply(lease("me", true, "100", 10)), last);
+    for second in 0..120 {
+        let at = now + Duration::from_secs(second);
+        let rollout = fleet.rollout(&key(), "100", at);
+        assert_ne!(rollout, Some(Rollout::Everywhere), "after {second} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn seeing_the_same_lease_again_does_not_make_it_younger() {
     let now = Instant::now();
     let mut fleet = fleet(now);
@@ -92,6 +94,22 @@ async fn nothing_is_said_while_the_own_lease_is_not_seen() {
     fleet.observe(Event::Apply(lease("other", true, "100", 0)), now);
     assert_eq!(fleet.rollout(&key(), "1", now), None);
     assert!(!fleet.is_dark(now + EXPIRY * 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_are_counted_by_what_became_of_them() {
+    let now = Instant::now();
+    let mut fleet = fleet(now);
+    fleet.observe(Event::Apply(lease("loading", false, "1", 0)), now);
+    let late = now + EXPIRY;
+    fleet.observe(Event::Apply(lease("me", true, "100", 30)), late);
+    fleet.observe(Event::Apply(lease("new", false, "100", 30)), late);
+    let census = Census {
+        ready: 1,
+        unready: 1,
+        expired: 1,
+    };
+    assert_eq!(fleet.census(late), census);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,9 +157,6 @@ async fn only_leases_that_nobody_renews_are_abandoned() {
     fleet.observe(Event::Apply(lease("alive", true, "1", 299)), late);
     assert_eq!(
         fleet.abandoned(late),
-        [(
-            "postern-default-gone".to_owned(),
-            "version of gone".to_owned()
-        )]
+        [("postern-default-gone".to_owned(), "1".to_owned())]
     );
 }

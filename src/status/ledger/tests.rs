@@ -29,10 +29,19 @@ fn report(name: &str, generation: i64) -> ObjectReport {
         origin: Origin::Cluster,
         uid: "u".into(),
         generation,
+        resource_version: "1".into(),
         diagnostics: Vec::new(),
         in_graph: true,
         serves: Vec::new(),
+        asks: None,
         certificate_not_after: None,
+    }
+}
+
+fn at(resource_version: &str, report: ObjectReport) -> ObjectReport {
+    ObjectReport {
+        resource_version: resource_version.into(),
+        ..report
     }
 }
 
@@ -74,9 +83,10 @@ impl Desk {
         self.ledger.fleet_changed(&self.fleet, self.now);
     }
 
+    /// A snapshot of objects that are all of this version.
     fn apply(&mut self, version: &str, reports: Vec<ObjectReport>) {
-        let objects = reports.into_iter().map(Arc::new).collect();
-        self.apply_same(version, objects);
+        let reports = reports.into_iter().map(|report| at(version, report));
+        self.apply_same(version, reports.map(Arc::new).collect());
     }
 
     fn apply_same(&mut self, version: &str, objects: ReportList) {
@@ -109,12 +119,11 @@ impl Desk {
         written
     }
 
-    fn found(&mut self, name: &str, generation: i64, version: &str, says: Wanted) {
+    fn found(&mut self, name: &str, generation: i64, says: Wanted) {
         let found = Found {
             key: key(name),
             uid: "u".to_owned(),
             generation,
-            version: version.to_owned(),
             says,
             consistent: true,
         };
@@ -209,21 +218,42 @@ async fn a_new_leader_writes_nothing_where_the_status_is_right() {
         Rollout::Everywhere,
         Timestamp::from_second(1_780_000_000).unwrap(),
     );
-    desk.found("a", 3, "90", Wanted::Entry(entry));
+    desk.found("a", 3, Wanted::Entry(entry));
     // Even though the only replica is not known to have come as far as the leader's watch.
     desk.now += MS(10_000);
     assert_eq!(desk.write_all(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_watch_is_not_behind_a_list() {
+async fn a_replica_need_not_have_come_further_than_the_object() {
     let mut desk = Desk::new();
     desk.replica_reaches("7");
-    // The leader has just listed at version 100; the object's own version is 7, and nothing happened to its kind since.
-    desk.apply("100", vec![report("a", 1)]);
-    assert!(desk.next().is_none());
-    desk.found("a", 1, "7", Wanted::Nothing);
+    // The leader has just listed at version 100; nothing happened to the kind since 7.
+    let objects = [Arc::new(at("7", report("a", 1)))].into_iter().collect();
+    desk.apply_same("100", objects);
     assert_eq!(desk.next().unwrap().wanted.programmed_at(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generation_counts_from_the_first_version_that_was_seen_of_it() {
+    let mut desk = Desk::new();
+    desk.apply("5", vec![broken("a", 1)]);
+    assert_eq!(desk.write_all(), ["a"]);
+    desk.now += MS(5_000);
+    // What is wrong is mended elsewhere; meanwhile a label has made another version of the object.
+    desk.apply("9", vec![report("a", 1)]);
+    desk.replica_reaches("5");
+    let job = desk.next().unwrap();
+    assert_eq!(job.wanted.programmed_at(), Some(1));
+    desk.ledger.finished(&job, &Outcome::Written, desk.now);
+    assert_eq!(&*desk.ledger.newest()["mappings.postern.dev"], "5");
+    // The next generation waits for its own.
+    desk.now += MS(1_000);
+    desk.apply("12", vec![report("a", 2)]);
+    desk.replica_reaches("11");
+    assert!(desk.next().is_none());
+    desk.replica_reaches("12");
+    assert_eq!(desk.next().unwrap().wanted.programmed_at(), Some(2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,9 +273,9 @@ async fn an_object_that_is_not_ours_any_more_loses_our_entry() {
         name: "default".to_owned(),
         ..Installation::default()
     };
-    desk.found("c", 1, "1", Wanted::Entry(left));
+    desk.found("c", 1, Wanted::Entry(left));
     assert_eq!(desk.next().unwrap().wanted, Wanted::Nothing);
-    desk.found("d", 1, "1", Wanted::Nothing);
+    desk.found("d", 1, Wanted::Nothing);
     assert!(!desk.ledger.objects.contains_key(&key("d")));
 }
 

@@ -12,7 +12,7 @@ use crate::{
         elector::jitter,
         ledger::Now,
         objects::Found,
-        verdict, version,
+        verdict,
     },
 };
 
@@ -25,7 +25,8 @@ pub(super) struct Tracked {
     /// None when it is not ours any more, and its entry should go.
     pub(super) report: Option<Arc<ObjectReport>>,
     pub(super) uid: Arc<str>,
-    /// The version of its watch at which the generation was first seen here: at least that at which it was made.
+    /// The version of the object at which the generation was first seen here. Status that is written later makes newer ones, for
+    /// which nobody waits.
     pub(super) mark: Arc<str>,
     /// Whether all ready replicas had reached this generation once. Versions do not go back, and a new replica is not ready
     /// before it has come as far, so this stays.
@@ -70,12 +71,7 @@ impl Tracked {
         if generation != Some(found.generation) {
             return;
         }
-        // A watch shows every version of an object, but what a list is at may be later than all of them: a replica whose watch
-        // is quiet would seem to be behind.
-        if version::has_reached(&self.mark, &found.version) {
-            self.mark = found.version.as_str().into();
-        }
-        // So did the leader before.
+        // The leader before has seen it.
         self.reached |= found.says.programmed_at() == generation;
     }
 

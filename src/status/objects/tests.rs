@@ -13,12 +13,14 @@ fn report(group: Group, kind: Kind, code: Option<Code>) -> ObjectReport {
         origin: Origin::Cluster,
         uid: "u".into(),
         generation: 2,
+        resource_version: "5".into(),
         diagnostics: code
             .map(|code| Diagnostic::new(code, "spec.x", "it is wrong", "mend it"))
             .into_iter()
             .collect(),
         in_graph: true,
         serves: Vec::new(),
+        asks: None,
         certificate_not_after: None,
     }
 }
@@ -164,5 +166,22 @@ fn errors_of_the_api_server_say_what_to_do() {
         (500, "unavailable"),
     ] {
         assert_eq!(of(code), name, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_kind_without_namespaces_is_asked_for_without_one() {
+    let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+        Err::<http::Response<kube::client::Body>, _>("nobody answers")
+    });
+    let (_leads, terms) = watch::channel(None);
+    let client = Client::new(nobody, "postern");
+    let objects = Objects::new(client, terms, "default".into(), "postern".to_owned());
+    for (kind, namespace, namespaced) in
+        [(Kind::Mapping, "apps", true), (Kind::RouteClaim, "", false)]
+    {
+        let api = objects.api(Group::Postern, kind, Some(namespace));
+        let url = api.resource_url();
+        assert_eq!(url.contains("/namespaces/"), namespaced, "{url}");
     }
 }

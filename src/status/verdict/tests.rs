@@ -13,9 +13,11 @@ fn report(kind: Kind, diagnostics: Vec<Diagnostic>) -> ObjectReport {
         origin: Origin::Cluster,
         uid: "u".into(),
         generation: 7,
+        resource_version: "5".into(),
         diagnostics,
         in_graph: true,
         serves: vec!["example.com/api/".to_owned()],
+        asks: None,
         certificate_not_after: None,
     }
 }

@@ -10,8 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -21,7 +23,7 @@ use super::*;
 use crate::{
     report::ObjectReport,
     resource::{Group, Kind, ObjectKey, Origin},
-    status::{Timing, metrics::StatusMetrics, replica::Replica},
+    status::{Timing, metrics::StatusMetrics, testing::lease},
     telemetry::health::Health,
 };
 
@@ -42,13 +44,17 @@ enum Scenario {
     Silent,
     /// The objects may not be listed.
     ListForbidden,
+    /// There is another replica, which has stopped before it had come as far.
+    Straggler,
 }
+
+type Answer = UnsyncBoxBody<Bytes, Infallible>;
 
 /// An API server with Mappings and Leases in it.
 struct Server {
     scenario: Scenario,
     mappings: Mutex<BTreeMap<String, Value>>,
-    lease: Value,
+    leases: Vec<Lease>,
     requests: AtomicU32,
     patches: Mutex<BTreeMap<String, u32>>,
 }
@@ -65,21 +71,29 @@ fn mapping(name: &str) -> Value {
     })
 }
 
+/// A watch in which our own Lease is renewed every 10 s, and no other.
+fn heartbeats() -> Response<Answer> {
+    let beats = stream::unfold(1, |beat| async move {
+        tokio::time::sleep(Timing::default().heartbeat).await;
+        let object = lease("me", true, "9", beat);
+        let event = json!({"type": "MODIFIED", "object": object});
+        let line = Bytes::from(format!("{event}\n"));
+        Some((Ok::<_, Infallible>(Frame::data(line)), beat + 1))
+    });
+    Response::new(StreamBody::new(beats).boxed_unsync())
+}
+
 impl Server {
     fn new(scenario: Scenario, names: &[String]) -> Arc<Self> {
-        let replica = Replica {
-            ready: true,
-            versions: [("mappings.postern.dev".into(), "9".into())].into(),
-            ..Replica::default()
-        };
-        let names_of_me = Names::new("default", "me");
-        let mut lease = replica.lease(&names_of_me, None, &Timing::default(), Timestamp::now());
-        lease.metadata.resource_version = Some("1".to_owned());
+        let mut leases = vec![lease("me", true, "9", 0)];
+        if scenario == Scenario::Straggler {
+            leases.push(lease("stopped", true, "8", 0));
+        }
         let mappings = names.iter().map(|name| (name.clone(), mapping(name)));
         Arc::new(Self {
             scenario,
             mappings: Mutex::new(mappings.collect()),
-            lease: json!({ "metadata": lease.metadata, "spec": lease.spec }),
+            leases,
             requests: AtomicU32::new(0),
             patches: Mutex::default(),
         })
@@ -94,15 +108,14 @@ impl Server {
         Client::new(service, "postern")
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Body>) -> Response<Answer> {
         let path = request.uri().path().to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
         if path.contains("/leases") {
             if query.contains("watch=true") {
-                // The Lease does not change: the watch stays silent.
-                return std::future::pending().await;
+                return heartbeats();
             }
-            let list = json!({"metadata": {"resourceVersion": "1"}, "items": [self.lease]});
+            let list = json!({"metadata": {"resourceVersion": "1"}, "items": self.leases});
             return reply(200, &list);
         }
         let method = request.method().clone();
@@ -116,7 +129,7 @@ impl Server {
         method: &Method,
         path: &str,
         sent: &Value,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<Answer> {
         let listed = path.ends_with("/mappings");
         let other_kind = !path.contains("postern.dev") || !path.contains("/mappings");
         if other_kind {
@@ -139,7 +152,7 @@ impl Server {
         self.patch(name, sent)
     }
 
-    fn list(&self) -> Response<Full<Bytes>> {
+    fn list(&self) -> Response<Answer> {
         if self.scenario == Scenario::ListForbidden {
             return failure(403);
         }
@@ -150,7 +163,7 @@ impl Server {
         )
     }
 
-    fn patch(&self, name: &str, patch: &Value) -> Response<Full<Bytes>> {
+    fn patch(&self, name: &str, patch: &Value) -> Response<Answer> {
         let mut mappings = self.mappings.lock();
         let object = mappings.get_mut(name).unwrap();
         let attempts = {
@@ -187,12 +200,13 @@ impl Server {
     }
 }
 
-fn reply(status: u16, body: &Value) -> Response<Full<Bytes>> {
+fn reply(status: u16, body: &Value) -> Response<Answer> {
     let body = Full::new(Bytes::from(body.to_string()));
+    let body = body.boxed_unsync();
     Response::builder().status(status).body(body).unwrap()
 }
 
-fn failure(code: u16) -> Response<Full<Bytes>> {
+fn failure(code: u16) -> Response<Answer> {
     let status = json!({"kind": "Status", "status": "Failure", "code": code, "message": "as told",
         "reason": "AsTold"});
     reply(code, &status)
@@ -220,9 +234,11 @@ fn snapshot(names: &[String]) -> Snapshot {
             origin: Origin::Cluster,
             uid: format!("uid-{name}").into(),
             generation: 1,
+            resource_version: "9".into(),
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),
+            asks: None,
             certificate_not_after: None,
         })
     });
@@ -245,25 +261,33 @@ async fn lead_for(scenario: Scenario, objects: usize, seconds: u64) -> Arc<Serve
 }
 
 async fn lead(server: &Arc<Server>, snapshot: Snapshot, seconds: u64) {
+    follow_and_lead(server, snapshot, 0, seconds).await;
+}
+
+/// Follows for some seconds, and then leads for others.
+async fn follow_and_lead(server: &Arc<Server>, snapshot: Snapshot, follow: u64, lead: u64) {
     let options = options();
     let (_snapshots, snapshots) = watch::channel(Some(snapshot));
-    let until = Instant::now() + Duration::from_secs(seconds);
-    let (_terms, terms) = watch::channel(Some(until));
+    let (elected, terms) = watch::channel(None);
     let (stopping, stop) = watch::channel(false);
     let names = Names::new("default", "me");
     let writer = Writer::new(server.client(), names, &options, snapshots, terms);
-    let end = async {
-        tokio::time::sleep(Duration::from_secs(seconds + 1)).await;
+    let clock = async {
+        tokio::time::sleep(Duration::from_secs(follow)).await;
+        let until = Instant::now() + Duration::from_secs(lead);
+        elected.send_replace(Some(until));
+        tokio::time::sleep_until(until + Duration::from_secs(1)).await;
         stopping.send_replace(true);
     };
-    tokio::join!(writer.run(stop), end);
+    tokio::join!(writer.run(stop), clock);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_objects_are_written_once_each_and_at_a_pace() {
-    let server = lead_for(Scenario::Fine, 1000, 2).await;
+    // 500 at once, and then 250 a second.
+    let server = lead_for(Scenario::Fine, 1000, 1).await;
     let early = server.ready();
-    assert!((100..=520).contains(&early), "{early} in two seconds");
+    assert!((500..=760).contains(&early), "{early} in a second");
 
     let server = lead_for(Scenario::Fine, 1000, 20).await;
     assert_eq!(server.ready(), 1000);
@@ -325,4 +349,21 @@ async fn a_server_that_never_answers_is_not_flooded() {
 async fn without_the_right_to_list_every_object_is_read_before_it_is_written() {
     let server = lead_for(Scenario::ListForbidden, 10, 10).await;
     assert_eq!(server.ready(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_does_not_give_a_lease_its_time_anew() {
+    let names = ["a".to_owned()];
+    // The replica that stopped at 0 s was the leader: its own Lease ends at 30 s, and another leads from 20 s on.
+    for (until, programmed) in [(29, 0), (31, 1)] {
+        let server = Server::new(Scenario::Straggler, &names);
+        follow_and_lead(&server, snapshot(&names), 20, until - 20).await;
+        assert_eq!(server.ready(), programmed, "at {until} s");
+    }
+    // Who has not followed cannot know since when the Lease stands still.
+    for (until, programmed) in [(29, 0), (31, 1)] {
+        let server = Server::new(Scenario::Straggler, &names);
+        lead(&server, snapshot(&names), until).await;
+        assert_eq!(server.ready(), programmed, "after {until} s");
+    }
 }

@@ -13,8 +13,9 @@ use postern::graph::{
     InsecureAction, Listener, Member, Request, RequestPolicy, Route, RouteId, SecurityModel, Trace,
     VirtualHost,
     decide::{decide, https_location},
-    matching::{HeadView, RouteSet, Silent, Target}, region::{Region, Regions},
+    matching::{HeadView, RouteSet, Silent, Target},
     path,
+    region::{Region, Regions},
     route::{Conditions, PathMatch, Pattern, Rank, TextMatch},
     table::RouteTable,
 };
@@ -271,7 +272,7 @@ fn route(number: usize, path: PathMatch, case_sensitive: bool, conditions: Condi
         PathMatch::Regex(pattern) => pattern.text.clone(),
     };
     Route {
-        rank: Rank {
+        rank: Arc::new(Rank {
             path_length: text.len(),
             exact: matches!(path, PathMatch::Exact(_)),
             header_weight: conditions.headers.len() + usize::from(conditions.method.is_some()),
@@ -279,24 +280,25 @@ fn route(number: usize, path: PathMatch, case_sensitive: bool, conditions: Condi
             prefix: text,
             tie: number.to_string().into(),
             ..Rank::default()
-        },
+        }),
         path,
         case_sensitive,
-        conditions,
-        members: vec![Member {
+        conditions: conditions.into(),
+        members: [Member {
             id: RouteId(number.to_string().into()),
             share: 1,
             action: Action::Fail(Fail { code: 1000 }),
-        }],
+        }]
+        .into(),
     }
 }
 
-fn pattern(text: &str) -> Pattern {
-    Pattern {
+fn pattern(text: &str) -> Arc<Pattern> {
+    Arc::new(Pattern {
         text: text.into(),
         regex: regex::Regex::new(&format!("^(?:{text})$"))
             .expect("the patterns here must be right"),
-    }
+    })
 }
 
 fn regex(text: &str) -> PathMatch {

@@ -26,6 +26,11 @@ pub(crate) const POSTERN_TOKEN: &str = "postern-of-the-test-cluster";
 /// The user with that token, as role bindings name it.
 pub(crate) const POSTERN_USER: &str = "postern";
 
+/// Has nothing but what a test gives.
+pub(crate) const TEAM_TOKEN: &str = "team-of-the-test-cluster";
+/// The user with that token.
+pub(crate) const TEAM_USER: &str = "team";
+
 const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Ends the program when standard input ends: first politely, then not. `$1` is the folder to delete, if any.
@@ -171,6 +176,10 @@ impl Server {
     /// Changes the fields of an object that `change` has.
     pub(crate) fn patch(&self, path: &str, change: &Value) -> Result<Value, String> {
         self.send("PATCH", path, change)
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, String> {
+        self.send("DELETE", path, &Value::Null)
     }
 
     /// One request of the administrator. An error is the message for people.
@@ -354,8 +363,9 @@ fn credentials(folder: &Path) {
     let server = server.signed_by(&key, &issuer).unwrap();
 
     let accounts = KeyPair::generate().unwrap();
-    let tokens =
-        format!("{ADMIN_TOKEN},admin,1,system:masters\n{POSTERN_TOKEN},{POSTERN_USER},2\n");
+    let tokens = format!(
+        "{ADMIN_TOKEN},admin,1,system:masters\n{POSTERN_TOKEN},{POSTERN_USER},2\n{TEAM_TOKEN},{TEAM_USER},3\n"
+    );
     let files = [
         ("authority.pem", certificate.pem()),
         ("server.pem", server.pem()),

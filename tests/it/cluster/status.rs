@@ -30,7 +30,7 @@ use super::{
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A client of whoever has this token.
-async fn client(server: &Server, token: &str) -> Client {
+pub(super) async fn client(server: &Server, token: &str) -> Client {
     let path = server.kubeconfig(token, "postern");
     let kubeconfig = Kubeconfig::read_from(path).unwrap();
     let options = KubeConfigOptions::default();
@@ -106,6 +106,7 @@ impl Bench {
                 origin: Origin::Cluster,
                 uid: object.metadata.uid.unwrap().into(),
                 generation: object.metadata.generation.unwrap(),
+                resource_version: object.metadata.resource_version.unwrap().into(),
                 diagnostics: bad
                     .contains(&name.as_str())
                     .then_some(problem)
@@ -113,6 +114,7 @@ impl Bench {
                     .collect(),
                 in_graph: true,
                 serves: vec![format!("example.com/{name}/")],
+                asks: None,
                 certificate_not_after: None,
             })
         });
@@ -176,7 +178,7 @@ impl Running {
     }
 }
 
-fn mappings_of(client: Client, group: Group, namespace: &str) -> Api<DynamicObject> {
+pub(super) fn mappings_of(client: Client, group: Group, namespace: &str) -> Api<DynamicObject> {
     let version = match group {
         Group::Emissary => "v3alpha1",
         _ => "v1alpha1",

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use postern::{
-    resource::{Group, Kind, ObjectKey, ResourceSet},
+    resource::{Group, Kind, ObjectKey, ResourceSet, Unavailable},
     source::{
         Change,
         kube::{Kube, KubeError, connect},
@@ -41,14 +41,15 @@ struct Watching {
 
 impl Watching {
     async fn start(kubeconfig: &Path, namespaces: &[&str]) -> Self {
-        let (client, namespace) = connect(Some(kubeconfig)).await.unwrap();
+        let connection = connect(Some(kubeconfig)).await.unwrap();
         let health = Health::new();
         let kube = Kube {
-            client,
+            client: connection.client,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
-            own_namespace: namespace.unwrap(),
+            own_namespace: connection.namespace.unwrap(),
             health: health.clone(),
             metrics: WatchMetrics::default(),
+            state: None,
         };
         let (sender, changes) = mpsc::channel(16);
         let (wanted, receiver) = watch::channel(Arc::default());
@@ -139,7 +140,7 @@ fn key(group: Group, kind: Kind, namespace: &str, name: &str) -> ObjectKey {
 }
 
 fn prefix(set: &ResourceSet, key: &ObjectKey) -> Option<String> {
-    set.mappings.get(key)?.spec.prefix.clone()
+    set.mappings.get(key)?.spec.read().prefix
 }
 
 // === the tests ===
@@ -335,6 +336,8 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: restricted}}
     assert_eq!(namespaces, BTreeSet::from(["given", "own"]));
     let namespaces: BTreeSet<_> = set.namespaces.keys().map(|key| &*key.name).collect();
     assert_eq!(namespaces, BTreeSet::from(["given", "own"]));
+    let claims = set.unavailable.get(&Kind::RouteClaim);
+    assert_eq!(claims, Some(&Unavailable::Forbidden));
     assert!(
         watching
             .versions
@@ -343,7 +346,7 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: restricted}}
     );
     watching.health.satisfied(Part::Resources);
     watching
-        .until_health("cannot watch namespaces: no permission")
+        .until_health("cannot watch namespaces, routeclaims.postern.dev: no permission")
         .await;
 
     let foreign = key(Group::Core, Kind::Secret, "foreign", "tls");

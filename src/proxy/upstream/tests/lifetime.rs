@@ -5,10 +5,10 @@ use tokio::time::{advance, pause, resume};
 
 use super::*;
 use crate::graph::{
-    Forward, HeaderEdits, HostId, HostPattern, HostRewrite, HostTable, HostTls, InsecureAction,
-    Listener, Member, Rewrite, Route, RouteId, SecurityModel, VirtualHost,
+    Forward, HostId, HostPattern, HostRewrite, HostTable, HostTls, InsecureAction, Listener,
+    Member, Rewrite, Route, RouteId, SecurityModel, VirtualHost,
     region::{Region, Regions},
-    route::{Conditions, PathMatch, Rank},
+    route::PathMatch,
     table::RouteTable,
 };
 
@@ -204,25 +204,19 @@ fn graph(upstream: &Arc<Upstream>) -> Graph {
         upstream: upstream.clone(),
         rewrite: Rewrite::Keep,
         host: HostRewrite::Keep,
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-        head_timeout: None,
-        total_timeout: None,
-        idle_timeout: None,
-        max_request_body: None,
-        upgrades: Vec::new(),
-        allow_escaped_slashes: false,
+        terms: Arc::default(),
     };
     let route = Route {
-        rank: Rank::default(),
+        rank: Arc::default(),
         path: PathMatch::Prefix("/".into()),
         case_sensitive: true,
-        conditions: Conditions::default(),
-        members: vec![Member {
+        conditions: Arc::default(),
+        members: [Member {
             id: RouteId("mapping/apps/quote".into()),
             share: 1,
             action: Action::Forward(Arc::new(forward)),
-        }],
+        }]
+        .into(),
     };
     let any = || "*".parse::<HostPattern>().unwrap();
     let table = Arc::new(RouteTable::new(vec![Arc::new(route)]));

@@ -56,7 +56,7 @@ fn shown(changes: &[Change]) -> Vec<String> {
                 format!(
                     "+{} {}",
                     object.key.name,
-                    object.spec.prefix.as_deref().unwrap_or_default()
+                    object.spec.read().prefix.unwrap_or_default()
                 )
             }
             Change::Put(object) => format!("+{}", object.key().name),
@@ -183,7 +183,7 @@ fn what_nobody_reads_is_dropped() {
     let manifest = json!({
         "metadata": {
             "namespace": "apps", "name": "a", "resourceVersion": "1", "managedFields": [{"manager": "kubectl"}],
-            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "kept": "yes"},
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "getambassador.io/config": "yes"},
         },
         "spec": {"prefix": "/a", "service": "s"},
     });
@@ -191,7 +191,7 @@ fn what_nobody_reads_is_dropped() {
         panic!("it is an object");
     };
     let annotations: Vec<_> = object.meta().annotations.keys().collect();
-    assert_eq!(annotations, ["kept"]);
+    assert_eq!(annotations, ["getambassador.io/config"]);
 }
 
 #[test]

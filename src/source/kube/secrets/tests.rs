@@ -31,7 +31,7 @@ fn body(name: &str, version: &str) -> Outcome {
         "metadata": {"namespace": "apps", "name": name, "resourceVersion": version},
         "data": {"token": "c2VjcmV0"},
     });
-    Outcome::Body(found::secret(&kind(), manifest).unwrap())
+    Outcome::Body(found::secret(&kind(), manifest, false).unwrap().0)
 }
 
 /// The machine, with what it asks for and what it says written down as text: `+a 1` a body, `-a` withdrawn, `0a` absent,

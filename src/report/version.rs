@@ -5,11 +5,11 @@ use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 use crate::resource::{ObjectKey, key::KINDS};
 
 /// Resource versions by watch.
-pub(super) type Versions = BTreeMap<Arc<str>, Arc<str>>;
+pub type Versions = BTreeMap<Arc<str>, Arc<str>>;
 
 /// Compares two versions of one type of objects: as decimal numbers of any length, which Kubernetes promises since 1.35 and did
 /// before. None when one of them is not a number.
-pub(super) fn compare(a: &str, b: &str) -> Option<Ordering> {
+pub fn compare(a: &str, b: &str) -> Option<Ordering> {
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.trim_start_matches('0').to_owned())
@@ -19,7 +19,7 @@ pub(super) fn compare(a: &str, b: &str) -> Option<Ordering> {
 }
 
 /// Whether `reached` is at or past `mark`. Versions that are not numbers tell nothing unless they are the same.
-pub(super) fn has_reached(reached: &str, mark: &str) -> bool {
+pub fn has_reached(reached: &str, mark: &str) -> bool {
     match compare(reached, mark) {
         Some(order) => order.is_ge(),
         None => reached == mark,
@@ -27,7 +27,7 @@ pub(super) fn has_reached(reached: &str, mark: &str) -> bool {
 }
 
 /// The names under which a watch of the object's type may run: of its namespace alone, and of all.
-pub(super) fn watches(key: &ObjectKey) -> [String; 2] {
+fn watches(key: &ObjectKey) -> [String; 2] {
     let plural = KINDS
         .iter()
         .find(|row| (row.0, row.1) == (key.group, key.kind))
@@ -42,14 +42,28 @@ pub(super) fn watches(key: &ObjectKey) -> [String; 2] {
 }
 
 /// How far the watch that covers the object has come.
-pub(super) fn of<'v>(versions: &'v Versions, key: &ObjectKey) -> Option<&'v Arc<str>> {
+pub fn of<'v>(versions: &'v Versions, key: &ObjectKey) -> Option<&'v Arc<str>> {
     watches(key)
         .iter()
         .find_map(|watch| versions.get(watch.as_str()))
 }
 
+/// The name of the watch that covers the object.
+pub fn watch_of<'v>(versions: &'v Versions, key: &ObjectKey) -> Option<&'v Arc<str>> {
+    watches(key).iter().find_map(|watch| {
+        let (watch, _) = versions.get_key_value(watch.as_str())?;
+        Some(watch)
+    })
+}
+
+/// How far a watch has come; that of its type where the namespaces are not told apart.
+pub fn in_watch<'v>(versions: &'v Versions, watch: &str) -> Option<&'v Arc<str>> {
+    let kind = || watch.rsplit_once('/').map_or(watch, |(_, kind)| kind);
+    versions.get(watch).or_else(|| versions.get(kind()))
+}
+
 /// The watches of single namespaces put together by type: as far as the slowest has come.
-pub(super) fn by_type(versions: &Versions) -> Versions {
+pub fn by_type(versions: &Versions) -> Versions {
     let mut together = Versions::new();
     for (watch, version) in versions {
         let kind = watch.rsplit_once('/').map_or(&**watch, |(_, kind)| kind);
@@ -97,6 +111,11 @@ mod tests {
         assert_eq!(of(&versions, &key).map(|v| &**v), Some("5"));
         versions.insert("apps/mappings.postern.dev".into(), "7".into());
         assert_eq!(of(&versions, &key).map(|v| &**v), Some("7"));
+        let watch = watch_of(&versions, &key).unwrap();
+        assert_eq!(&**watch, "apps/mappings.postern.dev");
+        for (watch, expected) in [(&**watch, Some("7")), ("b/mappings.postern.dev", Some("5"))] {
+            assert_eq!(in_watch(&versions, watch).map(|v| &**v), expected);
+        }
         let elsewhere = ObjectKey::new(Group::Emissary, Kind::Mapping, "apps", "quote");
         assert_eq!(of(&versions, &elsewhere), None);
     }

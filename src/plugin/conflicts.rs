@@ -1,0 +1,95 @@
+//! `conflicts`: who lost to whom, by which rule.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{
+    facts::{Facts, Known, Scope},
+    output::{Page, Table, Verdict, many},
+    place::kubectl_name,
+};
+use crate::report::{Code, wire::DiagnosticView};
+
+#[derive(Args, Debug)]
+pub(super) struct Conflicts {}
+
+/// Codes that say that one object stands in the way of another.
+const CONFLICTS: &[Code] = &[
+    Code::DuplicateObject,
+    Code::DuplicateSettings,
+    Code::Conflict,
+    Code::GroupMismatch,
+    Code::Unclaimed,
+    Code::ClaimedByOthers,
+    Code::PartlyClaimed,
+    Code::ClaimConflict,
+    Code::PartlyConflict,
+    Code::HostConflict,
+    Code::PortConflict,
+];
+
+/// What one object lost.
+#[derive(Debug, Serialize)]
+struct Row<'f> {
+    object: String,
+    asks: String,
+    because: &'f DiagnosticView,
+}
+
+impl Conflicts {
+    pub(super) fn page(&self, facts: &Facts, scope: &Scope) -> Page {
+        let Self {} = self;
+        let found: Vec<_> = { facts.in_scope(scope) }
+            .flat_map(|known| {
+                known
+                    .view
+                    .diagnostics
+                    .iter()
+                    .map(move |found| (known, found))
+            })
+            .filter(|(_, found)| is_conflict(found))
+            .collect();
+        let rows: Vec<_> = found
+            .iter()
+            .map(|(known, because)| row(known, because))
+            .collect();
+        let mut table = Table::new(&["OBJECT", "ASKS FOR", "RULE", "WHY", "<NEXT>"]);
+        for row in &rows {
+            table.push([
+                (&*row.object).into(),
+                (&*row.asks).into(),
+                format!("{} {}", row.because.code, row.because.reason).into(),
+                (&*row.because.message).into(),
+                (&*row.because.next).into(),
+            ]);
+        }
+        let names = found
+            .iter()
+            .map(|(known, _)| kubectl_name(&known.view.group, &known.view.kind, &known.view.name));
+        let names: Vec<_> = names.collect();
+        let text = match rows.len() {
+            0 => "No conflicts.".to_owned(),
+            count => many(count, "conflict"),
+        };
+        let verdict = Verdict::problems_if(rows.iter().any(|row| row.because.is_error()));
+        Page::list(&rows, table, verdict)
+            .with_names(names)
+            .with_text(text)
+    }
+}
+
+fn is_conflict(found: &DiagnosticView) -> bool {
+    CONFLICTS.iter().any(|code| code.to_string() == found.code)
+}
+
+fn row<'f>(known: &Known, because: &'f DiagnosticView) -> Row<'f> {
+    let asks = known.view.asks.as_ref();
+    Row {
+        object: known.view.title(),
+        asks: asks.map_or_else(
+            || known.view.serves.join(", "),
+            |asks| format!("{}{}", asks.hostname, asks.path),
+        ),
+        because,
+    }
+}

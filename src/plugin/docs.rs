@@ -1,0 +1,51 @@
+//! The reference page and the man page, generated from the definitions of the command line.
+
+use std::fmt::Write as _;
+
+use clap::CommandFactory;
+
+use super::args::Cli;
+
+/// `docs/reference/kubectl-postern.md`.
+pub fn page() -> String {
+    let mut page = String::from(
+        "# kubectl postern\n\n\
+         Put `kubectl-postern` into a folder of your `PATH`, and kubectl finds it. What `--help` says:\n",
+    );
+    let mut root = command();
+    root.build();
+    section(&mut page, "kubectl postern", &root);
+    for verb in root
+        .get_subcommands()
+        .filter(|verb| verb.get_name() != "help")
+    {
+        section(
+            &mut page,
+            &format!("kubectl postern {}", verb.get_name()),
+            verb,
+        );
+    }
+    page
+}
+
+fn section(page: &mut String, title: &str, command: &clap::Command) {
+    // What the environment of the machine holds has no place in a page.
+    let mut command = command.clone().mut_args(|arg| arg.hide_env_values(true));
+    let help = command.render_long_help().to_string();
+    let lines: Vec<_> = help.lines().map(str::trim_end).collect();
+    let _infallible = write!(page, "\n## {title}\n\n```text\n{}\n```\n", lines.join("\n"));
+}
+
+/// `docs/reference/kubectl-postern.1`.
+pub fn man() -> String {
+    let command = command().mut_args(|arg| arg.hide_env_values(true));
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command)
+        .render(&mut page)
+        .expect("writing to memory must succeed");
+    String::from_utf8(page).expect("help texts must be UTF-8")
+}
+
+fn command() -> clap::Command {
+    Cli::command().max_term_width(120).term_width(120)
+}

@@ -1,0 +1,273 @@
+//! `lint`: what is wrong with manifests, and in which line. `postern lint` is the same.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    Console,
+    args::Common,
+    output::{Format, Verdict, many},
+    source,
+};
+use crate::{
+    compile::compile,
+    report::{
+        Diagnostic, ObjectReport, Report, Severity,
+        code::{CODES, CodeInfo},
+    },
+    resource::{Origin, Position, ResourceSet},
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Lint {
+    /// Look at the objects of the cluster, too: at conflicts with them, and at what the manifests refer to there
+    #[arg(long)]
+    against_cluster: bool,
+}
+
+/// One problem.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// `FILE:LINE:COLUMN`, or the carrier of an annotation.
+    pub at: String,
+    pub severity: &'static str,
+    pub code: String,
+    pub reason: &'static str,
+    /// `Mapping apps/quote`; empty when it is about the file.
+    pub object: String,
+    pub field: String,
+    pub message: String,
+    pub next: String,
+    #[serde(skip)]
+    file: Option<(String, Position)>,
+}
+
+impl Lint {
+    pub(super) async fn run(&self, common: &Common, console: &mut Console<'_>) -> Result<Verdict> {
+        if common.files.is_empty() {
+            bail!("which manifests? Name a file or a folder with -f");
+        }
+        let linted = source::folder::compile(&common.files, common)?;
+        let (set, report) = if self.against_cluster {
+            let cluster = source::load(&common.of_cluster()).await?;
+            cluster.complain(console)?;
+            let cluster = cluster.compiled()?;
+            let mut set = cluster.set.clone();
+            for object in super::diff::objects_of(&linted.set, &cluster.set) {
+                set.insert(object);
+            }
+            set.files.clone_from(&linted.set.files);
+            let (_, report) = compile(&set, &cluster.options);
+            (set, report)
+        } else {
+            (linted.set, linted.report)
+        };
+        let found = findings(&set, &report);
+        let found: Vec<_> = found
+            .into_iter()
+            .filter(|finding| finding.file.is_some() || !self.against_cluster)
+            .collect();
+        let objects = linted_objects(&report);
+        let errors = found.iter().filter(|f| f.severity == "error").count();
+        let text = match common.output {
+            Format::Table | Format::Wide => text(&found, objects),
+            Format::Json => pretty(&json!(found))?,
+            Format::Yaml => serde_saphyr::to_string(&found).context("writing YAML")?,
+            Format::Sarif => pretty(&sarif(&found))?,
+            Format::Github => github(&found),
+            Format::Name => {
+                let mut names: Vec<_> = found.iter().map(|f| format!("{}\n", f.object)).collect();
+                names.dedup();
+                names.concat()
+            }
+        };
+        console.out.write_all(text.as_bytes())?;
+        Ok(Verdict::problems_if(errors > 0))
+    }
+}
+
+fn linted_objects(report: &Report) -> usize {
+    let from_files = |object: &&std::sync::Arc<ObjectReport>| object.origin != Origin::Cluster;
+    report.objects.iter().filter(from_files).count()
+}
+
+fn pretty(value: &Value) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value).context("writing JSON")? + "\n")
+}
+
+/// Everything that is wrong, in the order of files and lines.
+pub fn findings(set: &ResourceSet, report: &Report) -> Vec<Finding> {
+    let of_objects = report.objects.iter().flat_map(|object| {
+        let finding = |diagnostic| of_object(set, object, diagnostic);
+        object.diagnostics.iter().map(finding)
+    });
+    let of_files = report
+        .files
+        .iter()
+        .map(|(origin, diagnostic)| finding(String::new(), diagnostic, place(origin, None)));
+    let mut all: Vec<_> = of_objects.chain(of_files).collect();
+    all.sort_by(|a, b| {
+        let key = |finding: &Finding| match &finding.file {
+            Some((path, at)) => (path.clone(), Some(*at)),
+            None => (finding.at.clone(), None),
+        };
+        (key(a), &a.code, &a.field).cmp(&(key(b), &b.code, &b.field))
+    });
+    all
+}
+
+fn of_object(set: &ResourceSet, object: &ObjectReport, diagnostic: &Diagnostic) -> Finding {
+    let field_at = set.position(&object.key, &diagnostic.field);
+    finding(
+        object.key.to_string(),
+        diagnostic,
+        place(&object.origin, field_at),
+    )
+}
+
+fn place(origin: &Origin, field_at: Option<Position>) -> (String, Option<Position>) {
+    match origin {
+        Origin::File { path, at } => (path.to_string(), Some(field_at.unwrap_or(*at))),
+        Origin::Cluster | Origin::Annotation { .. } => (origin.to_string(), None),
+    }
+}
+
+fn finding(
+    object: String,
+    diagnostic: &Diagnostic,
+    (path, at): (String, Option<Position>),
+) -> Finding {
+    let info = diagnostic.code.info();
+    Finding {
+        at: at.map_or_else(|| path.clone(), |at| format!("{path}:{at}")),
+        file: at.map(|at| (path, at)),
+        severity: severity(info),
+        code: diagnostic.code.to_string(),
+        reason: info.reason,
+        object,
+        field: diagnostic.field.clone(),
+        message: diagnostic.message.clone(),
+        next: diagnostic.next.clone(),
+    }
+}
+
+fn severity(info: &CodeInfo) -> &'static str {
+    match info.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
+}
+
+/// One line for each problem, with the next step in the line after it.
+pub fn text(findings: &[Finding], objects: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for finding in findings {
+        let about: Vec<&str> = [&*finding.object, &*finding.field]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
+        let about = match about.join(" ") {
+            about if about.is_empty() => String::new(),
+            about => format!(" {about}"),
+        };
+        lines.push(format!(
+            "{}: {} {}{about}: {}",
+            finding.at, finding.severity, finding.code, finding.message
+        ));
+        if !finding.next.is_empty() {
+            lines.push(format!("    {}", finding.next));
+        }
+    }
+    let errors = findings.iter().filter(|f| f.severity == "error").count();
+    lines.push(format!(
+        "{} and {} in {}",
+        many(errors, "error"),
+        many(
+            findings.iter().filter(|f| f.severity == "warning").count(),
+            "warning"
+        ),
+        many(objects, "object")
+    ));
+    lines.join("\n") + "\n"
+}
+
+/// SARIF 2.1.0: <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
+pub fn sarif(findings: &[Finding]) -> Value {
+    let is_used = |info: &&CodeInfo| findings.iter().any(|f| f.code == info.code.to_string());
+    let rules = CODES.iter().filter(is_used).map(|info| {
+        json!({
+            "id": info.code.to_string(),
+            "name": info.reason,
+            "shortDescription": { "text": info.cause },
+            "help": { "text": info.remedy },
+            "defaultConfiguration": { "level": severity(info) },
+        })
+    });
+    let results = findings.iter().map(|finding| {
+        let locations: Vec<_> = { finding.file.iter() }
+            .map(|(path, at)| {
+                json!({ "physicalLocation": {
+                    "artifactLocation": { "uri": path },
+                    "region": { "startLine": at.line, "startColumn": at.column },
+                }})
+            })
+            .collect();
+        json!({
+            "ruleId": finding.code,
+            "level": finding.severity,
+            "message": { "text": format!("{}: {}. {}.", finding.object, finding.message, finding.next) },
+            "locations": locations,
+        })
+    });
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": "postern",
+                "version": env!("CARGO_PKG_VERSION"),
+                "rules": rules.collect::<Vec<_>>(),
+            }},
+            "results": results.collect::<Vec<_>>(),
+        }],
+    })
+}
+
+/// Workflow commands of GitHub Actions.
+pub fn github(findings: &[Finding]) -> String {
+    let value = |text: &str| {
+        text.replace('%', "%25")
+            .replace('\r', "%0D")
+            .replace('\n', "%0A")
+    };
+    let property = |text: &str| value(text).replace(':', "%3A").replace(',', "%2C");
+    let lines = findings.iter().map(|finding| {
+        let place = finding
+            .file
+            .as_ref()
+            .map_or_else(String::new, |(path, at)| {
+                format!(
+                    "file={},line={},col={},",
+                    property(path),
+                    at.line,
+                    at.column
+                )
+            });
+        let title = property(&format!("{} {}", finding.code, finding.reason));
+        let text = value(&format!(
+            "{}: {}. {}.",
+            finding.object, finding.message, finding.next
+        ));
+        let command = if finding.severity == "note" {
+            "notice"
+        } else {
+            finding.severity
+        };
+        format!("::{command} {place}title={title}::{text}\n")
+    });
+    lines.collect()
+}

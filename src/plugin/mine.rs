@@ -1,0 +1,43 @@
+//! `mine`: what a namespace owns.
+
+use clap::Args;
+
+use super::{
+    facts::{Facts, Scope},
+    output::{Page, Verdict, many},
+    place::namespace_of,
+    routes::kubectl_id,
+    who,
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Mine {}
+
+impl Mine {
+    pub(super) fn page(&self, facts: &Facts, scope: &Scope) -> Page {
+        let Self {} = self;
+        let mut owned = who::owned(facts);
+        owned.retain(|owned| owned.owners.iter().any(|owner| scope.includes(owner)));
+        let ids = owned.iter().flat_map(|owned| owned.used_by.iter());
+        let names: Vec<_> = ids
+            .filter(|id| scope.includes(namespace_of(id)))
+            .map(|id| kubectl_id(id))
+            .collect();
+        let vain: Vec<_> = facts
+            .in_scope(scope)
+            .filter(|known| known.view.asks.is_some())
+            .map(|known| known.view.title())
+            .collect();
+        let mut text = many(owned.len(), "place");
+        if !vain.is_empty() {
+            text = format!(
+                "{text}; asked for in vain by {}: see `conflicts`",
+                vain.join(", ")
+            );
+        }
+        let table = who::table(&owned);
+        Page::list(&owned, table, Verdict::problems_if(!vain.is_empty()))
+            .with_names(names)
+            .with_text(text)
+    }
+}

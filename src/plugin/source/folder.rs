@@ -1,0 +1,79 @@
+//! Facts of a folder of manifests, without any cluster.
+
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use anyhow::{Result, bail};
+
+use super::{compiled, facts, options, scope};
+use crate::{
+    compile::Environment,
+    config::DEFAULT_NAMESPACE,
+    plugin::{
+        args::Common,
+        facts::{Compiled, Facts, Origin},
+    },
+    resource::ResourceSet,
+    source::dir,
+};
+
+/// Loads and compiles the files that the flags name.
+pub(super) fn load(common: &Common) -> Result<Facts> {
+    let compiled = compile(&common.files, common)?;
+    Ok(facts(compiled, Origin::Folder, scope(common, None)))
+}
+
+/// Reads and compiles these files. It is an error when they hold no object.
+pub(in crate::plugin) fn compile(paths: &[PathBuf], common: &Common) -> Result<Compiled> {
+    let namespace = common.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+    let set = dir::load(paths, namespace)?;
+    let own = common.gateway_namespace.clone();
+    let own =
+        own.unwrap_or_else(|| gateway_namespace(&set).unwrap_or_else(|| namespace.to_owned()));
+    let options = options(common, &own, environment());
+    let mut compiled = compiled(set, options.clone());
+    // What the folder does not hold, it will not hold later either.
+    let wanted = compiled.report.wanted_secrets.iter();
+    let absent: BTreeSet<_> = wanted
+        .filter(|key| !compiled.set.secrets.contains_key(key))
+        .cloned()
+        .collect();
+    if !absent.is_empty() {
+        compiled.set.absent_secrets = absent;
+        compiled = super::compiled(compiled.set, options);
+    }
+    if compiled.report.objects.is_empty() && compiled.report.files.is_empty() {
+        let paths: Vec<_> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        bail!(
+            "there is no object to look at in {}: name files or folders that end in .yaml, .yml or .json",
+            paths.join(", ")
+        );
+    }
+    Ok(compiled)
+}
+
+/// Services that the files do not hold are taken to exist.
+pub(in crate::plugin) fn environment() -> Environment {
+    Environment::Folder {
+        backends: Vec::new(),
+        // Nothing is dialled: this only says that Services exist.
+        echo: Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9)),
+    }
+}
+
+/// Postern's own namespace, as far as the objects say: where the GatewaySettings are, else the Listeners.
+pub(in crate::plugin) fn gateway_namespace(set: &ResourceSet) -> Option<String> {
+    let only = |namespaces: BTreeSet<String>| match namespaces.len() {
+        1 => namespaces.into_iter().next(),
+        _ => None,
+    };
+    let settings = set.settings.keys().map(|key| key.namespace.to_string());
+    let listeners = set.listeners.keys().map(|key| key.namespace.to_string());
+    only(settings.collect()).or_else(|| only(listeners.collect()))
+}

@@ -1,0 +1,121 @@
+//! The Leases of the replicas: what each says about itself.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, Client, api::ListParams};
+
+use crate::{
+    plugin::{args::Common, facts::ReplicaState},
+    report::replica::{
+        ANNOTATION, INSTALLATION_LABEL, REPLICA_ROLE, ROLE_LABEL, Replica, installation_label,
+    },
+    resource::Kind,
+    source::kube::once::Unread,
+};
+
+/// Where a Lease says nothing else.
+const EXPIRES_AFTER: i64 = 30;
+
+/// What could be read.
+#[derive(Debug, Default)]
+pub(in crate::plugin) struct Leases {
+    /// None when nobody may read them.
+    pub(in crate::plugin) replicas: Option<Vec<ReplicaState>>,
+    pub(in crate::plugin) unread: Option<Unread>,
+}
+
+/// Reads the Leases of an installation's replicas: in all namespaces, or where that may not be in Postern's own.
+pub(in crate::plugin) async fn read(
+    client: &Client,
+    common: &Common,
+    current: Option<&str>,
+) -> Leases {
+    let selector = format!(
+        "{ROLE_LABEL}={REPLICA_ROLE},{INSTALLATION_LABEL}={}",
+        installation_label(&common.installation)
+    );
+    let params = ListParams::default().labels(&selector);
+    let said = common.gateway_namespace.as_deref();
+    let everywhere = match said {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::<Lease>::all(client.clone()),
+    };
+    let failure = match everywhere.list(&params).await {
+        Ok(list) => return Leases::of(&list.items),
+        Err(failure) => failure,
+    };
+    for namespace in ["postern"].into_iter().chain(current) {
+        let here: Api<Lease> = Api::namespaced(client.clone(), namespace);
+        if let Ok(list) = here.list(&params).await
+            && !list.items.is_empty()
+        {
+            return Leases::of(&list.items);
+        }
+    }
+    let forbidden = matches!(&failure, kube::Error::Api(status) if status.code == 403);
+    Leases {
+        replicas: None,
+        unread: Some(Unread {
+            kind: Kind::Namespace,
+            resource: "leases.coordination.k8s.io".to_owned(),
+            namespace: said.map(str::to_owned),
+            except: Vec::new(),
+            forbidden,
+            why: failure.to_string(),
+        }),
+    }
+}
+
+impl Leases {
+    fn of(leases: &[Lease]) -> Self {
+        let mut replicas: Vec<_> = leases.iter().map(state).collect();
+        replicas.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        Self {
+            replicas: Some(replicas),
+            unread: None,
+        }
+    }
+}
+
+fn state(lease: &Lease) -> ReplicaState {
+    let metadata = &lease.metadata;
+    let pod = metadata.owner_references.iter().flatten().next();
+    let text = { metadata.annotations.iter() }.find_map(|all| all.get(ANNOTATION));
+    let spec = lease.spec.as_ref();
+    ReplicaState {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: pod
+            .map(|pod| pod.name.clone())
+            .or_else(|| metadata.name.clone())
+            .unwrap_or_default(),
+        says: text.and_then(|text| serde_json::from_str::<Replica>(text).ok()),
+        renewed: spec
+            .and_then(|spec| spec.renew_time.as_ref())
+            .map(|time| time.0.as_second()),
+        expires_after: spec
+            .and_then(|spec| spec.lease_duration_seconds)
+            .map_or(EXPIRES_AFTER, i64::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_read_as_it_was_written() {
+        let lease: Lease = serde_json::from_value(serde_json::json!({
+            "metadata": {
+                "namespace": "postern",
+                "name": "postern-default-pod-1",
+                "annotations": {"postern.dev/replica": "{\"build\":\"0.1.0\",\"ready\":true,\"digest\":\"d\",\"versions\":{\"mappings.postern.dev\":\"7\"}}"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "pod-1", "uid": "u"}],
+            },
+            "spec": {"leaseDurationSeconds": 30, "renewTime": "2026-11-25T00:00:00.000000Z"},
+        }))
+        .unwrap();
+        let found = Leases::of(&[lease]).replicas.unwrap().remove(0);
+        assert_eq!((&*found.namespace, &*found.name), ("postern", "pod-1"));
+        let renewed = found.renewed.unwrap();
+        assert!(found.is_ready() && found.is_alive(renewed + 30) && !found.is_alive(renewed + 31));
+    }
+}

@@ -1,0 +1,148 @@
+//! What has become of an object, in one word.
+
+use serde::Serialize;
+
+use super::{
+    facts::{Facts, Known},
+    output::{Cell, Style},
+};
+use crate::{report::wire::DiagnosticView, resource::Kind};
+
+/// In one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) enum State {
+    /// It serves what it says.
+    Live,
+    /// Not every replica has come that far.
+    Pending,
+    /// Nothing is wrong with it, and no request reaches it.
+    Idle,
+    /// It could not be told, because something could not be read.
+    Unknown,
+    /// Something of it answers with an error, or is not honoured.
+    Degraded,
+    /// It is not accepted, and serves nothing.
+    Refused,
+}
+
+/// Errors that may be there only because these kinds could not be read.
+const DOUBTS: &[(&[&str], &[Kind])] = &[
+    (&["PST3002", "PST3003"], &[Kind::Service]),
+    (&["PST3007"], &[Kind::Service, Kind::EndpointSlice]),
+    (&["PST3004"], &[Kind::ReferenceGrant]),
+    (&["PST3009"], &[Kind::TlsContext]),
+    (&["PST4001"], &[Kind::Secret]),
+    (&["PST2006"], &[Kind::Host]),
+    (&["PST5004"], &[Kind::Listener]),
+];
+
+impl State {
+    pub(super) fn of(known: &Known, facts: &Facts) -> Self {
+        let view = &known.view;
+        let mut errors = view.diagnostics.iter().filter(|found| found.is_error());
+        let has_place = matches!(&*view.kind, "Mapping" | "Host" | "Listener");
+        if view.first_error().is_some() {
+            return if errors.all(|error| doubt(facts, known, error).is_some()) {
+                Self::Unknown
+            } else if has_place && !view.in_graph {
+                Self::Refused
+            } else {
+                Self::Degraded
+            };
+        }
+        if has_place && !view.in_graph {
+            let mut all = view.diagnostics.iter();
+            return if all.any(|found| doubt(facts, known, found).is_some()) {
+                Self::Unknown
+            } else {
+                Self::Idle
+            };
+        }
+        match known.live {
+            Some(live) if live.reached < live.of || live.of == 0 => Self::Pending,
+            _ => Self::Live,
+        }
+    }
+
+    pub(super) fn is_problem(self) -> bool {
+        matches!(self, Self::Degraded | Self::Refused)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Live => "Live",
+            Self::Pending => "Pending",
+            Self::Idle => "Idle",
+            Self::Unknown => "Unknown",
+            Self::Degraded => "Degraded",
+            Self::Refused => "Refused",
+        }
+    }
+
+    pub(super) fn cell(self) -> Cell {
+        let style = match self {
+            Self::Live => Style::Good,
+            Self::Pending | Self::Unknown => Style::Warn,
+            Self::Idle => Style::Dim,
+            Self::Degraded | Self::Refused => Style::Bad,
+        };
+        Cell::new(self.name(), style)
+    }
+}
+
+/// Why a diagnostic may be there only because something could not be read.
+pub(super) fn doubt(facts: &Facts, known: &Known, found: &DiagnosticView) -> Option<String> {
+    let doubted = DOUBTS
+        .iter()
+        .find(|(codes, _)| codes.contains(&&*found.code))?;
+    let named = namespaces_in(&found.message);
+    let own = [&*known.view.namespace];
+    let looked_at = if named.is_empty() {
+        &own[..]
+    } else {
+        &named[..]
+    };
+    looked_at
+        .iter()
+        .find_map(|namespace| facts.unread(doubted.1, namespace))
+}
+
+/// The namespaces that a message names: `Service shop/cart`, `in namespace shop`.
+fn namespaces_in(message: &str) -> Vec<&str> {
+    let mut named = Vec::new();
+    let mut before = "";
+    for word in message.split([' ', ',', ':', '`']) {
+        if before == "namespace" {
+            named.push(word);
+        } else if let Some((namespace, _)) = word.split_once('/')
+            && matches!(before, "Service" | "Secret" | "TLSContext")
+        {
+            named.push(namespace);
+        }
+        before = word;
+    }
+    named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_namespaces_that_a_message_names_are_found() {
+        for (message, named) in [
+            ("There is no Service shop/cart", &["shop"][..]),
+            (
+                "Secret web/tls does not exist, or has not been read yet",
+                &["web"],
+            ),
+            (
+                "No ReferenceGrant in namespace web lets Mapping a/b refer to Service web/c",
+                &["web", "web"],
+            ),
+            ("No Host serves this Mapping, so no request reaches it", &[]),
+        ] {
+            assert_eq!(namespaces_in(message), named, "{message}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! All objects of an API server, read once, by somebody who may not be allowed to read them all.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use super::{
+    catalogue,
+    found::{self, Found},
+    request::{self, Failure, Form},
+    resource::{self, Resource, full_name},
+};
+use crate::resource::{Group, Kind, ObjectKey, ResourceSet, Unavailable};
+
+/// Objects in one answer.
+const PAGE: usize = 500;
+/// Answers to one list: a bound for a server that never ends.
+const MAX_PAGES: usize = 2000;
+
+/// What was read, and what was not.
+#[derive(Debug, Default)]
+pub struct Once {
+    pub set: ResourceSet,
+    /// Kinds that the API server serves.
+    pub served: BTreeSet<(Group, Kind)>,
+    pub unread: Vec<Unread>,
+}
+
+/// Objects that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unread {
+    pub kind: Kind,
+    /// `secrets`, `mappings.postern.dev`.
+    pub resource: String,
+    /// Only in this namespace; otherwise everywhere.
+    pub namespace: Option<String>,
+    /// The namespaces in which it was read nevertheless.
+    pub except: Vec<String>,
+    /// Permission is missing; anything else is a failure.
+    pub forbidden: bool,
+    pub why: String,
+}
+
+/// Why nothing at all can be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot ask the API server which kinds it has: {0}")]
+pub struct OnceError(String);
+
+/// Reads every kind that Postern reads, but Secrets. What may not be listed in all namespaces is listed in these.
+pub async fn read(client: &kube::Client, namespaces: &[String]) -> Result<Once, OnceError> {
+    let mut once = Once::default();
+    let mut resources: Vec<_> = resource::built_in().collect();
+    for group in Group::ALL
+        .into_iter()
+        .filter(|g| resource::is_installed(*g))
+    {
+        let found = catalogue::group_resources(client, group).await;
+        resources.extend(found.map_err(|failure| OnceError(failure.to_string()))?);
+    }
+    once.served = resources.iter().map(|r| (r.group, r.kind)).collect();
+    resources.retain(|resource| resource.kind != Kind::Secret);
+    let lists = resources
+        .iter()
+        .map(|resource| list(client, resource, namespaces));
+    for (found, unread) in join_all(lists).await {
+        for found in found {
+            if let Found::Object {
+                object, carried, ..
+            } = found
+            {
+                once.set.insert(object);
+                for carried in carried {
+                    // A real object of the name goes before what an annotation carries.
+                    if once.set.meta(carried.object.key()).is_none() {
+                        once.set.insert(carried.object);
+                    }
+                }
+            }
+        }
+        once.unread.extend(unread);
+    }
+    once.unread.sort();
+    let grants = (Group::Gateway, Kind::ReferenceGrant);
+    if !once.served.contains(&grants) {
+        let why = Unavailable::NotInstalled;
+        once.set.unavailable.insert(Kind::ReferenceGrant, why);
+    }
+    for unread in &once.unread {
+        if unread.forbidden && unread.namespace.is_none() && unread.except.is_empty() {
+            once.set
+                .unavailable
+                .insert(unread.kind, Unavailable::Forbidden);
+        }
+    }
+    Ok(once)
+}
+
+/// Reads these Secrets: they are in the set afterwards, or absent, or unread.
+pub async fn read_secrets(
+    client: &kube::Client,
+    wanted: &BTreeSet<ObjectKey>,
+    set: &mut ResourceSet,
+) -> Vec<Unread> {
+    let Some(secret) = resource::built_in().find(|r| r.kind == Kind::Secret) else {
+        return Vec::new();
+    };
+    let mut unread = Vec::new();
+    for key in wanted {
+        // Names in objects are checked by the schema, and a path is built of them.
+        let uri = format!("{}/{}", secret.path(Some(&key.namespace)), key.name);
+        match request::get(client, &uri, Form::Whole).await {
+            Ok(manifest) => match found::secret(&secret, manifest, false) {
+                Some((object, _)) => set.insert(object),
+                None => unread.push(unread_secret(key, "it cannot be decoded".to_owned(), false)),
+            },
+            Err(Failure::NotFound) => drop(set.absent_secrets.insert(key.clone())),
+            Err(failure) => {
+                let forbidden = matches!(failure, Failure::Forbidden(_));
+                unread.push(unread_secret(key, failure.to_string(), forbidden));
+            }
+        }
+    }
+    unread
+}
+
+fn unread_secret(key: &ObjectKey, why: String, forbidden: bool) -> Unread {
+    Unread {
+        kind: Kind::Secret,
+        resource: format!("secrets/{}", key.name),
+        namespace: Some(key.namespace.to_string()),
+        except: Vec::new(),
+        forbidden,
+        why,
+    }
+}
+
+/// What could be listed, and what could not.
+async fn list(
+    client: &kube::Client,
+    resource: &Resource,
+    namespaces: &[String],
+) -> (Vec<Found>, Vec<Unread>) {
+    let unread = |namespace: Option<&str>, failure: &Failure| Unread {
+        kind: resource.kind,
+        resource: full_name(resource.group, resource.plural),
+        namespace: namespace.map(str::to_owned),
+        except: Vec::new(),
+        forbidden: matches!(failure, Failure::Forbidden(_)),
+        why: failure.to_string(),
+    };
+    let everywhere = match pages(client, resource, None).await {
+        Ok(found) => return (found, Vec::new()),
+        Err(failure) => failure,
+    };
+    let mut missing = unread(None, &everywhere);
+    if !resource.namespaced || !missing.forbidden {
+        return (Vec::new(), vec![missing]);
+    }
+    let mut found = Vec::new();
+    let mut gaps = Vec::new();
+    for namespace in namespaces {
+        match pages(client, resource, Some(namespace)).await {
+            Ok(listed) => {
+                found.extend(listed);
+                missing.except.push(namespace.clone());
+            }
+            Err(Failure::Forbidden(_)) => {}
+            Err(failure) => gaps.push(unread(Some(namespace), &failure)),
+        }
+    }
+    gaps.push(missing);
+    (found, gaps)
+}
+
+async fn pages(
+    client: &kube::Client,
+    resource: &Resource,
+    namespace: Option<&str>,
+) -> Result<Vec<Found>, Failure> {
+    let path = resource.path(namespace);
+    let mut found = Vec::new();
+    let mut next = String::new();
+    for _ in 0..MAX_PAGES {
+        let uri = format!("{path}?limit={PAGE}{next}");
+        let mut page = request::get(client, &uri, Form::Whole).await?;
+        if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+            found.extend(items.into_iter().map(|item| Found::new(resource, item)));
+        }
+        let token = page
+            .get("metadata")
+            .and_then(|metadata| metadata.get("continue")?.as_str())
+            .filter(|token| !token.is_empty());
+        let Some(token) = token else {
+            return Ok(found);
+        };
+        next = format!("&continue={}", escaped(token));
+    }
+    Err(Failure::TooLarge)
+}
+
+/// A token is base64 as a rule, whose `+`, `/` and `=` mean something in a query.
+fn escaped(token: &str) -> String {
+    token.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            text.push(char::from(byte));
+        } else {
+            use std::fmt::Write as _;
+            write!(text, "%{byte:02X}").expect("writing to a string must succeed");
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{
+        super::mock::{Reply, client},
+        *,
+    };
+
+    fn resources(names: &[&str]) -> Reply {
+        let row =
+            |name: &&str| json!({"name": name, "namespaced": true, "verbs": ["list", "watch"]});
+        Reply::Json(json!({"resources": names.iter().map(row).collect::<Vec<_>>()}))
+    }
+
+    fn mapping(namespace: &str, name: &str) -> Value {
+        json!({"metadata": {"namespace": namespace, "name": name}, "spec": {"prefix": "/", "service": "a"}})
+    }
+
+    /// Mappings of `apps` may be read, in two pages; of the rest nothing but its names.
+    fn server() -> kube::Client {
+        client(|uri| {
+            let query = uri.query().unwrap_or_default();
+            match uri.path() {
+                "/apis/postern.dev/v1alpha1" => resources(&["mappings"]),
+                "/apis/postern.dev/v1alpha1/namespaces/apps/mappings" => {
+                    if query.contains("continue=a%2Fb") {
+                        Reply::Json(json!({"items": [mapping("apps", "two")]}))
+                    } else {
+                        let metadata = json!({"continue": "a/b"});
+                        Reply::Json(
+                            json!({"metadata": metadata, "items": [mapping("apps", "one")]}),
+                        )
+                    }
+                }
+                "/api/v1/namespaces/apps/secrets/gone" => Reply::Status(404, "not found"),
+                path if path.matches('/').count() > 3 || path.ends_with("namespaces") => {
+                    Reply::Status(403, "no")
+                }
+                path if path.starts_with("/api/v1/") => Reply::Status(403, "no"),
+                _ => Reply::Status(404, "not found"),
+            }
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_be_read_is_read_and_the_rest_is_named() {
+        let once = read(&server(), &["apps".to_owned(), "web".to_owned()])
+            .await
+            .unwrap();
+        let names: Vec<_> = once.set.mappings.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["Mapping apps/one", "Mapping apps/two"]);
+        let mappings = once
+            .unread
+            .iter()
+            .find(|u| u.kind == Kind::Mapping)
+            .unwrap();
+        assert_eq!(mappings.except, ["apps"]);
+        assert!(mappings.forbidden && mappings.namespace.is_none());
+        let unread = |kind| once.unread.iter().any(|u| u.kind == kind);
+        assert!(
+            unread(Kind::Service) && unread(Kind::Namespace),
+            "{:?}",
+            once.unread
+        );
+        assert!(!once.served.contains(&(Group::Postern, Kind::Host)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_is_there_or_absent_or_unread() {
+        let key = |name| ObjectKey::new(Group::Core, Kind::Secret, "apps", name);
+        let wanted = [key("gone"), key("hidden")].into();
+        let mut set = ResourceSet::default();
+        let unread = read_secrets(&server(), &wanted, &mut set).await;
+        assert_eq!(set.absent_secrets, [key("gone")].into());
+        assert_eq!(unread.len(), 1);
+        assert_eq!(unread[0].resource, "secrets/hidden");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_api_server_there_is_nothing() {
+        let away = client(|_| Reply::Status(503, "away"));
+        assert!(read(&away, &[]).await.is_err());
+    }
+}

@@ -1,0 +1,204 @@
+//! What `kubectl postern` says about one folder of objects, as text and as JSON, and that every source says the same.
+//!
+//! `UPDATE_GOLDEN=1` writes what is expected anew.
+
+use std::{collections::BTreeSet, ffi::OsString, fs, path::Path};
+
+use jiff::Timestamp;
+use postern::plugin::{self, Console};
+
+use super::gateway::Gateway;
+
+const OBJECTS: &str = "tests/plugin/objects";
+const GOLDEN: &str = "tests/plugin/golden";
+
+/// Name of the case, arguments without the source, and the exit code.
+const CASES: &[(&str, &str, u8)] = &[
+    ("status", "status", 1),
+    ("status-one", "status mapping/steal", 1),
+    ("status-namespace", "status -n web", 1),
+    ("routes", "routes", 1),
+    ("routes-path", "routes shop.example.com/cart/", 0),
+    ("why", "why http://shop.example.com/cart/x", 0),
+    (
+        "why-condition",
+        "why http://shop.example.com/a/../cart/x -H x-team:beta",
+        0,
+    ),
+    ("why-fails", "why http://shop.example.com/pay/", 1),
+    ("why-nobody", "why http://other.example.com/", 1),
+    ("who", "who shop.example.com", 0),
+    ("who-nobody", "who free.example.org/x", 0),
+    ("mine", "mine -n shop", 0),
+    (
+        "can",
+        "can claim shop.example.com/new/ --as-namespace web",
+        0,
+    ),
+    (
+        "can-not",
+        "can claim shop.example.com/cart/ --as-namespace web",
+        1,
+    ),
+    ("conflicts", "conflicts", 1),
+    ("lint", "lint", 1),
+    (
+        "diff",
+        "diff --from tests/plugin/objects -f tests/plugin/next",
+        1,
+    ),
+    ("endpoints", "endpoints shop.example.com/cart/", 0),
+    ("certs", "certs", 1),
+    ("check", "check", 0),
+    ("explain", "explain PST2007", 0),
+    ("sync", "sync", 2),
+    ("bundle", "bundle", 2),
+];
+
+/// Exit code, and what is printed.
+fn said(arguments: &[&str]) -> (u8, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        colour: false,
+        now: "2026-11-25T00:00:00Z".parse::<Timestamp>().unwrap(),
+    };
+    let arguments = ["kubectl-postern"].iter().chain(arguments);
+    let code = plugin::answer(arguments.map(OsString::from), &mut console);
+    out.extend(err);
+    let text = String::from_utf8(out).unwrap();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    (code, text.replace(root, ""))
+}
+
+fn arguments(case: &str) -> Vec<&str> {
+    let mut arguments: Vec<_> = case.split(' ').collect();
+    if !matches!(arguments[0], "explain" | "diff") {
+        arguments.extend(["-f", OBJECTS]);
+    }
+    arguments
+}
+
+#[test]
+fn every_verb_says_what_is_expected() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut failures = Vec::new();
+    let mut outputs = BTreeSet::new();
+    for (name, case, code) in CASES {
+        for (format, ending) in [("table", "txt"), ("json", "json")] {
+            let mut arguments = arguments(case);
+            arguments.extend(["-o", format]);
+            let (exit, actual) = said(&arguments);
+            if exit != *code {
+                failures.push(format!("{name}: exit {exit}, not {code}\n{actual}"));
+            }
+            let path = Path::new(GOLDEN).join(format!("{name}.{ending}"));
+            let expected = fs::read_to_string(&path).unwrap_or_default();
+            if update && expected != actual {
+                fs::write(&path, &actual).unwrap();
+            } else if expected != actual {
+                failures.push(format!("{}:\n{actual}", path.display()));
+            }
+            outputs.insert(path);
+        }
+    }
+    for file in fs::read_dir(GOLDEN).unwrap() {
+        let path = file.unwrap().path();
+        if !outputs.contains(&path) {
+            failures.push(format!("{}: no case gives this", path.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn a_problem_is_told_to_code_scanning_and_to_pull_requests() {
+    let (code, text) = said(&["lint", "-f", OBJECTS, "-o", "sarif"]);
+    let log: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &log["version"]), (1, &"2.1.0".into()));
+    let first = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert!(first["region"]["startLine"].as_u64().unwrap() > 0, "{log}");
+    let (_, text) = said(&["lint", "-f", OBJECTS, "-o", "github"]);
+    assert!(
+        text.starts_with("::error file=tests/plugin/objects/"),
+        "{text}"
+    );
+}
+
+/// Without what a folder and a gateway rightly say differently: where the echo server listens.
+fn without_addresses(mut value: serde_json::Value) -> serde_json::Value {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Array(values) => values.iter_mut().for_each(strip),
+            serde_json::Value::Object(fields) => {
+                fields.remove("echo");
+                fields.remove("origin");
+                fields.values_mut().for_each(strip);
+            }
+            _ => {}
+        }
+    }
+    strip(&mut value);
+    value
+}
+
+#[test]
+fn a_folder_and_the_gateway_that_serves_it_say_the_same() {
+    let mut manifests = String::new();
+    for file in ["gateway.yaml", "shop.yaml", "web.yaml"] {
+        manifests += &fs::read_to_string(Path::new(OBJECTS).join(file)).unwrap();
+        manifests += "\n---\n";
+    }
+    let gateway = Gateway::with_flags(
+        &manifests,
+        &[
+            "--echo",
+            "--namespace",
+            "postern",
+            "--bind",
+            "8080=127.0.0.1:0",
+        ],
+    );
+    let folder = gateway.file("case.yaml");
+    let folder = folder.to_str().unwrap();
+    let address = gateway.diagnostics().to_string();
+    for case in [
+        "status",
+        "routes",
+        "why http://shop.example.com/cart/x -H x-team:beta",
+        "why http://shop.example.com/pay/card/1",
+        "why http://shop.example.com/%00",
+        "endpoints shop.example.com",
+        "conflicts",
+        "certs",
+        "check",
+    ] {
+        let ask = |source: [&str; 2]| {
+            let mut arguments: Vec<_> = case.split(' ').collect();
+            arguments.extend(source);
+            arguments.extend(["-o", "json"]);
+            let (code, text) = said(&arguments);
+            let value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{case}: {text}"));
+            (code, without_addresses(value))
+        };
+        let here = ask(["-f", folder]);
+        let mut there = ask(["--from-address", &address]);
+        if case == "status" {
+            // A replica does not tell when an object was created.
+            there = (there.0, merged(&here.1, there.1));
+        }
+        assert_eq!(here, there, "{case}");
+    }
+}
+
+/// Takes over what only the objects themselves tell.
+fn merged(here: &serde_json::Value, mut there: serde_json::Value) -> serde_json::Value {
+    let rows = there["items"].as_array_mut().unwrap().iter_mut();
+    for (row, own) in rows.zip(here["items"].as_array().unwrap()) {
+        if let Some(created) = own.get("created") {
+            row["created"] = created.clone();
+        }
+    }
+    there
+}
