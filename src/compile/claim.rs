@@ -303,6 +303,10 @@ impl Claims {
 }
 
 impl<'c> Deciders<'c> {
+    pub(super) fn is_any(&self) -> bool {
+        self.whole.is_some() || !self.parts.is_empty()
+    }
+
     pub(super) fn say(&self, namespace: &str) -> Say<'c> {
         if let Some(claim) = self.whole {
             return if claim.owners.contains(namespace) {
@@ -335,7 +339,7 @@ impl Claim {
     }
 
     /// What to do for somebody who is refused.
-    fn next(&self, namespace: &str) -> String {
+    pub(super) fn next(&self, namespace: &str) -> String {
         let ask = format!(
             "Have namespace {namespace} added to RouteClaim {}",
             self.name

@@ -98,7 +98,7 @@ fn taken_from<'r>(
     let served = routing
         .naming(pattern)
         .filter(|named| !is_walled(named, claims))
-        .filter_map(|named| served(&named, pattern, namespace, older));
+        .filter_map(|named| served(&named, (pattern, namespace), older, claims));
     let (own, others): (Vec<_>, Vec<_>) =
         served.partition(|served| served.by.key.namespace == *namespace);
     let first = others.into_iter().min_by_key(|served| age(served.by))?;
@@ -107,12 +107,10 @@ fn taken_from<'r>(
     (!is_first).then_some(first)
 }
 
-/// Whether no Host of a stranger reaches these names anyway: they are claimed for whoever serves them.
+/// Whether claims alone decide about the Host of these names, whoever serves them.
 fn is_walled(named: &Named<'_>, claims: &Claims) -> bool {
     match named {
-        Named::Pattern(pattern, by) => claims
-            .on_host(pattern)
-            .is_some_and(|claim| claim.owners.contains(&by.key.namespace)),
+        Named::Pattern(pattern, _) => claims.deciders(pattern).is_any(),
         Named::Regex(..) | Named::Selected(..) => false,
     }
 }
@@ -120,9 +118,9 @@ fn is_walled(named: &Named<'_>, claims: &Claims) -> bool {
 /// The names of a Host that the Mappings of one hostname serve, if there are any.
 fn served<'r>(
     named: &Named<'r>,
-    pattern: &HostPattern,
-    namespace: &Arc<str>,
+    (pattern, namespace): (&HostPattern, &Arc<str>),
     older: &[&'r LoweredHost],
+    claims: &Claims,
 ) -> Option<Served<'r>> {
     match named {
         Named::Pattern(other, by) => share_a_name(other, pattern).then(|| Served {
@@ -150,7 +148,8 @@ fn served<'r>(
             });
             let through = hosts.find_map(|other| {
                 let own = other.pattern.as_ref()?;
-                share_a_name(own, pattern).then_some(own)
+                let takes = share_a_name(own, pattern) && !claims.deciders(own).is_any();
+                takes.then_some(own)
             })?;
             Some(Served {
                 names: through.to_string().into(),

@@ -23,7 +23,7 @@ use super::{
     installation,
     intern::Interner,
     listener::{self, LoweredListener},
-    mapping::{self, Intent, Lowered, NameMatch},
+    mapping::{self, Intent, Lowered, Match, NameMatch},
     policies,
     reports::{self, Pass, Place, Reports},
     routing::{self, Routing, Scope},
@@ -39,7 +39,7 @@ use super::{
 use crate::{
     crd::{MappingSpec, schema::Written},
     graph::{Action, Fail, Graph, Upstream, UpstreamId},
-    report::{Code, ObjectReport, Report},
+    report::{Code, Diagnostic, ObjectReport, Report},
     resource::{Mapping, ObjectKey, ResourceSet},
 };
 
@@ -468,6 +468,10 @@ impl State {
                 Arc::clone(&state.placement)
             };
             let selectors = routing::selectors(&state.lowered, &self.scopes);
+            if claims && !selectors.is_empty() {
+                // What is said of it depends on who has claimed the names of the Hosts that select it.
+                touched.insert(key);
+            }
             if placement == state.placement && selectors == state.selectors {
                 continue;
             }
@@ -567,8 +571,10 @@ impl State {
             let taken = self.routing.taken(&object.key, slot);
             findings.0.extend(taken.cloned());
         }
-        let serves = self.serves(lowered);
-        if lowered.matching.is_some() && serves.is_empty() {
+        let serves = self.serves(lowered, &mut findings);
+        let is_claimed = |found: &Diagnostic| found.code == Code::ClaimedByOthers;
+        let is_told = findings.0.iter().any(is_claimed);
+        if lowered.matching.is_some() && serves.is_empty() && !is_told {
             findings.push(
                 Code::NoMatchingHost,
                 "spec.hostname",
@@ -588,7 +594,7 @@ impl State {
     }
 
     /// Where a Mapping is served, given that it is in a route.
-    fn serves(&self, lowered: &Lowered) -> Vec<String> {
+    fn serves(&self, lowered: &Lowered, findings: &mut Findings) -> Vec<String> {
         let Some(matching) = &lowered.matching else {
             return Vec::new();
         };
@@ -597,14 +603,38 @@ impl State {
         let covered = match &matching.name {
             NameMatch::Pattern(hostname) => coverage.covers(&hostname.pattern, labels),
             NameMatch::Regex(_) => coverage.covers(&crate::graph::HostPattern::ANY, labels),
-            NameMatch::Unnamed => {
-                let path = slot::path_text(&matching.path_key);
-                let hosts = coverage.selecting(labels);
-                let serves: BTreeSet<_> = hosts.map(|host| format!("{host}{path}")).collect();
-                return serves.into_iter().collect();
-            }
+            NameMatch::Unnamed => return self.serves_selected(lowered, matching, findings),
         };
         covered.then(|| slot::pair(lowered)).into_iter().collect()
+    }
+
+    /// The same for one without a hostname: the names of the Hosts that select it, but for those that others have claimed.
+    fn serves_selected(
+        &self,
+        lowered: &Lowered,
+        matching: &Match,
+        findings: &mut Findings,
+    ) -> Vec<String> {
+        let object = &lowered.object;
+        let namespace = &object.key.namespace;
+        let path = slot::path_text(&matching.path_key);
+        let (mut serves, mut refused) = (BTreeSet::new(), None);
+        for host in self.linked.coverage.selecting(&object.meta.labels) {
+            match self.claims.refusal(namespace, host, matching) {
+                Some(refusal) => refused = refused.or(Some(refusal)),
+                None => drop(serves.insert(format!("{host}{path}"))),
+            }
+        }
+        if let Some((part, claim)) = refused {
+            let code = if serves.is_empty() {
+                Code::ClaimedByOthers
+            } else {
+                Code::PartlyClaimed
+            };
+            let message = format!("{part} belongs to {}", claim.owner());
+            findings.push(code, "spec.prefix", message, claim.next(namespace));
+        }
+        serves.into_iter().collect()
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod arch;
+mod attacks;
 mod cases;
 mod client;
 mod cluster;

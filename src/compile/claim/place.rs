@@ -12,7 +12,12 @@ use crate::{
         safety::{covers, share_a_name},
     },
     crd::gateway_settings::Unclaimed,
-    graph::{HostPattern, route::PathMatch, table::literal_prefix},
+    graph::{
+        HostPattern,
+        host::NamePattern,
+        route::{PathMatch, Pattern},
+        table::literal_prefix,
+    },
     report::Code,
 };
 
@@ -25,6 +30,14 @@ pub(in crate::compile) struct Placement {
     /// Each once.
     pub(in crate::compile) regions: SmallVec<[RegionKey; 1]>,
     pub(in crate::compile) findings: Findings,
+}
+
+/// The names that a route asks for.
+enum Names<'m> {
+    Pattern(&'m HostPattern),
+    Regex(&'m Pattern),
+    /// Those of the Hosts that select it.
+    Unnamed,
 }
 
 /// The paths that a route asks for, as far as claims can tell them apart.
@@ -60,8 +73,8 @@ impl Claims {
             placement.regions.push(RegionKey::Unclaimed);
             return placement;
         }
-        let met = self.meet(namespace, asked);
-        if let (Some((host, cell, claim)), true) = (met.cover, met.own.is_empty()) {
+        let met = self.meet(namespace, &Names::of(&asked.name), &Paths::of(asked));
+        if let Some((host, cell, claim)) = met.refusal() {
             let field = if cell.path.is_empty() {
                 "spec.hostname"
             } else {
@@ -97,11 +110,23 @@ impl Claims {
         placement
     }
 
-    fn meet(&self, namespace: &str, asked: &Match) -> Met<'_> {
-        let paths = Paths::of(asked);
+    /// What is claimed of a route on the names of a Host that selects it, as a person writes it with the claim, when that
+    /// is all of it and others'.
+    pub(in crate::compile) fn refusal(
+        &self,
+        namespace: &str,
+        host: &HostPattern,
+        asked: &Match,
+    ) -> Option<(String, &Claim)> {
+        let met = self.meet(namespace, &Names::Pattern(host), &Paths::of(asked));
+        let (host, cell, claim) = met.refusal()?;
+        Some((cell::text(host, &cell.path), claim))
+    }
+
+    fn meet(&self, namespace: &str, names: &Names<'_>, paths: &Paths<'_>) -> Met<'_> {
         let mut met = Met::default();
-        for host in self.hosts_in_common(&asked.name) {
-            let covered = is_covered(&asked.name, host);
+        for host in self.hosts_in_common(names) {
+            let covered = names.are_of(host);
             for cell in self.cells.get(host).into_iter().flatten() {
                 if !paths.overlap(&cell.path) {
                     continue;
@@ -126,37 +151,53 @@ impl Claims {
     }
 
     /// The claimed hostnames that have a name in common with those of a route, the most specific first.
-    fn hosts_in_common(&self, name: &NameMatch) -> Vec<&HostPattern> {
+    fn hosts_in_common(&self, names: &Names<'_>) -> Vec<&HostPattern> {
         let mut found = Vec::new();
-        match name {
-            NameMatch::Pattern(hostname) => {
-                let pattern = &hostname.pattern;
-                if let crate::graph::host::NamePattern::Exact(name) = &pattern.name {
+        match names {
+            Names::Pattern(pattern) => {
+                if let NamePattern::Exact(name) = &pattern.name {
                     self.hosts.each(name, None, |host| found.push(host));
                 } else {
                     let all = self.hosts.iter();
                     found.extend(all.filter(|host| share_a_name(host, pattern)));
                 }
             }
-            NameMatch::Regex(regex) => {
+            Names::Regex(regex) => {
                 found.extend(self.hosts.iter().filter(|host| match &host.name {
-                    crate::graph::host::NamePattern::Exact(name) => regex.regex.is_match(name),
+                    NamePattern::Exact(name) => regex.regex.is_match(name),
                     _ => true,
                 }));
             }
-            NameMatch::Unnamed => found.extend(self.hosts.iter()),
+            Names::Unnamed => found.extend(self.hosts.iter()),
         }
         found
     }
 }
 
-/// Whether every name of a route is one of a claimed hostname.
-fn is_covered(name: &NameMatch, host: &HostPattern) -> bool {
-    let own = match name {
-        NameMatch::Pattern(hostname) => &hostname.pattern,
-        NameMatch::Regex(_) | NameMatch::Unnamed => &HostPattern::ANY,
-    };
-    covers(&host.name, &own.name)
+impl<'c> Met<'c> {
+    /// Who has all of the route, when nothing of it is its own.
+    fn refusal(&self) -> Option<(&'c HostPattern, &'c Cell, &'c Claim)> {
+        self.cover.filter(|_| self.own.is_empty())
+    }
+}
+
+impl<'m> Names<'m> {
+    fn of(name: &'m NameMatch) -> Self {
+        match name {
+            NameMatch::Pattern(hostname) => Self::Pattern(&hostname.pattern),
+            NameMatch::Regex(regex) => Self::Regex(regex),
+            NameMatch::Unnamed => Self::Unnamed,
+        }
+    }
+
+    /// Whether every one of them is of a claimed hostname.
+    fn are_of(&self, host: &HostPattern) -> bool {
+        let own = match self {
+            Self::Pattern(pattern) => pattern,
+            Self::Regex(_) | Self::Unnamed => &HostPattern::ANY,
+        };
+        covers(&host.name, &own.name)
+    }
 }
 
 /// Says which parts of a route belong to others.

@@ -22,9 +22,11 @@ pub(crate) struct Ask {
     pub(crate) tls: bool,
     pub(crate) authority: String,
     pub(crate) path: String,
-    pub(crate) query: Option<&'static str>,
+    pub(crate) query: Option<String>,
     pub(crate) method: Method,
     pub(crate) team: Option<&'static str>,
+    /// Beside `x-team`.
+    pub(crate) headers: Vec<(HeaderName, String)>,
 }
 
 /// What is done with it.
@@ -72,8 +74,13 @@ impl HeadView for Ask {
     }
 
     fn header_values(&self, name: &HeaderName, found: &mut dyn FnMut(&[u8])) {
-        let own = self.team.filter(|_| name == "x-team");
-        own.into_iter().for_each(|value| found(value.as_bytes()));
+        if let Some(value) = self.team.filter(|_| name == "x-team") {
+            found(value.as_bytes());
+        }
+        let others = self.headers.iter().filter(|(own, _)| own == name);
+        for (_, value) in others {
+            found(value.as_bytes());
+        }
     }
 }
 
@@ -97,7 +104,7 @@ impl Ask {
             },
             authority: &authority,
             path: &path,
-            query: self.query,
+            query: self.query.as_deref(),
             forwarded_proto: None,
         };
         let mut trace = Trace::default();
@@ -177,9 +184,9 @@ pub(crate) fn asks(hosts: &[&str], paths: &[&str]) -> Vec<Ask> {
             };
             all.push(ask.clone());
             all.push(Ask {
-                tls: number % 3 != 0,
-                query: [None, Some("q=1"), Some("q=2&r")][number % 3],
-                method: if number % 2 == 0 {
+                tls: !number.is_multiple_of(3),
+                query: [None, Some("q=1"), Some("q=2&r")][number % 3].map(str::to_owned),
+                method: if number.is_multiple_of(2) {
                     Method::POST
                 } else {
                     Method::GET

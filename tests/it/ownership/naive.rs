@@ -427,6 +427,7 @@ impl<'w> Mapping<'w> {
     fn holds(&self, ask: &Ask) -> bool {
         let parameter = ask
             .query
+            .as_deref()
             .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("q=")));
         self.method
             .as_deref()

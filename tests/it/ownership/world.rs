@@ -114,7 +114,7 @@ impl<'p> Drawer<'p> {
         metadata
     }
 
-    fn object(&mut self, kind: &str, namespace: &str, spec: Value) -> Value {
+    fn object(&mut self, kind: &str, namespace: &str, spec: &Value) -> Value {
         let mut metadata = self.metadata(namespace);
         if kind == "RouteClaim" {
             metadata.as_object_mut().unwrap().remove("namespace");
@@ -155,7 +155,7 @@ impl<'p> Drawer<'p> {
         let spec = json!({
             "ownership": { "unclaimed": unclaimed }, "defaultHost": default_host, "paths": paths,
         });
-        self.object("GatewaySettings", PLATFORM, spec)
+        self.object("GatewaySettings", PLATFORM, &spec)
     }
 
     fn claim(&mut self) -> Value {
@@ -176,7 +176,7 @@ impl<'p> Drawer<'p> {
             let teams: Vec<_> = (0..number).map(|_| self.one(&TEAMS)).collect();
             json!({ "names": teams })
         };
-        self.object("RouteClaim", "", spec)
+        self.object("RouteClaim", "", &spec)
     }
 
     pub(crate) fn host(&mut self, namespace: &str) -> Value {
@@ -195,7 +195,7 @@ impl<'p> Drawer<'p> {
             let team = self.one(&["one", "two"]);
             spec["mappingSelector"] = json!({ "matchLabels": { "team": team } });
         }
-        self.object("Host", namespace, spec)
+        self.object("Host", namespace, &spec)
     }
 
     /// The Service has the Mapping's name, so that whoever answers says which Mapping it was.
@@ -210,7 +210,7 @@ impl<'p> Drawer<'p> {
         if self.percent(25) {
             spec["weight"] = json!(self.one(&[0, 10, 60, 100]));
         }
-        let mut mapping = self.object("Mapping", namespace, spec);
+        let mut mapping = self.object("Mapping", namespace, &spec);
         mapping["spec"]["service"] = mapping["metadata"]["name"].clone();
         mapping
     }
@@ -268,19 +268,19 @@ impl<'p> Drawer<'p> {
                 86..90 => self.object(
                     "Listener",
                     namespace,
-                    json!({ "port": 8080, "protocol": "HTTP", "securityModel": "INSECURE",
+                    &json!({ "port": 8080, "protocol": "HTTP", "securityModel": "INSECURE",
                         "hostBinding": { "namespace": { "from": "SELF" } } }),
                 ),
                 90..94 => self.object(
                     "GatewaySettings",
                     namespace,
-                    json!({ "defaultHost": "Never", "ownership": { "unclaimed": "Shared" } }),
+                    &json!({ "defaultHost": "Never", "ownership": { "unclaimed": "Shared" } }),
                 ),
-                94..97 => self.object("AuthService", namespace, json!({ "auth_service": "auth" })),
+                94..97 => self.object("AuthService", namespace, &json!({ "auth_service": "auth" })),
                 _ => self.object(
                     "Module",
                     namespace,
-                    json!({ "config": { "ip_deny": ["remote: 0.0.0.0/0"] } }),
+                    &json!({ "config": { "ip_deny": ["remote: 0.0.0.0/0"] } }),
                 ),
             })
             .collect()
