@@ -3,7 +3,7 @@
 
 pub(crate) mod plan;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::HeaderName;
 use postern::{
@@ -79,6 +79,22 @@ impl Attack {
         done.map(Option::unwrap_or_default).collect()
     }
 
+    /// What an answer must not hold: of a URL, its certificate.
+    fn aim(&self, graph: &Graph) -> Option<String> {
+        let aim = self.reaches.as_deref()?;
+        if !aim.starts_with("https://") {
+            return Some(aim.to_owned());
+        }
+        let asked = Asked {
+            url: aim.to_owned(),
+            headers: BTreeMap::new(),
+        };
+        let whole = asked.ask().done(graph)?.whole;
+        let (digest, _) = whole.split_once(' ').unwrap();
+        assert!(digest.len() > 20, "{whole}");
+        Some(digest.to_owned())
+    }
+
     fn run(&self, defence: Defence) -> Outcome {
         let mut compiler = Compiler::new(options());
         let mut set = ResourceSet::default();
@@ -96,11 +112,10 @@ impl Attack {
             now = compiler.compile(&set);
         }
         let (before, after) = (self.answers(&before), self.answers(&now.0));
-        let reached = self
-            .reaches
-            .as_ref()
-            .map(|aim| after.iter().any(|answer| answer.contains(aim)));
-        let success = reached.unwrap_or(before != after);
+        let success = match self.aim(&now.0) {
+            Some(aim) => after.iter().any(|answer| answer.contains(&aim)),
+            None => before != after,
+        };
         Outcome {
             success: success.then(|| format!("{before:?} became {after:?}")),
             codes: codes(&now.1),

@@ -36,7 +36,8 @@ pub(crate) struct Attack {
     pub(crate) elsewhere: bool,
     /// As many copies of the Mapping.
     times: Option<usize>,
-    /// What the attacker's own requests must not reach; without it, the requests are those of others.
+    /// What the attacker's own requests must not reach, a Service or, by a URL of theirs, the certificate of others;
+    /// without it, the requests are those of others.
     pub(crate) reaches: Option<String>,
     pub(crate) ask: Vec<Asked>,
     /// The code that says why it fails in claimed space.
