@@ -98,17 +98,21 @@ impl Attack {
     fn run(&self, defence: Defence) -> Outcome {
         let mut compiler = Compiler::new(options());
         let mut set = ResourceSet::default();
-        read(&world(defence))
-            .into_iter()
-            .for_each(|object| set.insert(object));
+        for object in read(&world(defence)) {
+            set.insert(object);
+        }
         let (before, _) = compiler.compile(&set);
         let hostile = read(&self.objects());
         let mut now = compiler.compile(&set);
         for _ in 0..if self.again { 3 } else { 1 } {
-            hostile.iter().for_each(|object| set.remove(object.key()));
+            for object in &hostile {
+                set.remove(object.key());
+            }
             now = compiler.compile(&set);
             assert_eq!(self.answers(&now.0), self.answers(&before), "{}", self.name);
-            hostile.iter().for_each(|object| set.insert(object.clone()));
+            for object in &hostile {
+                set.insert(object.clone());
+            }
             now = compiler.compile(&set);
         }
         let (before, after) = (self.answers(&before), self.answers(&now.0));

@@ -4,6 +4,7 @@
 //! over in silence.
 
 mod api;
+mod attacks;
 mod bad;
 mod burst;
 mod cases;
@@ -17,6 +18,7 @@ mod quiet;
 mod replicas;
 mod serve;
 mod server;
+mod siege;
 mod state;
 mod status;
 mod watch;

@@ -65,22 +65,35 @@ pub(crate) enum Defence {
 }
 
 impl Attack {
+    /// With no more copies of its objects than that.
+    pub(crate) fn at_most(mut self, copies: usize) -> Self {
+        if let Some(times) = self.times.filter(|times| *times > copies) {
+            let (last, now) = ((times - 1).to_string(), (copies - 1).to_string());
+            for asked in &mut self.ask {
+                asked.url = asked.url.replace(&last, &now);
+            }
+            self.times = Some(copies);
+        }
+        self
+    }
+
     pub(crate) fn objects(&self) -> Vec<Value> {
         let copies = self.times.unwrap_or(1);
         let mapping = self.mapping.iter();
         let mappings = mapping.flat_map(|spec| (0..copies).map(move |number| (spec, number)));
         let mappings = mappings.map(|(spec, number)| {
             let spec = spec.to_string().replace("NUMBER", &number.to_string());
-            let mut mapping = self.object("Mapping", number, serde_json::from_str(&spec).unwrap());
+            let spec = serde_json::from_str(&spec).unwrap();
+            let mut mapping = self.object("Mapping", number, &spec);
             mapping["metadata"]["labels"] = self.labels.clone();
             mapping
         });
         let hosts = self.host.iter();
-        let hosts = hosts.map(|spec| self.object("Host", 0, spec.clone()));
+        let hosts = hosts.map(|spec| self.object("Host", 0, spec));
         mappings.chain(hosts).chain(self.object.clone()).collect()
     }
 
-    fn object(&self, kind: &str, number: usize, spec: Value) -> Value {
+    fn object(&self, kind: &str, number: usize, spec: &Value) -> Value {
         let day = if self.old { "2025-01-01" } else { "2026-03-01" };
         let name = format!("{}-{number}", self.name);
         json!({

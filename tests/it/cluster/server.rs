@@ -182,8 +182,19 @@ impl Server {
         self.send("DELETE", path, &Value::Null)
     }
 
-    /// One request of the administrator. An error is the message for people.
+    /// One request of the administrator.
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        self.send_as(ADMIN_TOKEN, method, path, body)
+    }
+
+    /// One request of whoever has this token. An error is the message for people.
+    pub(crate) fn send_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value, String> {
         let url = format!("https://127.0.0.1:{}{path}", self.port);
         let content = match method {
             "PATCH" => "application/merge-patch+json",
@@ -191,7 +202,7 @@ impl Server {
         };
         let mut request = Request::get(&url)
             .method(method)
-            .header("authorization", &format!("Bearer {ADMIN_TOKEN}"))
+            .header("authorization", &format!("Bearer {token}"))
             .header("content-type", content);
         if !body.is_null() {
             request = request.body(&body.to_string());
