@@ -236,7 +236,7 @@ impl Claims {
     }
 
     /// The hostnames of which something is claimed, the most specific first.
-    pub(super) fn hosts(&self) -> impl Iterator<Item = &HostPattern> {
+    pub(super) fn hosts(&self) -> impl DoubleEndedIterator<Item = &HostPattern> {
         self.hosts.iter()
     }
 
@@ -259,7 +259,7 @@ impl Claims {
     }
 
     /// The claimed hostnames that all names of a pattern are of, the most specific first.
-    fn covering(&self, pattern: &HostPattern) -> Vec<&HostPattern> {
+    pub(super) fn covering(&self, pattern: &HostPattern) -> Vec<&HostPattern> {
         let mut found = Vec::new();
         if let NamePattern::Exact(name) = &pattern.name {
             self.hosts.each(name, None, |host| found.push(host));

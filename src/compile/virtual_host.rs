@@ -129,14 +129,15 @@ pub(super) fn link(
 impl Linked {
     /// Gives the virtual hosts the route sets that there are now: all that changes when only routes have changed.
     pub(super) fn reroute(&mut self, routing: &Routing) {
-        let mut rerouted: BTreeMap<HostId, Arc<VirtualHost>> = BTreeMap::new();
+        // One id may have several certificates: see `walls`.
+        let mut rerouted: BTreeMap<*const VirtualHost, Arc<VirtualHost>> = BTreeMap::new();
         for listener in &mut self.listeners {
             let changes = listener.hosts.entries().filter_map(|(pattern, host)| {
                 let routes = routing.set(self.seen.get(&host.id)?);
                 if Arc::ptr_eq(&routes, &host.routes) {
                     return None;
                 }
-                let now = rerouted.entry(host.id.clone()).or_insert_with(|| {
+                let now = rerouted.entry(Arc::as_ptr(host)).or_insert_with(|| {
                     let host = VirtualHost::clone(host);
                     Arc::new(VirtualHost { routes, ..host })
                 });
@@ -179,17 +180,24 @@ impl Linked {
                 note.findings.0.push(why);
             }
         }
-        for (names, instead) in walls.instead {
-            let (scope, host) = match instead {
+        for wall in walls.instead {
+            let (scope, host) = match wall.instead {
                 Instead::Host((lowered, host)) => {
                     let note = self.notes.entry(lowered.object.key.clone()).or_default();
                     note.placed = true;
                     (lowered.selector.clone(), Arc::clone(host))
                 }
                 Instead::Default => (None, Arc::clone(default)),
-                Instead::Nobody => (None, walls::nobody(&names)),
+                Instead::Nobody => (None, walls::nobody(&wall.names)),
             };
-            served.push((names, scope, host));
+            let tls = wall.tls.cloned().unwrap_or(HostTls::None);
+            let host = if host.tls == tls {
+                host
+            } else {
+                let host = VirtualHost::clone(&host);
+                Arc::new(VirtualHost { tls, ..host })
+            };
+            served.push((wall.names, scope, host));
         }
         let scopes = served.iter();
         let scopes = scopes.map(|(pattern, scope, _)| (pattern.clone(), scope.clone()));

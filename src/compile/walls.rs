@@ -32,10 +32,18 @@ pub(super) struct Bound<'h> {
 
 /// Who stands where claimed names are looked up.
 pub(super) struct Walls<'h> {
-    /// Names with the Host that they get; None for the default Host.
-    pub(super) instead: Vec<(HostPattern, Instead<'h>)>,
+    /// Names with what they get.
+    pub(super) instead: Vec<Wall<'h>>,
     /// Hosts that do not get all names of their pattern, with the claims that keep them out.
     pub(super) kept_out: Vec<(&'h ObjectKey, String)>,
+}
+
+/// Claimed names that get another Host than that of the table.
+pub(super) struct Wall<'h> {
+    pub(super) names: HostPattern,
+    pub(super) instead: Instead<'h>,
+    /// Whose certificate they have: a handshake says no port.
+    pub(super) tls: Option<&'h HostTls>,
 }
 
 /// What claimed names get.
@@ -78,8 +86,14 @@ pub(super) fn raise<'h>(
         instead: Vec::new(),
         kept_out: Vec::new(),
     };
-    for names in claims.hosts() {
-        rule.raise(names, &Chain::of(bound, names), &mut walls);
+    // A wall stands before all that was right inside of it, too: the wider come first.
+    let mut raised = BTreeSet::new();
+    for names in claims.hosts().rev() {
+        let mut wider = claims.covering(names).into_iter();
+        let is_inside = wider.any(|wider| raised.contains(wider));
+        if rule.raise(names, &Chain::of(bound, names), is_inside, &mut walls) {
+            raised.insert(names);
+        }
     }
     walls.kept_out.sort();
     walls.kept_out.dedup();
@@ -87,8 +101,15 @@ pub(super) fn raise<'h>(
 }
 
 impl Rule<'_> {
-    /// The wall around some claimed names, if they would get another Host than those that may decide about them.
-    fn raise<'h>(&self, names: &HostPattern, chain: &Chain<'h>, walls: &mut Walls<'h>) {
+    /// The wall around some claimed names, if they would get another Host than those that may decide about them; says
+    /// whether there is one.
+    fn raise<'h>(
+        &self,
+        names: &HostPattern,
+        chain: &Chain<'h>,
+        is_inside: bool,
+        walls: &mut Walls<'h>,
+    ) -> bool {
         let deciders = self.claims.deciders(names);
         let is_let_in = |host: &LoweredHost| self.is_let_in(host, &deciders);
         let is_served = self.is_served(&deciders);
@@ -104,13 +125,18 @@ impl Rule<'_> {
         let found: Vec<_> = found.collect();
         let is_cut = self.has_prefixes && matches!(names.name, NamePattern::Suffix(_));
         let mut classes = found.iter();
-        let is_right = classes.all(|(_, natural, right)| match (natural, right) {
-            (Some(natural), Some(right)) => natural.host.1.id == right.host.1.id,
-            (None, None) => is_served == self.has_default,
-            _ => false,
-        });
-        if is_right && !is_cut {
-            return;
+        let is_same = |natural: &Option<Bound<'_>>, right: &Option<Bound<'_>>| {
+            let id = |bound: &Option<Bound<'_>>| bound.map(|bound| bound.host.1.id.clone());
+            id(natural) == id(right)
+        };
+        let tls = chain.named(|bound| is_let_in(bound.host.0));
+        // Nobody's are so in any case: that there is no Host for a name must not depend on others either.
+        let is_right = is_same(&chain.named(|bound| bound.is_first), &tls)
+            && classes.all(|(_, natural, right)| {
+                is_same(natural, right) && (right.is_some() || is_served && self.has_default)
+            });
+        if is_right && !is_cut && !is_inside {
+            return false;
         }
         for (port, natural, right) in found {
             if let Some(natural) = natural.filter(|natural| !is_let_in(natural.host.0)) {
@@ -123,8 +149,13 @@ impl Rule<'_> {
                 None => Instead::Nobody,
             };
             let name = names.name.clone();
-            walls.instead.push((HostPattern { name, port }, instead));
+            walls.instead.push(Wall {
+                names: HostPattern { name, port },
+                instead,
+                tls: tls.map(|bound| &bound.host.1.tls),
+            });
         }
+        true
     }
 
     /// Whether a Host may decide about claimed names: for those who have a say about them, for those who have claimed the
@@ -193,6 +224,18 @@ impl<'h> Chain<'h> {
 
     fn ports(&self) -> impl Iterator<Item = Option<u16>> {
         self.0.iter().map(|bound| bound.host.1.pattern.port)
+    }
+
+    /// The Host of a handshake, among those that `counts`.
+    fn named(&self, counts: impl Fn(&Bound<'h>) -> bool) -> Option<Bound<'h>> {
+        let first = self.0.iter().find(|bound| counts(bound))?;
+        let pattern = |bound: &Bound<'h>| &bound.host.1.pattern;
+        let mut same = self
+            .0
+            .iter()
+            .filter(|bound| pattern(bound).name == pattern(first).name);
+        let portless = same.find(|bound| pattern(bound).port.is_none() && counts(bound));
+        Some(*portless.unwrap_or(first))
     }
 
     /// The Host of a request on a port, among those that `counts`; without a port, of one on a port that nobody names.

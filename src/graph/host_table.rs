@@ -161,7 +161,7 @@ impl<T> HostTable<T> {
     }
 
     /// All values, the most specific pattern first.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.values.iter().flat_map(|chunk| chunk.iter())
     }
 

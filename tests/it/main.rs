@@ -11,6 +11,7 @@ mod generated;
 mod golden;
 mod good_and_bad;
 mod hostile;
+mod ownership;
 mod plugin;
 mod process;
 mod properties;

@@ -1,0 +1,277 @@
+//! Hostnames and paths have owners (design D4): what strangers write changes nothing about claimed requests, whoever came
+//! first keeps what nobody has claimed, and the compiled tables mean what the manifests say.
+//!
+//! Worlds are drawn from seeds. A failure is told with the fewest objects that still fail.
+
+pub(crate) mod asking;
+pub(crate) mod naive;
+pub(crate) mod world;
+
+use postern::{
+    admin,
+    compile::{Compiler, compile},
+    graph::{Authority, Graph},
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use self::{
+    asking::{Ask, asks, options, set},
+    naive::World,
+    world::{Drawer, SMALL, STRANGER, TEAMS},
+};
+
+const HOSTS: &[&str] = &[
+    "x.com",
+    "X.com.",
+    "x.com:8080",
+    "y.x.com",
+    "z.y.x.com:8080",
+    "q.x.com",
+    "wx.com",
+    "com",
+    "x.org",
+    "y.w.com",
+    "xn--bcher-kva.com",
+    "XN--BCHER-KVA.com.",
+];
+const PATHS: &[&str] = &[
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/ab",
+    "/A/b",
+    "/%61/b",
+    "/a//b",
+    "/b/../a/./b/c",
+    "//a/b",
+    "/a%2Fb",
+    "/b/x",
+    "/.well-known/acme-challenge/x",
+    "/a/B/C",
+];
+
+/// What is wrong, if anything.
+type Verdict = Result<(), String>;
+
+/// The fewest of these objects with which something is still wrong, and what.
+fn smallest(objects: &[Value], check: impl Fn(&[Value]) -> Verdict) -> Verdict {
+    let Err(mut why) = check(objects) else {
+        return Ok(());
+    };
+    let mut left = objects.to_vec();
+    let mut at = 0;
+    while at < left.len() {
+        let mut fewer = left.clone();
+        fewer.remove(at);
+        match check(&fewer) {
+            Err(still) => (left, why) = (fewer, still),
+            Ok(()) => at += 1,
+        }
+    }
+    left.retain(|object| !matches!(object["kind"].as_str(), Some("Secret")));
+    let shown: Vec<_> = left.iter().map(ToString::to_string).collect();
+    Err(format!("{why}\nwith\n{}", shown.join("\n")))
+}
+
+fn graph(objects: &[Value]) -> std::sync::Arc<Graph> {
+    compile(&set(objects), &options()).0
+}
+
+/// Whether a request is in a claim that a namespace has nothing to do with.
+fn is_walled(world: &World<'_>, namespace: &str, ask: &Ask, graph: &Graph) -> bool {
+    let (Ok(authority), Some(path)) = (Authority::parse(&ask.authority), ask.canonical(graph))
+    else {
+        return false;
+    };
+    let cell = world.cell(authority.host(), &path);
+    cell.is_some_and(|cell| {
+        !cell.owners.contains(namespace) && !world.has_say(namespace, authority.host())
+    })
+}
+
+/// Whether what `namespace` writes changes something about a request in other people's claims.
+fn changes_nothing(objects: &[Value], namespace: &str) -> Verdict {
+    let (theirs, rest): (Vec<_>, Vec<_>) = objects.iter().cloned().partition(|object| {
+        let is_own = object["metadata"]["namespace"] == namespace;
+        is_own && !matches!(object["kind"].as_str(), Some("Secret"))
+    });
+    let world = World::new(&rest);
+    let mut compiler = Compiler::new(options());
+    let without = compiler.compile(&set(&rest)).0;
+    let with = compiler.compile(&set(rest.iter().chain(&theirs))).0;
+    let gone = compiler.compile(&set(&rest)).0;
+    let half = theirs.iter().skip(theirs.len() / 2);
+    let changed = compiler.compile(&set(rest.iter().chain(half))).0;
+    for ask in asks(HOSTS, PATHS)
+        .iter()
+        .filter(|ask| is_walled(&world, namespace, ask, &without))
+    {
+        let expected = ask.done(&without);
+        for graph in [&with, &gone, &changed] {
+            let found = ask.done(graph);
+            if found != expected {
+                return Err(format!(
+                    "{ask:?} of a claim was {expected:?} and is {found:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether regions and routes are those that the manifests say.
+fn means_what_it_says(objects: &[Value]) -> Verdict {
+    let graph = graph(objects);
+    let world = World::new(objects);
+    for ask in asks(HOSTS, PATHS) {
+        let (Some(done), Some(path)) = (ask.done(&graph), ask.canonical(&graph)) else {
+            continue;
+        };
+        let Some(host) = done.host.as_deref() else {
+            continue;
+        };
+        let (name, _) = naive::authority(&ask.authority);
+        let cell = world.cell(&name, &path).map_or("", |cell| cell.claim);
+        if done
+            .region
+            .as_deref()
+            .is_some_and(|region| region != cell && host != "claimed")
+        {
+            return Err(format!(
+                "{ask:?} is in {:?} and not in {cell:?}",
+                done.region
+            ));
+        }
+        if done.region.is_none() || host == "claimed" {
+            continue;
+        }
+        let expected = world.route(host, &ask, &path).map(|found| found.members);
+        let found = done
+            .members
+            .map(|members| members.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
+        if found != expected {
+            return Err(format!(
+                "{ask:?} in {cell:?} of {host} goes to {found:?} and not to {expected:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A world, and who is a stranger in it.
+fn drawn(seed: u64) -> (Vec<Value>, &'static str) {
+    let mut drawer = Drawer::new(seed, &SMALL);
+    let everybody = [STRANGER, STRANGER, TEAMS[0], TEAMS[1], TEAMS[2]];
+    let stranger = everybody[drawer.random.usize(..everybody.len())];
+    let claims = drawer.random.usize(1..7);
+    let mut objects = drawer.platform(claims);
+    let (mappings, hosts) = (drawer.random.usize(2..16), drawer.random.usize(..4));
+    objects.extend(drawer.teams(stranger, mappings, hosts));
+    let number = drawer.random.usize(1..8);
+    objects.extend(drawer.hostile(stranger, number));
+    (objects, stranger)
+}
+
+/// Objects for pairs that somebody else has, made later, in every disguise.
+fn latecomers(seed: u64, objects: &[Value]) -> Vec<Value> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let disguise = |(number, object): (usize, &Value)| {
+        let mut late = object.clone();
+        late["metadata"] = json!({
+            "namespace": STRANGER, "name": format!("late{number}"),
+            "labels": object["metadata"]["labels"], "creationTimestamp": "2027-01-01T00:00:00Z",
+        });
+        let spec = &mut late["spec"];
+        if let Some(name) = spec["hostname"].as_str() {
+            let name = name.split(':').next().unwrap_or_default();
+            let dressed = ["", "."].map(|end| format!("{}{end}", name.to_uppercase()));
+            let plain = [name.to_owned(), format!("{name}:8080")];
+            let all = if name.contains("bücher") {
+                plain.to_vec()
+            } else {
+                [dressed, plain].concat()
+            };
+            spec["hostname"] = json!(all[random.usize(..all.len())]);
+        }
+        if random.bool() {
+            spec["precedence"] = json!(100);
+        }
+        if random.bool() {
+            spec["headers"]["x-team"] = json!("one");
+        }
+        if spec["prefixRegex"] != true && random.bool() {
+            let prefix = spec["prefix"].as_str().unwrap().replace("%61", "a");
+            spec["prefix"] = json!(prefix.to_uppercase().replace("%2F", "/"));
+            spec["caseSensitive"] = json!(random.bool());
+        }
+        spec["weight"] = json!([0, 50, 100][random.usize(..3)]);
+        spec["rewrite"] = json!("/elsewhere/");
+        late
+    };
+    let mappings = objects.iter().filter(|object| object["kind"] == "Mapping");
+    mappings.enumerate().map(disguise).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_a_stranger_writes_changes_nothing_about_claimed_requests(seed in any::<u64>()) {
+        let (objects, stranger) = drawn(seed);
+        let verdict = smallest(&objects, |objects| changes_nothing(objects, stranger));
+        prop_assert!(verdict.is_ok(), "seed {}, a stranger is {}: {}", seed, stranger, verdict.unwrap_err());
+    }
+
+    #[test]
+    fn regions_and_routes_are_those_that_the_manifests_say(seed in any::<u64>()) {
+        let (objects, _) = drawn(seed);
+        let verdict = smallest(&objects, means_what_it_says);
+        prop_assert!(verdict.is_ok(), "seed {}: {}", seed, verdict.unwrap_err());
+    }
+
+    #[test]
+    fn who_came_first_never_loses_a_pair_to_a_latecomer(seed in any::<u64>()) {
+        let mut drawer = Drawer::new(seed, &SMALL);
+        let mut objects = drawer.platform(0);
+        objects.retain(|object| object["kind"] != "GatewaySettings");
+        let mappings = drawer.random.usize(1..9);
+        objects.extend(drawer.teams(STRANGER, mappings, 2));
+        let late = latecomers(seed, &objects);
+        let all = [objects.clone(), late.clone()].concat();
+        let (before, after) = (compile(&set(&objects), &options()), compile(&set(&all), &options()));
+        let shown = |compiled: &(std::sync::Arc<Graph>, std::sync::Arc<postern::report::Report>)| {
+            admin::dump(&compiled.0, &compiled.1).0
+        };
+        // One without a hostname that no Host selects is nowhere, and neither is its pair.
+        prop_assert_eq!(shown(&before), shown(&after), "seed {}", seed);
+        for object in late.iter().filter(|object| !object["spec"]["hostname"].is_null()) {
+            let key = asking::object(object).key().clone();
+            let report = after.1.object(&key).unwrap();
+            prop_assert!(!report.in_graph && report.has_errors(), "seed {}: {:?}", seed, report);
+        }
+    }
+}
+
+#[test]
+fn the_worlds_are_worth_looking_at() {
+    let (mut unrouted, mut routed, mut other) = (0_u32, 0_u32, 0_u32);
+    for seed in 0..60 {
+        let (objects, stranger) = drawn(seed);
+        let (graph, world) = (graph(&objects), World::new(&objects));
+        for ask in asks(HOSTS, PATHS) {
+            if !is_walled(&world, stranger, &ask, &graph) {
+                other += 1;
+            } else if ask.done(&graph).is_some_and(|done| done.members.is_some()) {
+                routed += 1;
+            } else {
+                unrouted += 1;
+            }
+        }
+    }
+    assert!(
+        routed > 1200 && unrouted > 5000 && other > 5000,
+        "{routed} {unrouted} {other}"
+    );
+}
