@@ -73,7 +73,9 @@ impl HeadView for Ask {
 
     fn header_values(&self, name: &HeaderName, found: &mut dyn FnMut(&[u8])) {
         let own = self.team.filter(|_| name == "x-team");
-        own.into_iter().for_each(|value| found(value.as_bytes()));
+        for value in own {
+            found(value.as_bytes());
+        }
     }
 }
 
@@ -177,9 +179,9 @@ pub(crate) fn asks(hosts: &[&str], paths: &[&str]) -> Vec<Ask> {
             };
             all.push(ask.clone());
             all.push(Ask {
-                tls: number % 3 != 0,
+                tls: !number.is_multiple_of(3),
                 query: [None, Some("q=1"), Some("q=2&r")][number % 3],
-                method: if number % 2 == 0 {
+                method: if number.is_multiple_of(2) {
                     Method::POST
                 } else {
                     Method::GET

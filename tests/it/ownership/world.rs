@@ -114,6 +114,10 @@ impl<'p> Drawer<'p> {
         metadata
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers make it where they call"
+    )]
     fn object(&mut self, kind: &str, namespace: &str, spec: Value) -> Value {
         let mut metadata = self.metadata(namespace);
         if kind == "RouteClaim" {
