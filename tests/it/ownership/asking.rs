@@ -73,7 +73,7 @@ impl HeadView for Ask {
 
     fn header_values(&self, name: &HeaderName, found: &mut dyn FnMut(&[u8])) {
         let own = self.team.filter(|_| name == "x-team");
-        for value in own {
+        if let Some(value) = own {
             found(value.as_bytes());
         }
     }
