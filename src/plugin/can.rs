@@ -63,7 +63,15 @@ impl Can {
         let Some(namespace) = namespace else {
             bail!("who would ask? Name a namespace with --as-namespace");
         };
-        let told = tried(facts.compiled()?, place, namespace)?;
+        let path = place.path.clone().unwrap_or_else(|| "/".to_owned());
+        let mut told = tried(facts.compiled()?, place, &path, namespace)?;
+        if told.allowed && !path.ends_with('/') {
+            // A prefix is no whole segment: what begins with the same letters may be free where what is asked for is not.
+            let below = tried(facts.compiled()?, place, &format!("{path}/"), namespace)?;
+            if !below.allowed {
+                told = Told { path, ..below };
+            }
+        }
         let hidden = facts.unread(
             &[
                 crate::resource::Kind::Mapping,
@@ -92,8 +100,7 @@ impl Can {
 }
 
 /// What the compiler says about a Mapping that is younger than all others.
-fn tried(compiled: &Compiled, place: &Place, namespace: &str) -> Result<Told> {
-    let path = place.path.clone().unwrap_or_else(|| "/".to_owned());
+fn tried(compiled: &Compiled, place: &Place, path: &str, namespace: &str) -> Result<Told> {
     let manifest = serde_json::json!({
         "apiVersion": "postern.dev/v1alpha1",
         "kind": "Mapping",
@@ -129,7 +136,7 @@ fn tried(compiled: &Compiled, place: &Place, namespace: &str) -> Result<Told> {
     Ok(Told {
         allowed: because.is_none(),
         hostname: place.host.to_string(),
-        path,
+        path: path.to_owned(),
         namespace: namespace.to_owned(),
         because,
         warnings: warnings.collect(),

@@ -76,7 +76,9 @@ pub fn object(
         variable::tell(document.get("spec"), &mut problems);
     }
     let mut meta = meta::read(metadata, &mut problems);
-    if kind != Kind::Secret {
+    // A status waits for the version of its object.
+    let has_status = matches!(group, Group::Postern | Group::Emissary);
+    if kind != Kind::Secret && !has_status {
         meta.resource_version = Arc::default();
     }
     let found = Found {

@@ -25,7 +25,7 @@ pub const READ_ANNOTATIONS: &[&str] = &[CONFIG_ANNOTATION];
 pub struct Meta {
     pub uid: Arc<str>,
     pub generation: i64,
-    /// Only of a Secret.
+    /// Only of a Secret, and of kinds that Postern reports on.
     pub resource_version: Arc<str>,
     /// Seconds since 1970; none in a folder, unless the manifest says it.
     pub created: Option<i64>,

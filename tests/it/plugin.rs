@@ -40,6 +40,11 @@ const CASES: &[(&str, &str, u8)] = &[
         "can claim shop.example.com/cart/ --as-namespace web",
         1,
     ),
+    (
+        "can-not-below",
+        "can claim shop.example.com/pay --as-namespace web",
+        1,
+    ),
     ("conflicts", "conflicts", 1),
     ("lint", "lint", 1),
     (

@@ -88,7 +88,12 @@ impl RegionSlots {
             .map(|(host, slots)| Around {
                 host,
                 slots: &slots.slots,
-                reaching: slots.slots.iter().map(whole).filter(reaches).collect(),
+                reaching: slots
+                    .slots
+                    .iter()
+                    .map(|(path, slot)| (path, &**slot))
+                    .filter(reaches)
+                    .collect(),
             })
             .collect()
     }
@@ -110,10 +115,6 @@ fn is_wider(host: &SlotHost, below: &SlotHost) -> bool {
         }
         _ => false,
     }
-}
-
-fn whole<'r>((path, slot): (&'r PathKey, &'r Box<Linked>)) -> (&'r PathKey, &'r Linked) {
-    (path, slot)
 }
 
 /// Whether routes may take requests whose path is shorter, or begins otherwise.
@@ -203,7 +204,7 @@ fn longer<'r>(
         PathKind::Exact => path.text.len(),
         PathKind::Prefix | PathKind::Regex => usize::MAX,
     };
-    let found = slots.range(from..).map(whole);
+    let found = slots.range(from..).map(|(path, slot)| (path, &**slot));
     found
         .take_while(move |(other, _)| other.text.starts_with(&*start))
         .filter(move |found| found.0.text.len() <= most && !reaches(found))

@@ -56,10 +56,11 @@ fn kind_and_name_decide_what_a_document_is() {
 }
 
 #[test]
-fn only_a_secret_keeps_its_version_and_nothing_keeps_what_nobody_reads() {
+fn a_version_is_kept_where_somebody_waits_for_it_and_nothing_that_nobody_reads() {
     for (api, kind, version) in [
         ("v1", "Secret", "9"),
-        ("postern.dev/v1alpha1", "Mapping", ""),
+        ("postern.dev/v1alpha1", "Mapping", "9"),
+        ("v1", "Service", ""),
     ] {
         let mut object = document(api, kind, json!({}));
         object["metadata"] = json!({

@@ -46,6 +46,8 @@ pub(crate) struct Verdict {
     pub(crate) success: Option<String>,
     /// The codes that the attacker's objects carry.
     pub(crate) codes: BTreeSet<String>,
+    /// What the status of the first object says about `Ready`.
+    pub(crate) told: String,
     /// What the API server said to those that it did not take.
     pub(crate) refused: Vec<String>,
 }
@@ -238,6 +240,10 @@ impl Siege<'_> {
             verdict.codes.extend(self.until_settled(object));
         }
         self.until_served();
+        verdict.told = written
+            .first()
+            .map(|object| self.told(object))
+            .unwrap_or_default();
         let aim = attack.reaches.as_deref().map(|aim| self.aim(aim));
         let answers = std::iter::repeat_with(|| self.answers(&attack.ask));
         verdict.success = answers.take(tries).find_map(|after| {
@@ -376,6 +382,24 @@ impl Siege<'_> {
         }
     }
 
+    /// Waits until the status of an object is about it as it is; returns what it says.
+    fn told(&self, object: &Value) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let path = format!("{}/{}", place(object), name(object));
+        loop {
+            let found = self.server.get(&path).unwrap();
+            let status = &found["status"];
+            if status["observedGeneration"] == found["metadata"]["generation"] {
+                let conditions = status["conditions"].as_array().into_iter().flatten();
+                let mut ready = conditions.filter(|condition| condition["type"] == "Ready");
+                let message = ready.next().and_then(|ready| ready["message"].as_str());
+                return message.unwrap_or_default().to_owned();
+            }
+            assert!(Instant::now() < deadline, "nothing is said about {object}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn until_gone(&self, object: &Value) {
         let deadline = Instant::now() + PATIENCE;
         while self.reported(object).is_some() {
@@ -485,6 +509,15 @@ impl Row {
             wrong.push(format!(
                 "{}: {:?} without {:?}",
                 attack.name, self.claimed, attack.claimed
+            ));
+        }
+        // A warning is told by the condition that it is about.
+        let code = attack.claimed.as_ref().filter(|code| *code != "PST2013");
+        let is_told = code.is_none_or(|code| self.claimed.told.contains(code));
+        if !is_told && !is_refused {
+            wrong.push(format!(
+                "{}: its status says {:?}",
+                attack.name, self.claimed.told
             ));
         }
         if attack.elsewhere && self.claimed.refused.is_empty() {
