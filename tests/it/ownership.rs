@@ -3,6 +3,7 @@
 //!
 //! Worlds are drawn from seeds. A failure is told with the fewest objects that still fail.
 
+pub(crate) mod agreement;
 pub(crate) mod asking;
 pub(crate) mod naive;
 pub(crate) mod world;
@@ -20,6 +21,7 @@ use self::{
     naive::World,
     world::{Drawer, SMALL, STRANGER, TEAMS},
 };
+use crate::gateway::Gateway;
 
 const HOSTS: &[&str] = &[
     "x.com",
@@ -274,4 +276,15 @@ fn the_worlds_are_worth_looking_at() {
         routed > 1200 && unrouted > 5000 && other > 5000,
         "{routed} {unrouted} {other}"
     );
+}
+
+#[test]
+fn why_the_manifests_and_the_proxy_agree() {
+    let tally = agreement::agree(3000, 6, |manifests| {
+        let gateway = Gateway::with_flags(manifests, &["--echo", "--namespace", world::PLATFORM]);
+        let (cleartext, tls) = (gateway.address(8080), gateway.address(8443));
+        (gateway, cleartext, tls)
+    });
+    let tally = tally.unwrap_or_else(|why| panic!("{why}"));
+    assert!(tally.is_worth(), "{tally:?}");
 }

@@ -36,6 +36,7 @@ fn no_attack_of_a_team_succeeds_in_claimed_space() {
         cleartext: gateway.address(8080),
         tls: gateway.address(8443),
         diagnostics: gateway.diagnostics(),
+        listens: 10,
         marks: Cell::new(0),
     };
     let attacks: Vec<_> = attacks()
@@ -48,7 +49,7 @@ fn no_attack_of_a_team_succeeds_in_claimed_space() {
     }
     let mut wrong: Vec<_> = rows.iter().flat_map(siege::Row::wrong).collect();
     for attack in futile() {
-        let verdict = siege.attack(&attack, 3);
+        let verdict = siege.attack(&attack, 3, None);
         wrong.extend(
             verdict
                 .success
