@@ -23,6 +23,8 @@ pub(super) struct Findings {
     pub(super) lengths: Lengths,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) instructions: Vec<Instructions>,
+    /// The same without claims and with them.
+    pub(super) claimed: Vec<Instructions>,
     pub(super) compiling: Vec<Figure>,
     /// Of a replica with an API server.
     pub(super) cluster_memory: Option<Figures>,
@@ -155,30 +157,18 @@ impl Findings {
     }
 
     fn counted(&self) -> String {
-        let mut rows: Vec<_> = self
-            .instructions
-            .iter()
-            .map(|counted| {
-                vec![
-                    counted.title.to_owned(),
-                    grouped(counted.per_request),
-                    grouped(counted.requests),
-                ]
-            })
-            .collect();
-        if let [one, many] = &*self.instructions {
-            let ratio = ratio(many.per_request, one.per_request);
-            rows.push(vec![
-                "second : first".to_owned(),
-                format!("{ratio:.3}"),
-                String::new(),
-            ]);
-        }
         let head = [
             "User-mode instructions of Postern",
             "a request",
             "requests counted",
         ];
+        let pairs = [
+            (&self.instructions, "second : first"),
+            (&self.claimed, "with claims : without"),
+        ];
+        let rows = pairs
+            .into_iter()
+            .flat_map(|(pair, title)| counted(pair, title));
         table(&head.map(str::to_owned), rows)
     }
 
@@ -221,6 +211,23 @@ impl Outcome {
         row.extend(self.peers.iter().map(cell));
         row
     }
+}
+
+/// A row for each, and one with the ratio of two.
+fn counted(pair: &[Instructions], title: &str) -> Vec<Vec<String>> {
+    let row = |counted: &Instructions| {
+        vec![
+            counted.title.to_owned(),
+            grouped(counted.per_request),
+            grouped(counted.requests),
+        ]
+    };
+    let mut rows: Vec<_> = pair.iter().map(row).collect();
+    if let [one, other] = pair {
+        let ratio = ratio(other.per_request, one.per_request);
+        rows.push(vec![title.to_owned(), format!("{ratio:.3}"), String::new()]);
+    }
+    rows
 }
 
 /// A table in Markdown; nothing when there are no rows.

@@ -104,13 +104,23 @@ fn compare(arguments: &Arguments) -> Result<()> {
             outcomes.push(measure::interleaved(&scenario, &peers, &backend, lengths)?);
         }
     }
-    let mut instructions = Vec::new();
+    let (mut instructions, mut claimed) = (Vec::new(), Vec::new());
     if !arguments.no_instructions && arguments.peers.iter().any(|name| name == "postern") {
-        for scenario in scenario::all() {
-            if scenario.instructions && scenario.id.contains(&arguments.only) {
-                eprintln!("{}: instructions under callgrind", scenario.title);
-                instructions.push(instructions::count(&scenario, &backend)?);
-            }
+        let count = |scenario: &scenario::Scenario| {
+            eprintln!("{}: instructions under callgrind", scenario.title);
+            instructions::count(scenario, &backend)
+        };
+        let wanted = |scenario: &scenario::Scenario| {
+            scenario.instructions && scenario.id.contains(&arguments.only)
+        };
+        for scenario in scenario::all().iter().filter(|scenario| wanted(scenario)) {
+            instructions.push(count(scenario)?);
+        }
+        for scenario in scenario::claimed()
+            .iter()
+            .filter(|scenario| wanted(scenario))
+        {
+            claimed.push(count(scenario)?);
         }
     }
     let findings = Findings {
@@ -118,6 +128,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
         lengths,
         outcomes,
         instructions,
+        claimed,
         compiling: compiling::figures()?,
         cluster_memory: harness::kept::read("cluster-memory")?,
     };

@@ -9,6 +9,8 @@ pub(super) struct Scenario {
     pub(super) protocol: Protocol,
     pub(super) body: Body,
     pub(super) connections: u32,
+    /// RouteClaims, of which four each are about one host.
+    pub(super) claims: usize,
     /// Whether instructions are counted too.
     pub(super) instructions: bool,
 }
@@ -63,8 +65,29 @@ const ONE: Scenario = Scenario {
     protocol: Protocol::Http1,
     body: Body::Small,
     connections: 64,
+    claims: 0,
     instructions: true,
 };
+
+/// Without claims and with them: of these only instructions are counted.
+pub(super) fn claimed() -> [Scenario; 2] {
+    let many = Scenario {
+        id: "unclaimed",
+        title: "HTTP/1, 5,000 routes on 100 hosts",
+        routes: Routes::Many {
+            hosts: 100,
+            paths: 50,
+        },
+        ..ONE
+    };
+    let claimed = Scenario {
+        id: "claimed",
+        title: "the same with 400 claims",
+        claims: 400,
+        ..many
+    };
+    [many, claimed]
+}
 
 /// In the order of the table.
 pub(super) fn all() -> Vec<Scenario> {

@@ -109,6 +109,12 @@ impl Gateway {
         })
     }
 
+    pub(crate) fn diagnostics(&self) -> Result<SocketAddr> {
+        self.told("Listening for operators", PAGE_LIMIT, |line| {
+            line["port"] == "Diagnostics"
+        })
+    }
+
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
         let (_, text) = page(self.admin(PAGE_LIMIT)?, "/metrics", PAGE_LIMIT)?;
         let mut lines = text.lines();

@@ -48,6 +48,23 @@ pub(crate) fn mappings(hosts: usize, paths: usize, service: &str) -> String {
         .concat()
 }
 
+/// So many claims, four a host: on all of it, and on its first paths.
+pub(crate) fn claims(number: usize) -> String {
+    let one = |number: usize| {
+        let (host, part) = (number / 4, number % 4);
+        let path = if part == 0 {
+            "/".to_owned()
+        } else {
+            format!("/p{part}")
+        };
+        let spec = format!(
+            "{{hostnames: [h{host}.example.com], paths: [{path}], namespaces: {{names: [default]}}}}"
+        );
+        object("RouteClaim", &format!("h{host}-{part}"), &spec)
+    };
+    (0..number).map(one).collect::<Vec<_>>().concat()
+}
+
 /// A TLS Secret.
 pub(crate) fn secret(name: &str, pair: &Pair) -> String {
     let field = |name: &str, pem: &str| {

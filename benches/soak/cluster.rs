@@ -4,6 +4,7 @@
 //! It runs in a network namespace of its own, where every ClusterIP is this machine: what a cluster's kube-proxy does, the
 //! kernel does here with one local route.
 
+pub(super) mod attacks;
 mod burst;
 mod field;
 pub(super) mod memory;
@@ -16,6 +17,14 @@ mod record;
 )]
 #[path = "../../tests/it/cluster/server.rs"]
 mod server;
+
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "what the tests do in a small world"
+)]
+#[path = "../../tests/it/cluster/siege.rs"]
+pub(super) mod siege;
 
 use std::{
     process::{Command, Stdio},

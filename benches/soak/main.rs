@@ -24,6 +24,21 @@ mod harness;
 #[path = "../../tests/it/client.rs"]
 mod client;
 
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "what the tests attack with, of which a part is used here"
+)]
+mod attacks;
+
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "what the tests compare, of which a part is used here"
+)]
+mod ownership;
+
+mod agreement;
 mod changes;
 mod cluster;
 mod connection;
@@ -37,12 +52,12 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
-use self::cluster::Extent;
+use self::cluster::{Extent, siege::Size};
 
 /// Proves what must hold under changes, drain and attack.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Only the proofs whose name contains this: changes, drain, hostile, cluster, memory
+    /// Only the proofs whose name contains this: changes, drain, hostile, agreement, attacks, cluster, memory
     #[arg(long, default_value = "")]
     only: String,
     /// Changes of the configuration in each of the two rounds
@@ -60,6 +75,12 @@ struct Arguments {
     /// Routes that are added to them, one after the other
     #[arg(long, default_value_t = 500)]
     added: usize,
+    /// Requests that are decided in three ways
+    #[arg(long, default_value_t = 100_000)]
+    compared: u32,
+    /// Namespaces, routes and claims around the attacks
+    #[arg(long, num_args = 3, default_values_t = [200, 5000, 400])]
+    world: Vec<usize>,
     /// Mappings in the API server while memory is measured
     #[arg(long, default_value_t = 10_000)]
     mappings: usize,
@@ -80,13 +101,26 @@ type Proof = (
     fn(&Arguments, &tokio::runtime::Handle) -> Result<String>,
 );
 
-const PROOFS: [Proof; 5] = [
+const PROOFS: [Proof; 7] = [
     ("changes", |arguments, runtime| {
         changes::prove(arguments.changes, runtime)
     }),
     ("drain", |_, runtime| drain::prove(runtime)),
     ("hostile", |arguments, runtime| {
         hostile::prove(arguments.body, arguments.idle, runtime)
+    }),
+    ("agreement", |arguments, _| {
+        agreement::prove(arguments.compared)
+    }),
+    ("attacks", |arguments, _| {
+        let [namespaces, routes, claims] = *arguments.world else {
+            bail!("--world takes three numbers");
+        };
+        cluster::attacks::prove(Size {
+            namespaces,
+            routes,
+            claims,
+        })
     }),
     ("cluster", |_, _| {
         let same: Vec<_> = std::env::args().skip(1).collect();

@@ -53,6 +53,8 @@ pub(crate) fn launch(
         Routes::Many { hosts, paths } => manifest::mappings(hosts, paths, "be:80"),
     };
     fs::write(folder.join("routes.yaml"), routes)?;
+    let claims = manifest::claims(job.scenario.claims);
+    fs::write(folder.join("claims.yaml"), claims)?;
     if job.scenario.protocol == Protocol::Tls {
         let text = secret("bench", job.pair) + &host("all", "*", "bench");
         fs::write(folder.join("host.yaml"), text)?;
