@@ -125,6 +125,13 @@ async fn run(serve: &Serve) -> Result<()> {
         move |resources: &_| compiler.compile(resources)
     });
     let reconciling = tokio::spawn(reconciler.run());
+    let reconciling = async {
+        match reconciling.await {
+            // There is nothing more to compile because the source has ended, and it says why.
+            Ok(Ok(())) => std::future::pending().await,
+            failed => failed,
+        }
+    };
     let status = site.write_status(serve, &health, published.clone());
     let source = site.run_source(serve, &health, change_sender, wanted);
     let hints = async {
