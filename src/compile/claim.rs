@@ -41,6 +41,8 @@ pub(super) struct Claims {
     /// The hostnames of `cells`, found by name.
     hosts: HostTable<HostPattern>,
     table: Arc<ClaimTable>,
+    /// All namespaces that some claim names.
+    known: BTreeSet<Arc<str>>,
 }
 
 /// Who may route somewhere.
@@ -164,6 +166,8 @@ impl Claims {
     }
 
     fn index(&mut self) {
+        let owners = self.list.iter().flat_map(|claim| claim.owners.iter());
+        self.known = owners.map(Arc::clone).collect();
         let hosts = self.cells.keys();
         self.hosts = hosts.map(|host| (host.clone(), host.clone())).collect();
         let cells = self.cells.iter().flat_map(|(host, cells)| {
@@ -272,9 +276,7 @@ impl Claims {
 
     /// Whether some claim names a namespace.
     pub(super) fn know(&self, namespace: &str) -> bool {
-        self.list
-            .iter()
-            .any(|claim| claim.owners.contains(namespace))
+        self.known.contains(namespace)
     }
 
     /// Whose a claimed hostname is, for a sentence.

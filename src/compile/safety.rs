@@ -95,10 +95,10 @@ fn taken_from<'r>(
     claims: &Claims,
 ) -> Option<Served<'r>> {
     let namespace = &host.object.key.namespace;
-    let served = routing
-        .naming(pattern)
-        .filter(|named| !is_walled(named, claims))
-        .filter_map(|named| served(&named, (pattern, namespace), older, claims));
+    let served = routing.naming(pattern).filter_map(|named| {
+        let served = served(&named, (pattern, namespace), older, claims)?;
+        (!is_walled(&named, claims)).then_some(served)
+    });
     let (own, others): (Vec<_>, Vec<_>) =
         served.partition(|served| served.by.key.namespace == *namespace);
     let first = others.into_iter().min_by_key(|served| age(served.by))?;

@@ -3,7 +3,10 @@
 //!
 //! What such a name gets follows from those Hosts alone that may decide about it, so nothing that a stranger writes changes it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     claim::{Claims, Deciders, Say},
@@ -34,8 +37,16 @@ pub(super) struct Bound<'h> {
 pub(super) struct Walls<'h> {
     /// Names with what they get.
     pub(super) instead: Vec<Wall<'h>>,
-    /// Hosts that do not get all names of their pattern, with the claims that keep them out.
-    pub(super) kept_out: Vec<(&'h ObjectKey, String)>,
+    /// Hosts that do not get all names of their pattern.
+    kept_out: BTreeMap<&'h ObjectKey, KeptOut>,
+}
+
+/// What a Host does not get.
+#[derive(Debug, Default)]
+struct KeptOut {
+    /// The first of them.
+    shown: Vec<HostPattern>,
+    number: usize,
 }
 
 /// Claimed names that get another Host than that of the table.
@@ -84,7 +95,7 @@ pub(super) fn raise<'h>(
     };
     let mut walls = Walls {
         instead: Vec::new(),
-        kept_out: Vec::new(),
+        kept_out: BTreeMap::new(),
     };
     // A wall stands before all that was right inside of it, too: the wider come first.
     let mut raised = BTreeSet::new();
@@ -95,8 +106,6 @@ pub(super) fn raise<'h>(
             raised.insert(names);
         }
     }
-    walls.kept_out.sort();
-    walls.kept_out.dedup();
     walls
 }
 
@@ -111,63 +120,82 @@ impl Rule<'_> {
         walls: &mut Walls<'h>,
     ) -> bool {
         let deciders = self.claims.deciders(names);
-        let is_let_in = |host: &LoweredHost| self.is_let_in(host, &deciders);
+        let (right, strangers) = self.part(chain, &deciders);
         let is_served = self.is_served(&deciders);
-        let ports: BTreeSet<_> = chain.ports().chain([None]).collect();
-        let found = ports.into_iter().map(|port| {
-            let natural = chain.first(port, |bound| bound.is_first);
-            (
-                port,
-                natural,
-                chain.first(port, |bound| is_let_in(bound.host.0)),
-            )
-        });
-        let found: Vec<_> = found.collect();
         let is_cut = self.has_prefixes && matches!(names.name, NamePattern::Suffix(_));
-        let mut classes = found.iter();
-        let is_same = |natural: &Option<Bound<'_>>, right: &Option<Bound<'_>>| {
-            let id = |bound: &Option<Bound<'_>>| bound.map(|bound| bound.host.1.id.clone());
-            id(natural) == id(right)
-        };
-        let tls = chain.named(|bound| is_let_in(bound.host.0));
+        let ports: BTreeSet<_> = right.ports().chain([None]).collect();
         // Nobody's are so in any case: that there is no Host for a name must not depend on others either.
-        let is_right = is_same(&chain.named(|bound| bound.is_first), &tls)
-            && classes.all(|(_, natural, right)| {
-                is_same(natural, right) && (right.is_some() || is_served && self.has_default)
-            });
-        if is_right && !is_cut && !is_inside {
+        let is_right = |port: &Option<u16>| match right.first(*port, |_| true) {
+            Some(_) => Chain::is_first(|counts| right.first(*port, counts)),
+            None => is_served && self.has_default,
+        };
+        if strangers.is_empty()
+            && !is_cut
+            && !is_inside
+            && Chain::is_first(|counts| right.named(counts))
+            && ports.iter().all(is_right)
+        {
             return false;
         }
-        for (port, natural, right) in found {
-            if let Some(natural) = natural.filter(|natural| !is_let_in(natural.host.0)) {
-                let key = &natural.host.0.object.key;
-                walls.kept_out.push((key, self.claims.owner_of(names)));
+        for stranger in strangers {
+            let key = &stranger.host.0.object.key;
+            let kept_out = walls.kept_out.entry(key).or_default();
+            kept_out.number += 1;
+            if kept_out.shown.len() < SHOWN {
+                kept_out.shown.push(names.clone());
             }
-            let instead = match right {
+        }
+        let tls = right.named(|_| true);
+        walls.instead.extend(ports.into_iter().map(|port| Wall {
+            names: HostPattern {
+                name: names.name.clone(),
+                port,
+            },
+            instead: match right.first(port, |_| true) {
                 Some(right) => Instead::Host(right.host),
                 None if is_served => Instead::Default,
                 None => Instead::Nobody,
-            };
-            let name = names.name.clone();
-            walls.instead.push(Wall {
-                names: HostPattern { name, port },
-                instead,
-                tls: tls.map(|bound| &bound.host.1.tls),
-            });
-        }
+            },
+            tls: tls.map(|bound| &bound.host.1.tls),
+        }));
         true
     }
 
-    /// Whether a Host may decide about claimed names: for those who have a say about them, for those who have claimed the
-    /// Host's wildcard, and for the platform.
-    fn is_let_in(&self, host: &LoweredHost, deciders: &Deciders<'_>) -> bool {
+    /// Those of a chain that may decide about its names, and the strangers that the table has before them; up to the first
+    /// that has all of the names whatever the port is.
+    fn part<'h>(&self, chain: &Chain<'h>, deciders: &Deciders<'_>) -> (Chain<'h>, Vec<Bound<'h>>) {
+        let mut right = Chain(Vec::new());
+        let mut strangers = Vec::new();
+        let mut last: Option<&NamePattern> = None;
+        let mut says: BTreeMap<&Arc<str>, bool> = BTreeMap::new();
+        for bound in &chain.0 {
+            let pattern = &bound.host.1.pattern;
+            if last.is_some_and(|last| *last != pattern.name) {
+                break;
+            }
+            let namespace = &bound.host.0.object.key.namespace;
+            let says = says.entry(namespace);
+            let says = *says.or_insert_with(|| has_say(namespace, deciders, self.settings));
+            if says || self.has_claimed(bound.host.0) {
+                right.0.push(*bound);
+                if pattern.port.is_none() {
+                    last = Some(&pattern.name);
+                }
+            } else if bound.is_first {
+                strangers.push(*bound);
+            }
+        }
+        (right, strangers)
+    }
+
+    /// Whether the namespace of a Host has claimed all of the Host's own names.
+    fn has_claimed(&self, host: &LoweredHost) -> bool {
         let namespace = &host.object.key.namespace;
-        has_say(namespace, deciders, self.settings)
-            || self.claims.know(namespace)
-                && host.pattern.as_ref().is_some_and(|pattern| {
-                    let claim = self.claims.on_host(pattern);
-                    claim.is_some_and(|claim| claim.owners.contains(namespace))
-                })
+        self.claims.know(namespace)
+            && host.pattern.as_ref().is_some_and(|pattern| {
+                let claim = self.claims.on_host(pattern);
+                claim.is_some_and(|claim| claim.owners.contains(namespace))
+            })
     }
 
     /// Whether names are served without a Host: a stranger's Host is none to those who ask whether there is any.
@@ -183,14 +211,14 @@ impl Rule<'_> {
     }
 }
 
-impl Walls<'_> {
+impl<'h> Walls<'h> {
     /// What there is to say about each Host that is kept out of something.
-    pub(super) fn findings(&self) -> impl Iterator<Item = (&ObjectKey, Diagnostic)> {
-        self.kept_out.chunk_by(|a, b| a.0 == b.0).map(|parts| {
-            let shown = parts.iter().take(SHOWN).map(|(_, part)| part.as_str());
+    pub(super) fn findings(&self, claims: &Claims) -> Vec<(&'h ObjectKey, Diagnostic)> {
+        let told = self.kept_out.iter().map(|(key, kept_out)| {
+            let shown = kept_out.shown.iter().map(|names| claims.owner_of(names));
             let mut text = shown.collect::<Vec<_>>().join(", and ");
-            if parts.len() > SHOWN {
-                text = format!("{text}, and {} more to others", parts.len() - SHOWN);
+            if kept_out.number > SHOWN {
+                text = format!("{text}, and {} more to others", kept_out.number - SHOWN);
             }
             let why = Diagnostic::new(
                 Code::PartlyClaimed,
@@ -198,8 +226,9 @@ impl Walls<'_> {
                 format!("{text}, so this Host is not for it"),
                 "Have the wildcard claimed for this namespace, or leave it so",
             );
-            (parts[0].0, why)
-        })
+            (*key, why)
+        });
+        told.collect()
     }
 }
 
@@ -207,6 +236,12 @@ impl Walls<'_> {
 struct Chain<'h>(Vec<Bound<'h>>);
 
 impl<'h> Chain<'h> {
+    /// Whether a choice among all is the same among those that have their pattern.
+    fn is_first(choose: impl Fn(fn(&Bound<'h>) -> bool) -> Option<Bound<'h>>) -> bool {
+        let id = |bound: Option<Bound<'h>>| bound.map(|bound| &bound.host.1.id);
+        id(choose(|_| true)) == id(choose(|bound| bound.is_first))
+    }
+
     fn of(bound: &HostTable<Vec<Bound<'h>>>, names: &HostPattern) -> Self {
         let mut found = Vec::new();
         if let NamePattern::Exact(name) = &names.name {

@@ -16,13 +16,13 @@ pub(crate) struct Attack {
     pub(crate) name: String,
     /// In words.
     pub(crate) what: String,
-    /// The spec of a Mapping; `NUMBER` in it is that of the copy.
+    /// The spec of a Mapping; `NUMBER` in it is that of the copy, as in that of a Host.
     mapping: Option<Value>,
     /// The spec of a Host.
     host: Option<Value>,
     /// Any other object.
     object: Option<Value>,
-    /// Those of the Mapping.
+    /// Those of either.
     #[serde(default)]
     labels: Value,
     /// Whether the objects say that they are older than everybody's. An API server lets nobody say that.
@@ -34,7 +34,7 @@ pub(crate) struct Attack {
     /// Whether it takes rights on other kinds than Postern's own.
     #[serde(default)]
     pub(crate) elsewhere: bool,
-    /// As many copies of the Mapping.
+    /// As many copies of either.
     times: Option<usize>,
     /// What the attacker's own requests must not reach, a Service or, by a URL of theirs, the certificate of others;
     /// without it, the requests are those of others.
@@ -78,19 +78,19 @@ impl Attack {
     }
 
     pub(crate) fn objects(&self) -> Vec<Value> {
-        let copies = self.times.unwrap_or(1);
-        let mapping = self.mapping.iter();
-        let mappings = mapping.flat_map(|spec| (0..copies).map(move |number| (spec, number)));
-        let mappings = mappings.map(|(spec, number)| {
+        let kinds = [("Mapping", &self.mapping), ("Host", &self.host)];
+        let specs = kinds
+            .into_iter()
+            .filter_map(|(kind, spec)| Some((kind, spec.as_ref()?)));
+        let numbers = 0..self.times.unwrap_or(1);
+        let copies = specs.flat_map(|copy| numbers.clone().map(move |number| (copy, number)));
+        let objects = copies.map(|((kind, spec), number)| {
             let spec = spec.to_string().replace("NUMBER", &number.to_string());
-            let spec = serde_json::from_str(&spec).unwrap();
-            let mut mapping = self.object("Mapping", number, &spec);
-            mapping["metadata"]["labels"] = self.labels.clone();
-            mapping
+            let mut object = self.object(kind, number, &serde_json::from_str(&spec).unwrap());
+            object["metadata"]["labels"] = self.labels.clone();
+            object
         });
-        let hosts = self.host.iter();
-        let hosts = hosts.map(|spec| self.object("Host", 0, spec));
-        mappings.chain(hosts).chain(self.object.clone()).collect()
+        objects.chain(self.object.clone()).collect()
     }
 
     fn object(&self, kind: &str, number: usize, spec: &Value) -> Value {
