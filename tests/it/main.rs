@@ -7,6 +7,7 @@ mod attacks;
 mod cases;
 mod client;
 mod cluster;
+mod codes;
 mod gateway;
 mod generated;
 mod golden;
