@@ -16,6 +16,7 @@ mod platform;
 mod plugin;
 mod quiet;
 mod replicas;
+mod roles;
 mod serve;
 mod server;
 mod siege;

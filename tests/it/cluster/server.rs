@@ -60,9 +60,9 @@ pub(crate) struct Server {
     _etcd: Program,
 }
 
-/// A program under its supervisor.
+/// A program under its supervisor: it ends when this is dropped.
 #[derive(Debug)]
-struct Program {
+pub(crate) struct Program {
     name: &'static str,
     supervisor: Child,
     log: PathBuf,
@@ -131,6 +131,26 @@ impl Server {
 
     pub(crate) fn stop_apiserver(&mut self) {
         self.apiserver = None;
+    }
+
+    /// Runs these controllers of kube-controller-manager.
+    pub(crate) fn controllers(&self, names: &str) -> Program {
+        let name = "kube-controller-manager";
+        let programs = &self.programs;
+        assert!(
+            programs.join(name).is_file(),
+            "{} lacks {name}: build it with `tests/cluster/build.sh`, without KUBEBUILDER_ASSETS",
+            programs.display()
+        );
+        let kubeconfig = self.kubeconfig(ADMIN_TOKEN, "default");
+        let arguments = [
+            format!("--kubeconfig={}", kubeconfig.display()),
+            format!("--controllers={names}"),
+            "--leader-elect=false".to_owned(),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", free_port()),
+        ];
+        Program::start(name, programs, &self.folder, &arguments, None)
     }
 
     /// A kubeconfig file for whoever has this token.
