@@ -11,6 +11,7 @@ mod cases;
 mod crds;
 mod dial;
 mod grants;
+mod guide;
 mod installation;
 mod latency;
 mod platform;

@@ -11,6 +11,7 @@ mod codes;
 mod gateway;
 mod generated;
 mod golden;
+mod guide;
 mod good_and_bad;
 mod hostile;
 mod ownership;

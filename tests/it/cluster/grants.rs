@@ -127,7 +127,7 @@ fn what_is_in_another_namespace_is_used_as_long_as_it_is_granted() {
     let replicas = ["one", "two", "three"].map(|name| installation.replica(name));
 
     let request = Request::get(&format!("http://{NAME}/granted/"));
-    let serves = |gateway: &Gateway| {
+    let is_served = |gateway: &Gateway| {
         let answer = gateway.send(&request);
         let is_refused = answer.status == 503 && answer.text().contains("PST3004");
         assert!(is_refused || answer.status == 200, "{answer:?}");
@@ -136,7 +136,7 @@ fn what_is_in_another_namespace_is_used_as_long_as_it_is_granted() {
     for replica in &replicas {
         replica.send_until(&request, |answer| answer.status == 503);
     }
-    let took = withdrawals(server, &replicas, &grant("Mapping", "Service"), serves);
+    let took = withdrawals(server, &replicas, &grant("Mapping", "Service"), is_served);
     tell("a Service", took);
 
     let shakes_hands = |gateway: &Gateway| client::tls(gateway.address(8443), NAME).is_ok();

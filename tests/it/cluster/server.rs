@@ -31,6 +31,11 @@ pub(crate) const TEAM_TOKEN: &str = "team-of-the-test-cluster";
 /// The user with that token.
 pub(crate) const TEAM_USER: &str = "team";
 
+/// The ServiceAccount that the shipped bindings name, and people of two teams, for the guides.
+pub(crate) const ACCOUNT_TOKEN: &str = "account-of-the-test-cluster";
+pub(crate) const SHOP_TOKEN: &str = "shop-of-the-test-cluster";
+pub(crate) const WEB_TOKEN: &str = "web-of-the-test-cluster";
+
 const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Ends the program when standard input ends: first politely, then not. `$1` is the folder to delete, if any.
@@ -170,6 +175,11 @@ impl Server {
         whole.write_all(text.as_bytes()).unwrap();
         whole.persist(&path).unwrap();
         path
+    }
+
+    /// The folder with `kubectl` and the other programs.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
     }
 
     /// A `kubectl` of the administrator.
@@ -395,7 +405,9 @@ fn credentials(folder: &Path) {
 
     let accounts = KeyPair::generate().unwrap();
     let tokens = format!(
-        "{ADMIN_TOKEN},admin,1,system:masters\n{POSTERN_TOKEN},{POSTERN_USER},2\n{TEAM_TOKEN},{TEAM_USER},3\n"
+        "{ADMIN_TOKEN},admin,1,system:masters\n{POSTERN_TOKEN},{POSTERN_USER},2\n{TEAM_TOKEN},{TEAM_USER},3\n\
+         {ACCOUNT_TOKEN},system:serviceaccount:postern:postern,4\n\
+         {SHOP_TOKEN},sam,5,team-shop\n{WEB_TOKEN},wendy,6,team-web\n"
     );
     let files = [
         ("authority.pem", certificate.pem()),
