@@ -65,7 +65,7 @@ fn a_guide_is_true_for_whoever_types_it() {
             }
             other => panic!("{guide}: what is {other:?}?"),
         });
-        transcript += &format!("=== {guide}\n{}", outcome.transcript);
+        transcript.extend(["=== ", guide, "\n", &outcome.transcript]);
         outcome.settle(guide);
     }
     figure(format_args!("{transcript}"));
