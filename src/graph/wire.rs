@@ -9,8 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Region, Route,
-    SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
+    Action, Forward, Graph, HostPattern, HostTls, InsecureAction, Listener, Member, Redirect,
+    Region, Route, SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
     matching::RouteSet,
     route::{Conditions, PathMatch, TextMatch},
     table::RouteTable,
@@ -47,6 +47,7 @@ pub struct ListenerView {
 #[serde(rename_all = "camelCase", default)]
 pub struct HostView {
     pub id: String,
+    /// The names for which it is found here: its own, or some that others have claimed and that it may decide about.
     pub hostname: String,
     pub tls: Option<TlsView>,
     pub insecure: String,
@@ -277,18 +278,18 @@ impl ListenerView {
                 .collect(),
             hosts: listener
                 .hosts
-                .iter()
-                .map(|host| HostView::of(host, sets))
+                .entries()
+                .map(|(names, host)| HostView::of(names, host, sets))
                 .collect(),
         }
     }
 }
 
 impl HostView {
-    fn of<'g>(host: &'g VirtualHost, sets: &mut Sets<'g>) -> Self {
+    fn of<'g>(names: &HostPattern, host: &'g VirtualHost, sets: &mut Sets<'g>) -> Self {
         Self {
             id: host.id.to_string(),
-            hostname: host.pattern.to_string(),
+            hostname: names.to_string(),
             tls: match &host.tls {
                 HostTls::None => None,
                 HostTls::Certificate(certificate) => {
