@@ -10,6 +10,7 @@
 //! compiled. Verbs see facts, not where they came from: for the same objects they say the same.
 
 mod args;
+mod backing;
 mod bundle;
 mod can;
 mod certs;

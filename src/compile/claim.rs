@@ -88,6 +88,7 @@ pub(super) struct ClaimReport {
     pub(super) findings: Findings,
     /// What it owns, as a person writes it.
     pub(super) serves: Vec<String>,
+    pub(super) owners: BTreeSet<Arc<str>>,
 }
 
 impl PartialEq for Claims {
@@ -109,13 +110,14 @@ impl Claims {
             let contact = object.spec.contact.as_deref().map(str::trim);
             claims.list.push(Claim {
                 name: Arc::clone(&object.key.name),
-                owners,
+                owners: owners.clone(),
                 contact: contact.filter(|text| !text.is_empty()).map(Arc::from),
             });
             reports.push(ClaimReport {
                 object: Arc::clone(object),
                 findings,
                 serves: Vec::new(),
+                owners,
             });
         }
         claims.settle(asked, &mut reports);

@@ -65,18 +65,10 @@ pub(super) fn compiled(set: ResourceSet, options: Options) -> Compiled {
 /// Facts of what was compiled here.
 pub(super) fn facts(compiled: Compiled, origin: Origin, scope: Scope) -> Facts {
     let view = ReportView::of(&compiled.report);
-    let keys = compiled.report.objects.iter().map(|object| &object.key);
-    let metas: Vec<_> = keys.map(|key| compiled.set.meta(key)?.created).collect();
-    let objects = view.objects.into_iter().zip(metas);
+    let objects = view.objects.into_iter();
     Facts {
         origin,
-        objects: objects
-            .map(|(view, created)| Known {
-                view,
-                created,
-                live: None,
-            })
-            .collect(),
+        objects: objects.map(|view| Known { view, live: None }).collect(),
         files: view.files,
         graph: GraphView::of(&compiled.graph),
         certificates: compiled.graph.certificates(),
