@@ -123,6 +123,14 @@ impl Facts {
             .filter(|known| scope.includes(&known.view.namespace))
     }
 
+    /// What the report says of each object.
+    pub(super) fn views(&self) -> Vec<ObjectView> {
+        self.objects
+            .iter()
+            .map(|known| known.view.clone())
+            .collect()
+    }
+
     /// By its title: `Mapping shop/cart`.
     pub(super) fn object(&self, title: &str) -> Option<&Known> {
         self.objects
@@ -182,6 +190,24 @@ fn sentence(unread: &Unread) -> String {
             "cannot read {resource} {place}{nevertheless}: {}",
             unread.why
         )
+    }
+}
+
+#[cfg(test)]
+impl Facts {
+    /// Of a cluster that holds nothing.
+    pub(super) fn for_tests() -> Self {
+        use crate::compile::Environment;
+        let options = Options {
+            namespace: "postern".into(),
+            installation: "default".into(),
+            environment: Environment::Folder {
+                backends: Vec::new(),
+                echo: None,
+            },
+        };
+        let compiled = super::source::compiled(ResourceSet::default(), options);
+        super::source::facts(compiled, Origin::Cluster, Scope::default())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     compile::{Options, compile},
     graph::wire::GraphView,
     report::wire::ReportView,
-    resource::ResourceSet,
+    resource::{AnyObject, ResourceSet},
 };
 
 /// Loads what the flags say.
@@ -79,6 +79,58 @@ pub(super) fn facts(compiled: Compiled, origin: Origin, scope: Scope) -> Facts {
         missing_kinds: Vec::new(),
         scope,
     }
+}
+
+/// Puts objects in the place of those of their names, as if they were applied.
+fn insert_applied(applied: &ResourceSet, set: &mut ResourceSet) {
+    for object in objects_of(applied, set) {
+        set.insert(object);
+    }
+    set.files.clone_from(&applied.files);
+}
+
+/// The objects of a set as they would be if they were applied to another: what is there already keeps its age, and what is new
+/// is younger than everything that has one.
+fn objects_of(applied: &ResourceSet, now: &ResourceSet) -> Vec<AnyObject> {
+    let has_ages = now.mappings.values().any(|m| m.meta.created.is_some());
+    let mut objects = objects(applied);
+    for object in &mut objects {
+        let before = now.meta(object.key()).and_then(|meta| meta.created);
+        object.meta_mut().created = before.or(has_ages.then_some(i64::MAX));
+    }
+    objects
+}
+
+fn objects(set: &ResourceSet) -> Vec<AnyObject> {
+    let mut all = Vec::new();
+    all.extend(set.mappings.values().cloned().map(AnyObject::Mapping));
+    all.extend(set.hosts.values().cloned().map(AnyObject::Host));
+    all.extend(set.listeners.values().cloned().map(AnyObject::Listener));
+    all.extend(
+        set.settings
+            .values()
+            .cloned()
+            .map(AnyObject::GatewaySettings),
+    );
+    all.extend(set.claims.values().cloned().map(AnyObject::RouteClaim));
+    all.extend(
+        set.tls_contexts
+            .values()
+            .cloned()
+            .map(AnyObject::TlsContext),
+    );
+    all.extend(set.others.values().cloned().map(AnyObject::Other));
+    all.extend(set.namespaces.values().cloned().map(AnyObject::Namespace));
+    all.extend(set.services.values().cloned().map(AnyObject::Service));
+    all.extend(
+        set.endpoint_slices
+            .values()
+            .cloned()
+            .map(AnyObject::EndpointSlice),
+    );
+    all.extend(set.secrets.values().cloned().map(AnyObject::Secret));
+    all.extend(set.grants.values().cloned().map(AnyObject::Grant));
+    all
 }
 
 /// Options with what the flags say of the installation.
