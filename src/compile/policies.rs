@@ -11,7 +11,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    report::Code,
+    report::{Code, Field, Settled},
     resource::{Group, Kind, Object, Objects},
 };
 
@@ -21,12 +21,14 @@ pub(super) struct PolicyReport<'r> {
     pub(super) findings: Findings,
     /// Whether something of it is in force.
     pub(super) in_force: bool,
+    /// What of the Module holds for requests.
+    pub(super) settled: Settled,
 }
 
 /// What becomes of a key of the Module.
 enum Key {
     /// It changes the settings; an error says why it cannot.
-    Apply(fn(&Value, &mut Settings) -> Result<(), String>),
+    Apply(Field, fn(&Value, &mut Settings) -> Result<(), String>),
     /// It protects, and is not implemented. Absent, null, false and empty ask for nothing.
     Protects,
     /// Traffic is served without it.
@@ -37,12 +39,21 @@ enum Key {
 
 /// The keys of Emissary's Module (emissary.md, section 1.10).
 const KEYS: &[(&str, Key)] = &[
-    ("cluster_request_timeout_ms", Key::Apply(request_timeout)),
-    ("headers_with_underscores_action", Key::Apply(underscores)),
-    ("merge_slashes", Key::Apply(merge_slashes)),
+    (
+        "cluster_request_timeout_ms",
+        Key::Apply(Field::ModuleTimeout, request_timeout),
+    ),
+    (
+        "headers_with_underscores_action",
+        Key::Apply(Field::ModuleUnderscores, underscores),
+    ),
+    (
+        "merge_slashes",
+        Key::Apply(Field::ModuleMergeSlashes, merge_slashes),
+    ),
     (
         "reject_requests_with_escaped_slashes",
-        Key::Apply(escaped_slashes),
+        Key::Apply(Field::ModuleEscapedSlashes, escaped_slashes),
     ),
     ("ip_allow", Key::Protects),
     ("ip_deny", Key::Protects),
@@ -140,6 +151,7 @@ pub(super) fn read<'r>(
             object,
             findings: Findings::of(&object.problems),
             in_force: false,
+            settled: Settled::default(),
         };
         match installation::belongs(&object.spec, options) {
             Belongs::ToOthers => continue,
@@ -245,8 +257,11 @@ impl PolicyReport<'_> {
             let field = format!("spec.config.{name}");
             let name = &*snake_case(name);
             match KEYS.iter().find(|row| row.0 == name).map(|row| &row.1) {
-                Some(Key::Apply(apply)) => match apply(value, settings) {
-                    Ok(()) => self.in_force = true,
+                Some(Key::Apply(settles, apply)) => match apply(value, settings) {
+                    Ok(()) => {
+                        self.in_force = true;
+                        self.settled.add(*settles, field.contains('_'));
+                    }
                     Err(message) => {
                         self.findings.push(
                             Code::InvalidValue,

@@ -31,6 +31,7 @@ use super::{
     seen::{self, Before, Changed, Edit, Seen},
     selector::Selector,
     settings::{self, Settings},
+    settled,
     slot::{self, SlotKey},
     touched::Touched,
     upstream::{Dialled, Dials, Resolver},
@@ -39,7 +40,7 @@ use super::{
 use crate::{
     crd::{MappingSpec, schema::Written},
     graph::{Action, Fail, Graph, Upstream, UpstreamId},
-    report::{Code, Diagnostic, ObjectReport, Report},
+    report::{Code, Diagnostic, ObjectReport, Report, Settled},
     resource::{Mapping, ObjectKey, ResourceSet},
 };
 
@@ -251,13 +252,23 @@ impl State {
         let found = found.into_iter();
         self.reports.replace(
             Pass::Settings,
-            found.map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+            found.map(|found| {
+                let mut place = place(found.in_force);
+                if found.in_force {
+                    place.settled = settled::of_settings(found.object);
+                }
+                reports::object(found.object, found.findings, place)
+            }),
         );
         let found = policies::read(&resources.others, options, &mut settings);
         let found = found.into_iter();
         self.reports.replace(
             Pass::Policies,
-            found.map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+            found.map(|found| {
+                let mut place = place(found.in_force);
+                place.settled = found.settled;
+                reports::object(found.object, found.findings, place)
+            }),
         );
         let changed = settings != self.settings;
         self.settings = settings;
@@ -271,8 +282,8 @@ impl State {
             let place = Place {
                 in_graph: !found.serves.is_empty(),
                 serves: found.serves,
-                asks: None,
-                certificate_not_after: None,
+                settled: Settled::of_owners(found.owners),
+                ..Place::default()
             };
             reports::object(&found.object, found.findings, place)
         });
@@ -297,6 +308,7 @@ impl State {
             let in_graph = found.findings.first_error().is_none();
             let place = Place {
                 in_graph,
+                settled: settled::of_context(&found.object),
                 ..Place::default()
             };
             reports::object(&found.object, found.findings, place)
@@ -517,8 +529,9 @@ impl State {
             let place = Place {
                 in_graph,
                 serves: serves.map(ToString::to_string).collect(),
-                asks: None,
+                settled: settled::of_host(&host.object),
                 certificate_not_after: host.not_after,
+                ..Place::default()
             };
             reports::object(&host.object, findings, place)
         });
@@ -528,8 +541,7 @@ impl State {
             let place = Place {
                 in_graph: plan.is_some(),
                 serves: plan.iter().map(|plan| format!(":{}", plan.port)).collect(),
-                asks: None,
-                certificate_not_after: None,
+                ..Place::default()
             };
             let object = listener.object.as_ref()?;
             Some(reports::object(object, listener.findings.clone(), place))
@@ -585,10 +597,17 @@ impl State {
         }
         let in_graph = placed && !serves.is_empty();
         let refused = !in_graph && findings.first_error().is_some();
+        let is_part =
+            |found: &Diagnostic| matches!(found.code, Code::PartlyClaimed | Code::PartlyConflict);
+        // One without a hostname asks for those of the Hosts that select it, and has them in what it serves.
+        let is_named = |matching: &Match| !matches!(matching.name, NameMatch::Unnamed);
+        let is_named = lowered.matching.as_ref().is_some_and(is_named);
+        let kept_out = is_named && findings.0.iter().any(is_part);
         let place = Place {
             in_graph,
             serves: if in_graph { serves } else { Vec::new() },
-            asks: slot::asked(lowered).filter(|_| refused),
+            asks: slot::asked(lowered).filter(|_| refused || kept_out),
+            settled: lowered.settled.clone(),
             certificate_not_after: None,
         };
         reports::object(object, findings, place)
