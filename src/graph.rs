@@ -29,6 +29,8 @@ pub mod wire;
 
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 pub use authority::{Authority, AuthorityError};
 pub use decide::{Connection, Decision, Entry, Handshake, HostChoice, Request, decide};
 pub use dial::{AddressSource, DialPolicy};
@@ -51,8 +53,18 @@ pub struct Graph {
     /// In the order of their ports; no two have the same port.
     pub listeners: Vec<Arc<Listener>>,
     pub requests: RequestPolicy,
+    pub envoy: EnvoyHeaders,
     /// Addresses that must not be dialled, whatever name led there.
     pub dial: DialPolicy,
+}
+
+/// What Envoy would say, for those who listen to it. Nothing as a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvoyHeaders {
+    /// Whether `x-envoy-*` headers are written into requests and responses.
+    pub written: bool,
+    /// What every response has as `server`.
+    pub server: Option<HeaderValue>,
 }
 
 /// What is refused or rewritten in every request.

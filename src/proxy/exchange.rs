@@ -13,7 +13,7 @@ use std::{convert::Infallible, rc::Rc, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONNECTION, HOST},
+    header::{CONNECTION, HOST, SERVER},
     request::Parts,
 };
 use hyper::body::Incoming;
@@ -77,6 +77,9 @@ pub(super) async fn serve<U: Upstreams>(
         tracing::debug!(client.addr = %peer.client, blame = ?error.blame(), %error, "Answered by the gateway");
         reply::error(error, &asked)
     });
+    if let Some(server) = &graph.envoy.server {
+        response.headers_mut().insert(SERVER, server.clone());
+    }
     record.status = response.status();
     if peer.is_http1() && peer.is_closing() {
         let close = HeaderValue::from_static("close");
@@ -174,9 +177,13 @@ impl<U: Upstreams> Exchange<'_, U> {
                     told.upstream = Some(forward.upstream.id.0.clone());
                 }
                 let target = self.target(forward, &path, &uri)?;
+                let came = (self.graph.envoy.written)
+                    .then(|| onward::joined(path.as_str(), uri.query()))
+                    .transpose()?;
                 let onward = Onward {
                     target,
                     authority: &value,
+                    came,
                 };
                 self.forward(forward, onward, parts, body, &survey, record)
                     .await
