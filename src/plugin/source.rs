@@ -122,7 +122,7 @@ fn give_address(service: &mut Arc<Object<Service>>, now: &ResourceSet) {
     Arc::make_mut(service).spec.cluster_ip = kept.unwrap_or(ClusterIp::Addresses(vec![SOME]));
 }
 
-fn objects(set: &ResourceSet) -> Vec<AnyObject> {
+pub(super) fn objects(set: &ResourceSet) -> Vec<AnyObject> {
     let mut all = Vec::new();
     all.extend(set.mappings.values().cloned().map(AnyObject::Mapping));
     all.extend(set.hosts.values().cloned().map(AnyObject::Host));

@@ -1,6 +1,9 @@
 //! `sync`: which replica has come how far.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -11,7 +14,13 @@ use super::{
     facts::{Facts, Origin, ReplicaState},
     output::{Cell, Page, Style, Table, Verdict, many, span},
 };
-use crate::report::version::{self, Versions};
+use crate::{
+    report::{
+        replica::Replica,
+        version::{self, Versions},
+    },
+    resource::{ObjectKey, ResourceSet},
+};
 
 #[derive(Args, Debug)]
 pub(super) struct Sync {}
@@ -25,8 +34,8 @@ struct Row {
     state: &'static str,
     version: String,
     digest: String,
-    /// Watches in which another replica has come further.
-    behind: Vec<String>,
+    /// Watches in which it has missed something.
+    behind: BTreeSet<String>,
     /// Seconds since the Lease was renewed.
     renewed_seconds: Option<i64>,
 }
@@ -45,10 +54,15 @@ impl Sync {
         };
         let now = now.as_second();
         let alive = || replicas.iter().filter(move |replica| replica.is_alive(now));
-        let furthest = furthest(alive());
+        let says: Vec<_> = alive()
+            .filter_map(|replica| replica.says.as_ref())
+            .collect();
+        let marks = facts
+            .compiled()
+            .map_or_else(|_| Vec::new(), |own| marks(&own.set));
         let rows: Vec<_> = replicas
             .iter()
-            .map(|replica| row(replica, &furthest, now))
+            .map(|replica| row(replica, (&says, &marks), now))
             .collect();
         let mut table = Table::new(&["REPLICA", "STATE", "VERSION", "DIGEST", "RENEWED", "BEHIND"]);
         for row in &rows {
@@ -65,7 +79,11 @@ impl Sync {
                 row.renewed_seconds
                     .map_or_else(String::new, |seconds| format!("{} ago", span(seconds)))
                     .into(),
-                row.behind.join(", ").into(),
+                { row.behind.iter() }
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+                    .into(),
             ]);
         }
         let wrong = rows
@@ -94,13 +112,16 @@ impl Sync {
     }
 }
 
-fn row(replica: &ReplicaState, furthest: &Versions, now: i64) -> Row {
+fn row(
+    replica: &ReplicaState,
+    (alive, marks): (&[&Replica], &[(ObjectKey, Arc<str>)]),
+    now: i64,
+) -> Row {
     let says = replica.says.clone().unwrap_or_default();
-    let behind = says.versions.iter().filter(|(watch, reached)| {
-        furthest
-            .get(*watch)
-            .is_some_and(|mark| !version::has_reached(reached, mark))
-    });
+    let behind = match missed(&says, marks) {
+        none if none.is_empty() => overtaken(&says, alive),
+        missed => missed,
+    };
     Row {
         namespace: replica.namespace.clone(),
         name: replica.name.clone(),
@@ -110,27 +131,49 @@ fn row(replica: &ReplicaState, furthest: &Versions, now: i64) -> Row {
             (true, Some(says)) if says.ready => "Ready",
             (true, Some(_)) => "NotReady",
         },
-        behind: behind.map(|(watch, _)| watch.to_string()).collect(),
+        behind: behind.into_iter().map(ToOwned::to_owned).collect(),
         version: says.build,
         digest: says.digest,
         renewed_seconds: replica.renewed.map(|renewed| now - renewed),
     }
 }
 
-/// By watch, how far any of them has come.
-fn furthest<'r>(replicas: impl Iterator<Item = &'r ReplicaState>) -> Versions {
-    let mut furthest = Versions::new();
-    for says in replicas.filter_map(|replica| replica.says.as_ref()) {
-        for (watch, reached) in &says.versions {
-            let mark = furthest
-                .entry(watch.clone())
-                .or_insert_with(|| reached.clone());
-            if version::has_reached(reached, mark) {
-                mark.clone_from(reached);
-            }
-        }
-    }
-    furthest
+/// The versions of all objects that have one.
+fn marks(set: &ResourceSet) -> Vec<(ObjectKey, Arc<str>)> {
+    let objects = super::source::objects(set).into_iter();
+    let versions = objects.map(|object| {
+        let version = Arc::clone(&object.meta().resource_version);
+        (object.key().clone(), version)
+    });
+    versions
+        .filter(|(_, version)| !version.is_empty())
+        .collect()
+}
+
+/// The watches in which a replica has not come as far as an object that is there.
+fn missed<'r>(says: &'r Replica, marks: &[(ObjectKey, Arc<str>)]) -> BTreeSet<&'r str> {
+    let missed = marks.iter().filter(|(key, mark)| {
+        version::of(&says.versions, key).is_some_and(|reached| !version::has_reached(reached, mark))
+    });
+    missed
+        .filter_map(|(key, _)| Some(&**version::watch_of(&says.versions, key)?))
+        .collect()
+}
+
+/// The watches in which another replica has come further, and serves something else. Without the latter it tells nothing: a
+/// list of a quiet kind is at a version that no older watch has to hear of.
+fn overtaken<'r>(says: &'r Replica, alive: &[&Replica]) -> BTreeSet<&'r str> {
+    let differ = |other: &&&Replica| other.build == says.build && other.digest != says.digest;
+    let others: Vec<_> = alive.iter().filter(differ).collect();
+    let is_behind = |watch: &str, reached: &str| {
+        let marks = others.iter().filter_map(|other| other.versions.get(watch));
+        { marks }.any(|mark| !version::has_reached(reached, mark))
+    };
+    let watches = says.versions.iter();
+    watches
+        .filter(|(watch, reached)| is_behind(watch, reached))
+        .map(|(watch, _)| &**watch)
+        .collect()
 }
 
 /// Whether replicas of one build that have read the same objects serve different graphs: a bug.
@@ -148,7 +191,7 @@ fn divided<'r>(replicas: impl Iterator<Item = &'r ReplicaState>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::replica::Replica;
+    use crate::resource::{Group, Kind};
 
     fn replica(name: &str, version: &str, digest: &str) -> ReplicaState {
         ReplicaState {
@@ -166,15 +209,28 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_is_behind_in_the_watches_in_which_another_is_further() {
-        let all = [replica("a", "12", "x"), replica("b", "9", "y")];
-        let furthest = furthest(all.iter());
-        assert_eq!(row(&all[0], &furthest, 110).behind, Vec::<String>::new());
-        assert_eq!(
-            row(&all[1], &furthest, 110).behind,
-            ["mappings.postern.dev"]
-        );
-        assert_eq!(row(&all[1], &furthest, 131).state, "Gone");
+    fn a_replica_is_behind_where_it_has_missed_something() {
+        let key = ObjectKey::new(Group::Postern, Kind::Mapping, "apps", "quote");
+        let watch = "mappings.postern.dev";
+        // How far it has come, what it serves, the version of the object that is there, and whether it is behind another one.
+        for (reached, digest, object, expected) in [
+            ("9", "x", "9", false),
+            ("9", "x", "10", true),
+            ("12", "x", "12", false),
+            ("9", "y", "9", true),
+            ("12", "y", "9", false),
+        ] {
+            let all = [replica("a", "12", "x"), replica("b", reached, digest)];
+            let says: Vec<_> = all
+                .iter()
+                .filter_map(|replica| replica.says.as_ref())
+                .collect();
+            let marks = [(key.clone(), object.into())];
+            let row = row(&all[1], (&says, &marks), 110);
+            let behind = row.behind.iter().any(|found| found == watch);
+            assert_eq!(behind, expected, "{reached} {digest} {object}");
+        }
+        assert_eq!(row(&replica("a", "1", "x"), (&[], &[]), 131).state, "Gone");
     }
 
     #[test]
