@@ -7,7 +7,9 @@
 //!           │ authority  │ action     │ path      │
 //! ```
 
+pub mod affinity;
 pub mod authority;
+pub mod balance;
 pub mod certificate;
 pub mod decide;
 pub mod dial;
@@ -29,7 +31,9 @@ pub mod wire;
 
 use std::sync::Arc;
 
+pub use affinity::{Affinity, AffinityCookie};
 pub use authority::{Authority, AuthorityError};
+pub use balance::Balance;
 pub use decide::{Connection, Decision, Entry, Handshake, HostChoice, Request, decide};
 pub use dial::{AddressSource, DialPolicy};
 pub use explain::{Step, Trace};

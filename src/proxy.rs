@@ -10,6 +10,7 @@
 
 mod accept;
 mod access_log;
+mod affinity;
 mod alarm;
 mod bind;
 mod body;

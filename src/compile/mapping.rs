@@ -1,5 +1,8 @@
 //! The front end for Mappings of either group: lowers one object, looking at nothing but itself and the settings.
 
+mod balance;
+pub(super) mod defaults;
+mod duration;
 mod headers;
 mod matching;
 mod path;
@@ -17,6 +20,8 @@ use super::{
     settings::Settings,
     upstream::Dialled,
 };
+pub(super) use balance::{BalancePlan, Endpoints, HashTable, Routing};
+pub(super) use defaults::Defaults;
 pub(super) use matching::{Match, NameMatch, PathKey, PathKind};
 use timeouts::Timeouts;
 
@@ -76,6 +81,7 @@ pub(super) struct DialPlan {
     pub(super) service: Arc<ServiceText>,
     pub(super) tls: TlsPlan,
     pub(super) http2: bool,
+    pub(super) endpoints: Endpoints,
     pub(super) connect_timeout: Duration,
 }
 
@@ -125,7 +131,8 @@ pub(super) fn lower(
         if redirect {
             redirect::lower(spec, matching, interner, &mut findings).map(Intent::Redirect)
         } else {
-            forward(spec, matching, settings, interner, &mut findings).map(Intent::Forward)
+            let plan = forward(object, spec, matching, settings, interner, &mut findings);
+            plan.map(Intent::Forward)
         }
     });
     let intent = match intent {
@@ -171,6 +178,7 @@ fn weight(spec: &MappingSpec, findings: &mut Findings) -> Weight {
 }
 
 fn forward(
+    object: &Mapping,
     spec: &MappingSpec,
     matching: &Match,
     settings: &Settings,
@@ -178,7 +186,6 @@ fn forward(
     findings: &mut Findings,
 ) -> Option<Arc<ForwardPlan>> {
     redirect::warn_without_effect(spec, findings);
-    check_resolver(spec, findings);
     let service = service(spec, interner, findings);
     let tls = tls(spec, service.as_deref(), findings);
     let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
@@ -190,6 +197,7 @@ fn forward(
             service: service?,
             tls,
             http2: spec.grpc == Some(true),
+            endpoints: balance::lower(spec, &object.key, settings, findings),
             connect_timeout: timeouts.connect,
         }),
         rewrite: rewrite?,
@@ -249,19 +257,6 @@ fn missing(field: &str, findings: &mut Findings) {
             field,
             format!("`{}` is missing", field.trim_start_matches("spec.")),
             "Add the field",
-        );
-    }
-}
-
-fn check_resolver(spec: &MappingSpec, findings: &mut Findings) {
-    if let Some(resolver) = spec.resolver.as_deref()
-        && resolver != "kubernetes-service"
-    {
-        findings.push(
-            Code::NotImplemented,
-            "spec.resolver",
-            format!("Postern does not implement the resolver {resolver:?} yet"),
-            "Remove the field: Services are dialled by their ClusterIP",
         );
     }
 }

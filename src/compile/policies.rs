@@ -8,6 +8,7 @@ use super::{
     Options,
     finding::Findings,
     installation::{self, Belongs},
+    mapping::{Routing, defaults},
     settings::Settings,
 };
 use crate::{
@@ -71,10 +72,10 @@ const KEYS: &[(&str, Key)] = &[
     ("header_case_overrides", Key::Missing),
     ("keepalive", Key::Missing),
     ("listener_idle_timeout_ms", Key::Missing),
-    ("load_balancer", Key::Missing),
+    ("load_balancer", Key::Apply(defaults::balance)),
     ("preserve_external_request_id", Key::Missing),
     ("proper_case", Key::Missing),
-    ("resolver", Key::Missing),
+    ("resolver", Key::Apply(defaults::resolver)),
     ("retry_policy", Key::Missing),
     ("server_name", Key::Missing),
     ("set_current_client_cert_details", Key::Missing),
@@ -108,13 +109,11 @@ const KEYS: &[(&str, Key)] = &[
 ];
 
 /// Kinds that are not implemented, all of which the settings may name; without them traffic is served in any case, or then.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 6] = [
     Kind::AuthService,
     Kind::RateLimitService,
     Kind::LogService,
     Kind::TracingService,
-    Kind::KubernetesServiceResolver,
-    Kind::KubernetesEndpointResolver,
     Kind::ConsulResolver,
     Kind::DevPortal,
 ];
@@ -178,6 +177,8 @@ impl PolicyReport<'_> {
                 self.protects(key.kind.name(), "", settings);
             }
             Kind::Module if key.group == Group::Emissary => self.module(settings),
+            Kind::KubernetesServiceResolver => self.resolver(Routing::Service, settings),
+            Kind::KubernetesEndpointResolver => self.resolver(Routing::Endpoints, settings),
             Kind::TcpMapping => self.findings.push(
                 Code::NotImplemented,
                 "",
@@ -226,6 +227,14 @@ impl PolicyReport<'_> {
             format!("Delete it, or name {name} in `emissary.ignore` of the GatewaySettings"),
         );
         settings.refusal.get_or_insert(reason.into());
+    }
+
+    /// A name for what is known by another name already: for the namespace that it is in, or for all.
+    fn resolver(&mut self, routing: Routing, settings: &mut Settings) {
+        let key = &self.object.key;
+        let name = (Arc::clone(&key.name), Arc::clone(&key.namespace));
+        settings.resolvers.insert(name, routing);
+        self.in_force = true;
     }
 
     fn module(&mut self, settings: &mut Settings) {

@@ -64,7 +64,8 @@ pub struct MappingSpec {
     /// a namespace it is that of the Mapping. With `hostRedirect` the new host instead. Required.
     #[schemars(length(max = 512))]
     pub service: Option<String>,
-    /// How a Service becomes addresses: the name of a resolver, `kubernetes-service` for its ClusterIP. Default: the ClusterIP.
+    /// How a Service becomes addresses: `kubernetes-service` for its ClusterIP, `endpoint` for the addresses of its endpoints,
+    /// or the name of a resolver of Emissary-ingress. Default: what the installation says, else `kubernetes-service`.
     #[schemars(length(max = 253))]
     pub resolver: Option<String>,
     /// The share of the requests among Mappings with the same match, from 0 to 100. Those without one share the rest.
@@ -93,7 +94,8 @@ pub struct MappingSpec {
     pub enable_ipv4: Option<bool>,
     /// Whether IPv6 addresses are dialled. Postern dials what the Service or the DNS answer has. Default: true.
     pub enable_ipv6: Option<bool>,
-    /// How requests are spread over the endpoints of the upstream. Default: round robin.
+    /// How requests are spread over the endpoints of the upstream. All but `round_robin` needs `resolver: endpoint`, or a Service
+    /// without a ClusterIP. Default: round robin.
     pub load_balancer: Option<Box<LoadBalancer>>,
     /// Limits on what is under way to the upstream at the same time. Default: none.
     #[schemars(length(max = 8))]
@@ -226,6 +228,7 @@ impl Spec for MappingSpec {
         "regexRedirect.pattern",
         "addRequestHeaders.*.value",
         "addResponseHeaders.*.value",
+        "loadBalancer.cookie.name",
     ];
     const NOT_IMPLEMENTED: &'static [&'static str] = &[
         "addLinkerdHeaders",
@@ -239,10 +242,6 @@ impl Spec for MappingSpec {
         "healthChecks",
         "keepalive",
         "labels",
-        "loadBalancer.cookie",
-        "loadBalancer.header",
-        "loadBalancer.policy",
-        "loadBalancer.sourceIp",
         "outlierDetection",
         "priority",
         "retryPolicy",
@@ -264,7 +263,6 @@ impl Spec for MappingSpec {
         ("dnsType", "strict_dns"),
         ("enableIpv4", "true"),
         ("enableIpv6", "true"),
-        ("loadBalancer.policy", "round_robin"),
         ("priority", "default"),
         ("respectDnsTtl", "true"),
     ];

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Certificate, tls::Roots};
+use super::{Balance, Certificate, tls::Roots};
 
 /// Names an upstream. Two routes with the same id share a connection pool: the id says all that a connection depends on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,7 @@ pub struct Upstream {
     pub id: UpstreamId,
     pub target: Target,
     pub protocol: UpstreamProtocol,
+    pub balance: Balance,
     pub tls: Option<Arc<UpstreamTls>>,
     pub connect_timeout: Duration,
     /// An idle connection is closed after this.
@@ -31,7 +32,7 @@ pub struct Upstream {
 /// What is dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// One of these, in turn.
+    /// One of these, as the balance says.
     Addresses(Arc<[SocketAddr]>),
     /// What DNS says, for as long as it says.
     Dns { name: Arc<str>, port: u16 },

@@ -9,8 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Region, Route,
-    SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
+    Action, Balance, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Region,
+    Route, SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
     matching::RouteSet,
     route::{Conditions, PathMatch, TextMatch},
     table::RouteTable,
@@ -181,6 +181,9 @@ pub struct RedirectView {
 pub struct UpstreamView {
     pub target: TargetView,
     pub protocol: String,
+    /// How endpoints are chosen, where that is not one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
     pub tls: Option<UpstreamTlsView>,
     pub connect_timeout: String,
 }
@@ -522,6 +525,7 @@ impl UpstreamView {
                 UpstreamProtocol::Http2 => "http2",
             }
             .to_owned(),
+            balance: balance(&upstream.balance),
             tls: upstream.tls.as_ref().map(|tls| UpstreamTlsView {
                 server_name: tls.server_name.to_string(),
                 verify: tls.verify,
@@ -529,5 +533,13 @@ impl UpstreamView {
             }),
             connect_timeout: format!("{:?}", upstream.connect_timeout),
         }
+    }
+}
+
+fn balance(balance: &Balance) -> Option<String> {
+    match balance {
+        Balance::RoundRobin => None,
+        Balance::LeastRequest => Some("least_request".to_owned()),
+        Balance::Hash(hashed) => Some(format!("{} by {}", hashed.table.name(), hashed.by)),
     }
 }

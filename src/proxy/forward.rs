@@ -5,7 +5,6 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
-    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -21,22 +20,19 @@ use super::{
     body::{RequestBody, Upload, UploadState},
     error::ProxyError,
     limits,
-    upstream::{self, Pools, ResponseBody, UpstreamError},
+    upstream::{self, Pools, ResponseBody, UpstreamError, Way},
 };
-use crate::graph::{AuthorityError, DialPolicy, Forward, Graph, Upstream};
+use crate::graph::{AuthorityError, DialPolicy, Forward, Graph};
 
 /// The connections of one worker to its upstreams.
 pub(super) trait Upstreams: 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static;
 
-    /// Sends a request, and returns the head of the response. With `replay` it may be sent again when a connection from the
-    /// pool turns out to be dead.
+    /// Sends a request, and returns the head of the response.
     fn send<'o>(
         &'o self,
-        upstream: &'o Arc<Upstream>,
-        dial: &'o DialPolicy,
+        way: Way<'o>,
         request: Request<RequestBody>,
-        replay: bool,
     ) -> impl Future<Output = Result<Response<Self::Body>, ProxyError>>;
 
     /// The connection behind a 101.
@@ -54,16 +50,14 @@ impl Upstreams for Pools<RequestBody> {
 
     fn send<'o>(
         &'o self,
-        upstream: &'o Arc<Upstream>,
-        dial: &'o DialPolicy,
+        way: Way<'o>,
         request: Request<RequestBody>,
-        replay: bool,
     ) -> impl Future<Output = Result<Response<ResponseBody>, ProxyError>> {
-        let sent = Self::send(self, upstream, dial, request, replay);
+        let sent = Self::send(self, way, request);
         async move {
             sent.await.map_err(|error| {
                 let reason = &error as &dyn Error;
-                tracing::debug!(upstream = %upstream.id, error = reason, "A request got no response");
+                tracing::debug!(upstream = %way.upstream.id, error = reason, "A request got no response");
                 (&error).into()
             })
         }
@@ -175,20 +169,29 @@ impl Patience {
     }
 }
 
+/// What of the way is not the route's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sending<'o> {
+    pub(super) dial: &'o DialPolicy,
+    pub(super) affinity: Option<u64>,
+}
+
 /// Sends a request that was admitted, and waits for the head of the response.
 pub(super) fn call<'o, U: Upstreams>(
     _admitted: Admitted,
     upstreams: &'o U,
     forward: &'o Forward,
-    dial: &'o DialPolicy,
+    sending: Sending<'o>,
     request: Request<RequestBody>,
     patience: &'o Patience,
 ) -> impl Future<Output = Result<Response<U::Body>, ProxyError>> {
-    let replay = request.method().is_idempotent() && patience.upload.is_none();
-    wait(
-        upstreams.send(&forward.upstream, dial, request, replay),
-        patience,
-    )
+    let way = Way {
+        upstream: &forward.upstream,
+        dial: sending.dial,
+        replay: request.method().is_idempotent() && patience.upload.is_none(),
+        affinity: sending.affinity,
+    };
+    wait(upstreams.send(way, request), patience)
 }
 
 async fn wait<R>(

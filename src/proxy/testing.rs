@@ -20,9 +20,10 @@ use super::{
     peer::PeerParts,
     site::{Common, Site},
     tls::Certificates,
+    upstream::Way,
 };
 use crate::graph::{
-    Action, DialPolicy, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite, HostTable,
+    Action, Balance, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite, HostTable,
     HostTls, InsecureAction, Listener, Member, Rewrite, Route, RouteId, SecurityModel, Target,
     Upstream, UpstreamId, UpstreamProtocol, VirtualHost,
     matching::RouteSet,
@@ -56,6 +57,7 @@ pub(super) fn forward(name: &str) -> Forward {
             id: UpstreamId(name.into()),
             target: Target::Addresses(Arc::new([])),
             protocol: UpstreamProtocol::Http1,
+            balance: Balance::RoundRobin,
             tls: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_mins(1),
@@ -134,6 +136,7 @@ pub(super) struct Seen {
     pub(super) body: Bytes,
     pub(super) trailers: Option<HeaderMap>,
     pub(super) replay: bool,
+    pub(super) affinity: Option<u64>,
 }
 
 /// What a scripted upstream does with a request.
@@ -170,10 +173,8 @@ impl Upstreams for Script {
 
     async fn send<'o>(
         &'o self,
-        _upstream: &'o Arc<Upstream>,
-        _dial: &'o DialPolicy,
+        way: Way<'o>,
         request: Request<RequestBody>,
-        replay: bool,
     ) -> Result<Response<Full<Bytes>>, ProxyError> {
         let (parts, body) = request.into_parts();
         let body = body
@@ -187,7 +188,8 @@ impl Upstreams for Script {
             headers: parts.headers,
             body: body.to_bytes(),
             trailers,
-            replay,
+            replay: way.replay,
+            affinity: way.affinity,
         });
         let act = self.acts.borrow_mut().pop_front();
         match act {

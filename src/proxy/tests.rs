@@ -1,5 +1,6 @@
 //! Tests over connections in memory: one file for each feature.
 
+mod affinity;
 mod bodies;
 mod headers;
 mod http2;

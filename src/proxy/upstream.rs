@@ -4,14 +4,15 @@
 //! Pools ── one of each worker, on its thread, without locks
 //!   └ Pool ── of each UpstreamId
 //!       ├ Dialler: target ─> addresses (DNS) ─> dial policy ─> TCP ─> TLS
-//!       ├ idle HTTP/1 connections <────────────────┐
-//!       │     └ request ─> response head ─> ResponseBody: at its end
-//!       └ HTTP/2 connections, with streams
-//! Shared ── one of the process: TLS configurations, DNS on a thread of its own, counters
+//!       └ Endpoint ── of each address, as the balance chooses; one for all addresses of a name
+//!           ├ idle HTTP/1 connections <────────────────┐
+//!           │     └ request ─> response head ─> ResponseBody: at its end
+//!           └ HTTP/2 connections, with streams
+//! Shared ── one of the process: TLS configurations, DNS on a thread of its own, counters, loads of endpoints
 //! ```
 //!
-//! No connection is opened before there is a request for it. Bounds: 256 idle connections of a worker to one upstream, 2048 to
-//! all; 4 HTTP/2 connections of a worker to one address, with 100 streams each; 64 KiB for the head of a response, 100 fields in
+//! No connection is opened before there is a request for it. Bounds: 256 idle connections of a worker to one endpoint, 2048 to
+//! all; 4 HTTP/2 connections of a worker to one endpoint, with 100 streams each; 64 KiB for the head of a response, 100 fields in
 //! it; 64 KiB of a request for its replay, 4 KiB of them while idle; 1024 names and as many TLS configurations. How many
 //! requests are sent at a time is bounded by who receives them.
 
@@ -19,9 +20,11 @@ mod body;
 mod counters;
 mod dial;
 mod dns;
+mod endpoint;
 mod error;
 mod http1;
 mod http2;
+mod load;
 mod pool;
 mod request;
 mod shared;
@@ -63,7 +66,7 @@ pub use error::UpstreamError;
 pub use shared::Shared;
 pub use tls::TlsError;
 
-use pool::{Order, Pool};
+use pool::{Aim, Order, Pool};
 use worker::Worker;
 
 /// How often idle connections are looked through: they outlive their timeout by this at most.
@@ -91,6 +94,17 @@ struct Inner<B> {
     tidying: Cell<bool>,
 }
 
+/// How a request is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'o> {
+    pub upstream: &'o Arc<Upstream>,
+    pub dial: &'o DialPolicy,
+    /// Whether the request is idempotent and has no body: it may go out again when a connection that was open turns out dead.
+    pub replay: bool,
+    /// Requests with the same number go to the same endpoint, where the upstream is balanced so.
+    pub affinity: Option<u64>,
+}
+
 /// The tunnel that a request with `upgrade` becomes after a response of 101.
 pub fn upgraded(response: &mut Response<ResponseBody>) -> OnUpgrade {
     hyper::upgrade::on(response)
@@ -109,43 +123,66 @@ impl<B: RequestBody> Pools<B> {
         }))
     }
 
-    /// Sends a request and waits for the head of the response. The URI is path and query, the Host header is set. `replay` says
-    /// that the request is idempotent and has no body. On an idle HTTP/1 connection the request is under way before the
-    /// future is first polled, which therefore does not hold it.
+    /// Sends a request and waits for the head of the response. The URI is path and query, the Host header is set. On an idle HTTP/1
+    /// connection the request is under way before the future is first polled, which therefore does not hold it.
     ///
     /// Dropped while it waits, it closes the connection, or resets the stream.
     pub fn send<'o>(
         &'o self,
-        upstream: &'o Arc<Upstream>,
-        dial: &'o DialPolicy,
+        way: Way<'o>,
         mut request: Request<B>,
-        replay: bool,
     ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> + use<'o, B> {
+        let Way {
+            upstream,
+            dial,
+            replay,
+            affinity,
+        } = way;
         request::name_stand_in(&mut request, &upstream.target);
         let pool = self.pool(&upstream.id);
         pool.set_idle_timeout(upstream.idle_timeout);
+        let Aim {
+            endpoint,
+            turn,
+            counted,
+        } = pool.aim(&self.0.shared, upstream, affinity);
         let order = Order {
             shared: &self.0.shared,
-            aim: pool.dialler.aim(&upstream.target),
             pool,
+            endpoint,
+            turn,
             upstream,
             policy: dial,
         };
-        match upstream.protocol {
-            UpstreamProtocol::Http1 => Either::Left(http1::send(order, request, replay)),
-            // Boxed, so that it does not take room in the future of every HTTP/1 request.
-            UpstreamProtocol::Http2 => Either::Right(Box::pin(http2::send(order, request, replay))),
+        // Boxed, all but the most common, so that the others do not take room in the future of every HTTP/1 request.
+        match (upstream.protocol, counted) {
+            (UpstreamProtocol::Http1, None) => {
+                Either::Left(Either::Left(http1::send(order, request, replay)))
+            }
+            (UpstreamProtocol::Http2, None) => {
+                Either::Left(Either::Right(Box::pin(http2::send(order, request, replay))))
+            }
+            (protocol, Some(counted)) => Either::Right(Box::pin(async move {
+                let response = match protocol {
+                    UpstreamProtocol::Http1 => http1::send(order, request, replay).await?,
+                    UpstreamProtocol::Http2 => http2::send(order, request, replay).await?,
+                };
+                Ok(response.map(|body| body.counting(counted)))
+            })),
         }
     }
 
-    /// Forgets the pools of upstreams that are not in the graph; what is in use there ends with its response. Looks at every
-    /// route: not for every request.
+    /// Forgets the pools of upstreams and endpoints that are not in the graph; what is in use there ends with its response. Looks
+    /// at every route: not for every request.
     pub fn sweep(&self, graph: &Graph) {
         let upstreams = upstreams(graph);
-        self.0
-            .pools
-            .borrow_mut()
-            .retain(|id, _| upstreams.contains(id));
+        self.0.pools.borrow_mut().retain(|id, pool| {
+            let upstream = upstreams.get(id);
+            if let Some(upstream) = upstream {
+                pool.align(&upstream.target);
+            }
+            upstream.is_some()
+        });
     }
 
     /// Closes what is idle. From now on nothing is kept: what is in use ends with its response.
@@ -200,7 +237,7 @@ impl<B> fmt::Debug for Pools<B> {
     }
 }
 
-fn upstreams(graph: &Graph) -> HashSet<&UpstreamId, RandomState> {
+fn upstreams(graph: &Graph) -> HashMap<&UpstreamId, &Upstream, RandomState> {
     let listeners = graph.listeners.iter();
     let hosts = listeners.flat_map(|listener| listener.hosts.iter());
     // Most virtual hosts share their routes: each set of them is looked at once.
@@ -215,7 +252,7 @@ fn upstreams(graph: &Graph) -> HashSet<&UpstreamId, RandomState> {
         .flat_map(|table| table.iter())
         .flat_map(|route| route.members.iter())
         .filter_map(|member| match &member.action {
-            Action::Forward(forward) => Some(&forward.upstream.id),
+            Action::Forward(forward) => Some((&forward.upstream.id, &*forward.upstream)),
             Action::Redirect(_) | Action::Fail(_) => None,
         })
         .collect()

@@ -41,6 +41,8 @@ pub struct EndpointSlice {
     pub ports: Vec<(String, u16)>,
     /// Addresses of the endpoints that are ready.
     pub ready: Vec<IpAddr>,
+    /// Addresses of those that end and still serve: used while no other endpoint of the Service is ready.
+    pub draining: Vec<IpAddr>,
 }
 
 /// What a Secret holds. Never printed.

@@ -22,12 +22,17 @@ pub struct LoadBalancer {
     pub source_ip: Option<bool>,
 }
 
+/// The way of choosing an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadBalancerPolicy {
+    /// One after the other.
     RoundRobin,
+    /// Of two taken at random, the one with fewer requests under way.
     LeastRequest,
+    /// By `cookie`, `header` or `sourceIp`, on a ring: a change of the endpoints moves few clients.
     RingHash,
+    /// The same with a table that spreads more evenly, and moves a few more.
     Maglev,
 }
 
@@ -40,7 +45,8 @@ pub struct LoadBalancerCookie {
     pub name: Option<String>,
     /// Its path. Default: none.
     pub path: Option<String>,
-    /// How long it lives, as `600s`; the cookie is made where it is missing. Default: a cookie that is not made.
+    /// How long it lives, as `600s`, or `0s` for as long as the browser runs; the cookie is made where it is missing. Default: a
+    /// cookie that is not made.
     #[schemars(length(max = 64))]
     pub ttl: Option<String>,
 }

@@ -18,10 +18,11 @@ use super::{Answer, Exchange};
 use crate::{
     graph::{CanonicalPath, Forward, HostRewrite, UpstreamProtocol},
     proxy::{
+        affinity::Stay,
         body::{Kind, RequestBody, Streaming, Upload},
         edits::{self, Rendered, Values},
         error::{Malformed, ProxyError, Reason},
-        forward::{Patience, Upstreams, admit, call},
+        forward::{Patience, Sending, Upstreams, admit, call},
         forwarding,
         record::Record,
         reply,
@@ -77,6 +78,11 @@ impl<U: Upstreams> Exchange<'_, U> {
             return Err(ProxyError::BodyTooLarge);
         }
         let change = self.change(forward, parts, &body, survey);
+        let stay = Stay::of(
+            &forward.upstream.balance,
+            &parts.headers,
+            record.client.ip(),
+        );
         let values = self.edit(forward, parts, survey, record.client);
         rewrite_host(forward, onward.authority, &mut parts.headers);
         if let Some((protocol, _)) = &change {
@@ -86,9 +92,13 @@ impl<U: Upstreams> Exchange<'_, U> {
         let alarm = self.peer.alarm.clone().unwrap_or_default();
         let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
         let request = onward_request(parts, onward.target, body);
-        let dial = &self.graph.dial;
+        let sending = Sending {
+            dial: &self.graph.dial,
+            affinity: stay.hash,
+        };
         let upstreams = &self.site.upstreams;
-        let response = call(admitted, upstreams, forward, dial, request, &patience).await?;
+        let mut response = call(admitted, upstreams, forward, sending, request, &patience).await?;
+        stay.tell(response.headers_mut());
         record.reason = Reason::Upstream;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(forward, change, response, values, record);

@@ -11,12 +11,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::error::UpstreamError;
+use super::{error::UpstreamError, load::Counted};
 
 /// Streams from the upstream. Dropped before its end, it closes the connection, or resets the stream of HTTP/2.
 pub struct ResponseBody {
     incoming: Incoming,
     lease: Option<Lease>,
+    /// That the request is under way, where that is counted.
+    counted: Option<Counted>,
 }
 
 /// A connection that can be told what became of an exchange.
@@ -38,6 +40,7 @@ impl ResponseBody {
         let mut body = Self {
             incoming,
             lease: Some(lease),
+            counted: None,
         };
         if body.incoming.is_end_stream() {
             body.finish();
@@ -50,12 +53,22 @@ impl ResponseBody {
         Self {
             incoming,
             lease: None,
+            counted: None,
         }
+    }
+
+    /// Counts until its end.
+    pub(super) fn counting(mut self, counted: Counted) -> Self {
+        if self.lease.is_some() {
+            self.counted = Some(counted);
+        }
+        self
     }
 
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.finish();
+            self.counted = None;
         }
     }
 }

@@ -35,50 +35,26 @@ pub(super) struct Dialled {
     pub(super) address: SocketAddr,
 }
 
-/// Whose turn it is, and the address if it is known without asking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Aim {
-    turn: usize,
-    pub(super) address: Option<SocketAddr>,
-}
-
 /// What the connections of one upstream have in common.
 #[derive(Default)]
 pub(super) struct Dialler {
-    turn: Cell<usize>,
     /// The configuration that was last used, and for which settings.
     tls: Cell<Option<(Arc<UpstreamTls>, Arc<ClientConfig>)>>,
 }
 
 impl Dialler {
-    /// Whose turn it is.
-    pub(super) fn aim(&self, target: &Target) -> Aim {
-        let (turn, address) = match target {
-            Target::Addresses(addresses) => match &**addresses {
-                [only] => (0, Some(*only)),
-                addresses => {
-                    let turn = self.next_turn();
-                    (turn, in_turn(addresses, turn).next())
-                }
-            },
-            Target::Dns { .. } => (self.next_turn(), None),
-            Target::Echo { address, .. } => (0, Some(*address)),
-        };
-        Aim { turn, address }
-    }
-
-    /// Connects to whoever was aimed at; to another address of the target if that one does not answer.
+    /// Connects to the address whose turn it is; to another address of the target if that one does not answer.
     pub(super) async fn dial(
         &self,
         shared: &Shared,
         upstream: &Upstream,
         policy: &DialPolicy,
-        aim: Aim,
+        turn: usize,
     ) -> Result<Dialled, UpstreamError> {
         let limit = upstream.connect_timeout;
         let deadline = Instant::now() + limit;
         let connecting = async {
-            let candidates = candidates(shared, &upstream.target, policy, aim.turn).await?;
+            let candidates = candidates(shared, &upstream.target, policy, turn).await?;
             let (tcp, address) = connect(&candidates, deadline, limit).await?;
             let transport = match &upstream.tls {
                 None => Transport::Plain(tcp),
@@ -111,12 +87,6 @@ impl Dialler {
         let config = shared.tls.get(settings, upstream.protocol).await?;
         self.tls.set(Some((settings.clone(), config.clone())));
         Ok(config)
-    }
-
-    fn next_turn(&self) -> usize {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        turn
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     future::Future,
-    net::SocketAddr,
     rc::{Rc, Weak},
 };
 
@@ -22,8 +21,9 @@ use tracing::{Instrument, debug, debug_span};
 use super::{
     RequestBody,
     body::{Exchange, Lease, ResponseBody},
+    endpoint::Endpoint,
     error::UpstreamError,
-    pool::{Order, Pool},
+    pool::Order,
     request::Unanswered,
     stream::{Heard, Stream},
     tape::Tape,
@@ -33,11 +33,10 @@ use super::{
 /// Bytes that are buffered on a connection in either direction, and so the largest head of a response.
 const MAX_BUFFER: usize = 64 * 1024;
 
-/// An open connection; of its pool, of the exchange that it is in, or of nobody, and then it closes.
+/// An open connection; of its endpoint, of the exchange that it is in, or of nobody, and then it closes.
 pub(super) struct Connection<B> {
     sender: RefCell<SendRequest<B>>,
-    pool: Weak<Pool<B>>,
-    address: SocketAddr,
+    endpoint: Weak<Endpoint<B>>,
     heard: Heard,
     tape: Tape,
     retirement: Option<Instant>,
@@ -61,7 +60,7 @@ pub(super) fn send<B: RequestBody>(
 ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> {
     // Whatever the client speaks; and hyper panics on some others.
     *request.version_mut() = Version::HTTP_11;
-    let begun = match order.pool.take_idle(order.aim) {
+    let begun = match order.endpoint.take_idle() {
         Some(connection) => Begun::Sent(connection.exchange(request, replay)),
         None => Begun::NotYet(Box::new(request)),
     };
@@ -106,10 +105,10 @@ impl<B: RequestBody> Connection<B> {
                 debug!(%error, "Connection ended early");
             }
         };
+        let endpoint = order.pool.at(dialled.address);
         Ok(Rc::new(Self {
             sender: RefCell::new(sender),
-            pool: Rc::downgrade(&order.pool),
-            address: dialled.address,
+            endpoint: endpoint.map_or_else(Weak::new, |endpoint| Rc::downgrade(&endpoint)),
             heard,
             tape,
             retirement: retirement(order.upstream.max_age),
@@ -198,10 +197,6 @@ fn check_framing(headers: &HeaderMap) -> Result<(), UpstreamError> {
 }
 
 impl<B> Connection<B> {
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     pub(super) fn idle_since(&self) -> Instant {
         self.idle_since.get()
     }
@@ -220,8 +215,8 @@ impl<B> Exchange for Connection<B> {
         };
         if ready {
             self.idle_since.set(Instant::now());
-            if let Some(pool) = self.pool.upgrade() {
-                pool.put_idle(self);
+            if let Some(endpoint) = self.endpoint.upgrade() {
+                endpoint.put_idle(self);
             }
         } else if !closed {
             // The response is through and the request is not: what is still to come of it must not meet the next one.

@@ -8,6 +8,7 @@ use tokio::{runtime, sync::oneshot};
 use super::{
     counters::Workers,
     dns::{Resolver, System},
+    load::Loads,
     tls::Configs,
 };
 
@@ -17,6 +18,7 @@ pub struct Shared {
     pub(super) tls: Configs,
     pub(super) resolver: Resolver,
     pub(super) workers: Workers,
+    pub(super) loads: Loads,
     /// Dropped with this, which ends the thread.
     _alive: oneshot::Sender<()>,
 }
@@ -37,6 +39,7 @@ impl Shared {
             tls: Configs::new(helper.clone()),
             resolver: Resolver::new(System::default(), helper),
             workers: Workers::register(registry),
+            loads: Loads::default(),
             _alive: alive,
         }))
     }

@@ -1,0 +1,66 @@
+//! What Emissary's Module says for Mappings that do not say it themselves. It is read as if a Mapping said it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{BalancePlan, balance};
+use crate::{
+    compile::{finding::Findings, settings::Settings},
+    crd::{
+        MappingSpec,
+        schema::{Spelling, read},
+    },
+};
+
+/// Values for what a Mapping does not say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::compile) struct Defaults {
+    /// The name of a resolver.
+    pub(in crate::compile) resolver: Arc<str>,
+    pub(in crate::compile) balance: BalancePlan,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            resolver: "kubernetes-service".into(),
+            balance: BalancePlan::default(),
+        }
+    }
+}
+
+pub(in crate::compile) fn resolver(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let name = value.as_str().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| format!("{value} is not the name of a resolver"))?;
+    settings.defaults.resolver = name.into();
+    Ok(())
+}
+
+pub(in crate::compile) fn balance(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let (spec, mut findings) = spec("load_balancer", value)?;
+    if let Some(said) = spec.load_balancer.as_deref() {
+        let policy = balance::policy(said, &mut findings);
+        settings.defaults.balance = policy.ok_or_else(|| first(&findings))?;
+    }
+    Ok(())
+}
+
+/// A Mapping that says only this.
+fn spec(name: &str, value: &Value) -> Result<(MappingSpec, Findings), String> {
+    let mut fields: Map<String, Value> = Map::new();
+    fields.insert("prefix".to_owned(), json!("/"));
+    fields.insert("service".to_owned(), json!("a"));
+    fields.insert(name.to_owned(), value.clone());
+    let (spec, problems) = read::<MappingSpec>(Value::Object(fields), Spelling::Snake);
+    let findings = Findings::of(&problems);
+    if findings.first_error().is_some() {
+        return Err(first(&findings));
+    }
+    Ok((spec, findings))
+}
+
+fn first(findings: &Findings) -> String {
+    let first = findings.first_error();
+    first.map_or_else(String::new, |first| first.message.clone())
+}
