@@ -1,12 +1,14 @@
 //! The front end for Mappings of either group: lowers one object, looking at nothing but itself and the settings.
 
 mod balance;
+mod cors;
 pub(super) mod defaults;
 mod duration;
 mod headers;
 mod matching;
 mod path;
 mod redirect;
+mod retry;
 mod timeouts;
 
 use std::{sync::Arc, time::Duration};
@@ -191,7 +193,7 @@ fn forward(
     let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
     let host = host(spec, findings);
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
-    let terms = terms(spec, &timeouts, findings);
+    let terms = terms(spec, &timeouts, settings, findings);
     let plan = ForwardPlan {
         dial: interner.dial(DialPlan {
             service: service?,
@@ -207,7 +209,13 @@ fn forward(
     Some(interner.plan(plan))
 }
 
-fn terms(spec: &MappingSpec, timeouts: &Timeouts, findings: &mut Findings) -> ForwardTerms {
+fn terms(
+    spec: &MappingSpec,
+    timeouts: &Timeouts,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> ForwardTerms {
+    let defaults = &settings.defaults;
     ForwardTerms {
         request_headers: headers::request(spec, findings),
         response_headers: headers::response(spec, findings),
@@ -222,6 +230,14 @@ fn terms(spec: &MappingSpec, timeouts: &Timeouts, findings: &mut Findings) -> Fo
         ),
         upgrades: headers::upgrades(spec, findings),
         allow_escaped_slashes: spec.allow_escaped_slashes == Some(true),
+        cors: match spec.cors.as_deref() {
+            Some(said) => Some(cors::lower(said, findings)),
+            None => defaults.cors.clone(),
+        },
+        retry: match spec.retry_policy.as_deref() {
+            Some(said) => retry::lower(said, findings),
+            None => defaults.retry,
+        },
     }
 }
 

@@ -156,7 +156,8 @@ pub struct MappingSpec {
     pub use_websocket: Option<bool>,
     /// Answers to requests from web pages of other origins. Default: none.
     pub cors: Option<Box<Cors>>,
-    /// When a request is sent again. Default: never, beside what is safe to repeat on a connection that had just died.
+    /// When a request is sent again, whatever its method. Default: never, beside what is safe to repeat on a connection that had
+    /// just died.
     pub retry_policy: Option<Box<RetryPolicy>>,
     /// The pool of circuit breaker limits that requests count in: `default` or `high`. Default: `default`.
     #[schemars(length(max = 64))]
@@ -229,6 +230,7 @@ impl Spec for MappingSpec {
         "addRequestHeaders.*.value",
         "addResponseHeaders.*.value",
         "loadBalancer.cookie.name",
+        "retryPolicy.retryOn",
     ];
     const NOT_IMPLEMENTED: &'static [&'static str] = &[
         "addLinkerdHeaders",
@@ -237,14 +239,12 @@ impl Spec for MappingSpec {
         "circuitBreakers",
         "clusterIdleTimeoutMs",
         "clusterMaxConnectionLifetimeMs",
-        "cors",
         "errorResponseOverrides",
         "healthChecks",
         "keepalive",
         "labels",
         "outlierDetection",
         "priority",
-        "retryPolicy",
         "shadow",
     ];
     const NO_EFFECT: &'static [&'static str] = &[

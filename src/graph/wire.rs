@@ -12,6 +12,7 @@ use super::{
     Action, Balance, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Region,
     Route, SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
     matching::RouteSet,
+    retry::Retry,
     route::{Conditions, PathMatch, TextMatch},
     table::RouteTable,
 };
@@ -142,7 +143,7 @@ pub struct MemberView {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ActionView {
-    Forward(ForwardView),
+    Forward(Box<ForwardView>),
     Redirect(RedirectView),
     /// 503 with this code.
     Fail(String),
@@ -163,6 +164,10 @@ pub struct ForwardView {
     pub max_request_body: Option<u64>,
     pub upgrades: Vec<String>,
     pub allow_escaped_slashes: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
 }
 
 /// Answer with a redirect.
@@ -468,7 +473,7 @@ impl MemberView {
             id: member.id.to_string(),
             share: member.share,
             action: match &member.action {
-                Action::Forward(forward) => ActionView::Forward(ForwardView::of(forward)),
+                Action::Forward(forward) => ActionView::Forward(Box::new(ForwardView::of(forward))),
                 Action::Redirect(redirect) => ActionView::Redirect(RedirectView::of(redirect)),
                 Action::Fail(fail) => ActionView::Fail(fail.to_string()),
             },
@@ -490,8 +495,16 @@ impl ForwardView {
             max_request_body: forward.max_request_body,
             upgrades: forward.upgrades.iter().map(ToString::to_string).collect(),
             allow_escaped_slashes: forward.allow_escaped_slashes,
+            cors: forward.cors.as_ref().map(|cors| format!("{cors:?}")),
+            retry: forward.retry.map(shown_retry),
         }
     }
+}
+
+fn shown_retry(retry: Retry) -> String {
+    let times = format!("{} times on {}", retry.count, retry.on.name());
+    let each = retry.per_try.map(|limit| format!(", {limit:?} each"));
+    times + &each.unwrap_or_default()
 }
 
 impl RedirectView {

@@ -238,6 +238,8 @@ pub(super) enum Reason {
     Upstream,
     /// A redirect of ours.
     Redirect,
+    /// A CORS preflight was answered.
+    Preflight,
     /// The connection became a tunnel.
     Upgraded,
     /// The client went away, or was cut off, before the end.
@@ -270,9 +272,10 @@ pub(super) enum Reason {
 
 impl Reason {
     /// In the order of their numbers.
-    pub(super) const ALL: [(Self, &'static str); 27] = [
+    pub(super) const ALL: [(Self, &'static str); 28] = [
         (Self::Upstream, "upstream"),
         (Self::Redirect, "redirect"),
+        (Self::Preflight, "preflight"),
         (Self::Upgraded, "upgraded"),
         (Self::ClientClosed, "client_closed"),
         (Self::ResponseBroken, "response_broken"),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
@@ -20,9 +21,10 @@ use super::{
     body::{RequestBody, Upload, UploadState},
     error::ProxyError,
     limits,
-    upstream::{self, Pools, ResponseBody, UpstreamError, Way},
+    retry::{self, Replay},
+    upstream::{self, Pools, ResponseBody, Retries, UpstreamError, Way},
 };
-use crate::graph::{AuthorityError, DialPolicy, Forward, Graph};
+use crate::graph::{AuthorityError, DialPolicy, Forward, Graph, Upstream, retry::Retry};
 
 /// The connections of one worker to its upstreams.
 pub(super) trait Upstreams: 'static {
@@ -34,6 +36,9 @@ pub(super) trait Upstreams: 'static {
         way: Way<'o>,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Self::Body>, ProxyError>>;
+
+    /// What bounds how often requests are sent to an upstream again.
+    fn retries(&self, upstream: &Upstream) -> Retries;
 
     /// The connection behind a 101.
     fn upgrade(response: Response<Self::Body>) -> OnUpgrade;
@@ -61,6 +66,10 @@ impl Upstreams for Pools<RequestBody> {
                 (&error).into()
             })
         }
+    }
+
+    fn retries(&self, upstream: &Upstream) -> Retries {
+        Self::retries(self, upstream)
     }
 
     fn upgrade(mut response: Response<ResponseBody>) -> OnUpgrade {
@@ -170,10 +179,20 @@ impl Patience {
 }
 
 /// What of the way is not the route's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Sending<'o> {
     pub(super) dial: &'o DialPolicy,
     pub(super) affinity: Option<u64>,
+    /// The body, where it may be sent again.
+    pub(super) again: Again,
+}
+
+/// Whether a request may be sent again, and with which body.
+#[derive(Debug)]
+pub(super) enum Again {
+    Never,
+    WithoutBody(Retry),
+    WithBody(Retry, Rc<Replay>),
 }
 
 /// Sends a request that was admitted, and waits for the head of the response.
@@ -191,7 +210,35 @@ pub(super) fn call<'o, U: Upstreams>(
         replay: request.method().is_idempotent() && patience.upload.is_none(),
         affinity: sending.affinity,
     };
-    wait(upstreams.send(way, request), patience)
+    let sent = match sending.again {
+        Again::Never => Either::Left(upstreams.send(way, request)),
+        // Boxed: rare, and the future of every request would have room for it.
+        again => Either::Right(Box::pin(send_again(
+            upstreams, way, again, request, patience,
+        ))),
+    };
+    wait(sent, patience)
+}
+
+async fn send_again<U: Upstreams>(
+    upstreams: &U,
+    way: Way<'_>,
+    again: Again,
+    request: Request<RequestBody>,
+    patience: &Patience,
+) -> Result<Response<U::Body>, ProxyError> {
+    let (retry, replay) = match again {
+        Again::Never => return upstreams.send(way, request).await,
+        Again::WithoutBody(retry) => (retry, None),
+        Again::WithBody(retry, replay) => (retry, Some(replay)),
+    };
+    retry::send(upstreams, way, retry, request, || {
+        match (&replay, &patience.upload) {
+            (Some(replay), Some(upload)) => RequestBody::again(replay, upload),
+            _ => Some(RequestBody::default()),
+        }
+    })
+    .await
 }
 
 async fn wait<R>(

@@ -20,7 +20,7 @@ use super::{
     peer::PeerParts,
     site::{Common, Site},
     tls::Certificates,
-    upstream::Way,
+    upstream::{Retries, Way},
 };
 use crate::graph::{
     Action, Balance, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite, HostTable,
@@ -153,6 +153,7 @@ pub(super) enum Act {
 pub(super) struct Script {
     acts: Rc<RefCell<VecDeque<Act>>>,
     seen: Rc<RefCell<Vec<Seen>>>,
+    retries: Retries,
 }
 
 impl Script {
@@ -198,6 +199,10 @@ impl Upstreams for Script {
             Some(Act::Fail(error)) => Err(error),
             None => Ok(Response::new(Full::default())),
         }
+    }
+
+    fn retries(&self, _upstream: &Upstream) -> Retries {
+        self.retries.clone()
     }
 
     fn upgrade(mut response: Response<Full<Bytes>>) -> OnUpgrade {

@@ -2,10 +2,12 @@
 
 mod affinity;
 mod bodies;
+mod cors;
 mod headers;
 mod http2;
 mod refusals;
 mod requests;
+mod retry;
 mod sockets;
 mod time;
 

@@ -24,9 +24,11 @@ mod endpoint;
 mod error;
 mod http1;
 mod http2;
+mod kept;
 mod load;
 mod pool;
 mod request;
+mod retries;
 mod shared;
 mod stream;
 mod tape;
@@ -63,6 +65,7 @@ use crate::graph::{
 pub use body::ResponseBody;
 pub use dns::DnsError;
 pub use error::UpstreamError;
+pub use retries::Retries;
 pub use shared::Shared;
 pub use tls::TlsError;
 
@@ -170,6 +173,15 @@ impl<B: RequestBody> Pools<B> {
                 Ok(response.map(|body| body.counting(counted)))
             })),
         }
+    }
+
+    /// What bounds how often requests are sent to an upstream again.
+    pub fn retries(&self, upstream: &Upstream) -> Retries {
+        let counters = self.0.worker.counters.clone();
+        Retries::new(
+            self.pool(&upstream.id).budget(&self.0.shared, upstream),
+            counters,
+        )
     }
 
     /// Forgets the pools of upstreams and endpoints that are not in the graph; what is in use there ends with its response. Looks

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{BalancePlan, balance};
+use super::{BalancePlan, balance, cors, retry};
 use crate::{
     compile::{finding::Findings, settings::Settings},
     crd::{
         MappingSpec,
         schema::{Spelling, read},
     },
+    graph::{cors::Cors, retry::Retry},
 };
 
 /// Values for what a Mapping does not say.
@@ -19,6 +20,8 @@ pub(in crate::compile) struct Defaults {
     /// The name of a resolver.
     pub(in crate::compile) resolver: Arc<str>,
     pub(in crate::compile) balance: BalancePlan,
+    pub(in crate::compile) cors: Option<Arc<Cors>>,
+    pub(in crate::compile) retry: Option<Retry>,
 }
 
 impl Default for Defaults {
@@ -26,6 +29,8 @@ impl Default for Defaults {
         Self {
             resolver: "kubernetes-service".into(),
             balance: BalancePlan::default(),
+            cors: None,
+            retry: None,
         }
     }
 }
@@ -44,6 +49,30 @@ pub(in crate::compile) fn balance(value: &Value, settings: &mut Settings) -> Res
         settings.defaults.balance = policy.ok_or_else(|| first(&findings))?;
     }
     Ok(())
+}
+
+pub(in crate::compile) fn cors(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let (spec, mut findings) = spec("cors", value)?;
+    let cors = spec.cors.map(|said| cors::lower(&said, &mut findings));
+    settings.defaults.cors = clean(cors, &findings)?;
+    Ok(())
+}
+
+pub(in crate::compile) fn retry(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let (spec, mut findings) = spec("retry_policy", value)?;
+    let retry = spec
+        .retry_policy
+        .and_then(|said| retry::lower(&said, &mut findings));
+    settings.defaults.retry = clean(retry, &findings)?;
+    Ok(())
+}
+
+/// What was read, if there is nothing wrong with it.
+fn clean<T>(read: T, findings: &Findings) -> Result<T, String> {
+    match findings.first_error() {
+        Some(error) => Err(error.message.clone()),
+        None => Ok(read),
+    }
 }
 
 /// A Mapping that says only this.

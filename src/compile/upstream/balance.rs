@@ -28,11 +28,15 @@ pub(super) fn plan(
             "Remove the field, or name a Service",
         );
     }
+    if dial.by_endpoint {
+        return Some(asked.balance.clone());
+    }
+    // The default of the installation is for those that have endpoints.
+    if !asked.balance_said {
+        return Some(BalancePlan::RoundRobin);
+    }
     let policy = match &asked.balance {
         BalancePlan::RoundRobin => return Some(BalancePlan::RoundRobin),
-        balance if dial.by_endpoint => return Some(balance.clone()),
-        // The default of the installation is for those that have endpoints.
-        _ if !asked.balance_said => return Some(BalancePlan::RoundRobin),
         BalancePlan::LeastRequest => "least_request",
         BalancePlan::Hash(HashTable::Ring, _) => "ring_hash",
         BalancePlan::Hash(HashTable::Maglev, _) => "maglev",

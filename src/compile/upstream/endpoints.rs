@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    fn shown(addresses: Vec<SocketAddr>) -> Vec<String> {
+    fn shown(addresses: &[SocketAddr]) -> Vec<String> {
         addresses.iter().map(ToString::to_string).collect()
     }
 
@@ -92,9 +92,9 @@ mod tests {
         let ends = slice(&[], &["10.1.0.2", "10.1.0.1"]);
         let ready = slice(&["10.1.0.3"], &["10.1.0.4"]);
         let only = serving([(&ends, 80)].into_iter());
-        assert_eq!(shown(only), ["10.1.0.1:80", "10.1.0.2:80"]);
+        assert_eq!(shown(&only), ["10.1.0.1:80", "10.1.0.2:80"]);
         let both = serving([(&ends, 80), (&ready, 81)].into_iter());
-        assert_eq!(shown(both), ["10.1.0.3:81"]);
+        assert_eq!(shown(&both), ["10.1.0.3:81"]);
     }
 
     #[test]
@@ -106,13 +106,13 @@ mod tests {
             ports: Vec::new(),
         };
         let of = |service: Option<&Service>| {
-            shown(of_one_family(serving([(&both, 80)].into_iter()), service))
+            shown(&of_one_family(serving([(&both, 80)].into_iter()), service))
         };
         assert_eq!(of(None), ["10.1.0.1:80"]);
         assert_eq!(of(Some(&service(ClusterIp::Headless))), ["10.1.0.1:80"]);
         let v6 = ClusterIp::Addresses(vec!["2001:db8:1::1".parse().unwrap()]);
         assert_eq!(of(Some(&service(v6))), ["[2001:db8::1]:80"]);
         let v6_only = serving([(&slice(&["2001:db8::1"], &[]), 80)].into_iter());
-        assert_eq!(shown(of_one_family(v6_only, None)), ["[2001:db8::1]:80"]);
+        assert_eq!(shown(&of_one_family(v6_only, None)), ["[2001:db8::1]:80"]);
     }
 }

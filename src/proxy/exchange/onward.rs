@@ -16,16 +16,17 @@ use tokio::time::Instant;
 
 use super::{Answer, Exchange};
 use crate::{
-    graph::{CanonicalPath, Forward, HostRewrite, UpstreamProtocol},
+    graph::{CanonicalPath, Forward, HostRewrite, UpstreamProtocol, retry::Retry},
     proxy::{
         affinity::Stay,
         body::{Kind, RequestBody, Streaming, Upload},
         edits::{self, Rendered, Values},
         error::{Malformed, ProxyError, Reason},
-        forward::{Patience, Sending, Upstreams, admit, call},
+        forward::{Again, Patience, Sending, Upstreams, admit, call},
         forwarding,
         record::Record,
         reply,
+        retry::Replay,
         survey::Survey,
         upgrade,
     },
@@ -88,13 +89,15 @@ impl<U: Upstreams> Exchange<'_, U> {
         if let Some((protocol, _)) = &change {
             upgrade::write(&mut parts.headers, protocol.clone());
         }
-        let body = request_body(body, limit, record);
+        let retry = forward.retry.filter(|_| change.is_none());
+        let (body, again) = self.request_body(body, limit, retry, record);
         let alarm = self.peer.alarm.clone().unwrap_or_default();
         let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
         let request = onward_request(parts, onward.target, body);
         let sending = Sending {
             dial: &self.graph.dial,
             affinity: stay.hash,
+            again,
         };
         let upstreams = &self.site.upstreams;
         let mut response = call(admitted, upstreams, forward, sending, request, &patience).await?;
@@ -113,6 +116,28 @@ impl<U: Upstreams> Exchange<'_, U> {
                 upload: patience.upload,
             })
         }))
+    }
+
+    /// The body as it goes on, and whether it may be sent again.
+    fn request_body(
+        &self,
+        body: Incoming,
+        limit: Option<u64>,
+        retry: Option<Retry>,
+        record: &mut Record,
+    ) -> (RequestBody, Again) {
+        if body.is_end_stream() {
+            let again = retry.map_or(Again::Never, Again::WithoutBody);
+            return (RequestBody::default(), again);
+        }
+        let upload = Upload::new(limit, Instant::now());
+        record.upload = Some(upload.clone());
+        let Some(retry) = retry else {
+            return (RequestBody::new(body, upload), Again::Never);
+        };
+        let replay = Replay::new(body, self.site.replays.clone());
+        let first = RequestBody::again(&replay, &upload);
+        (first.unwrap_or_default(), Again::WithBody(retry, replay))
     }
 
     /// The protocol to change to, with the client's side of the change.
@@ -187,15 +212,6 @@ impl<U: Upstreams> Exchange<'_, U> {
         upgrade::write(head.headers_mut(), protocol);
         Ok(head)
     }
-}
-
-fn request_body(body: Incoming, limit: Option<u64>, record: &mut Record) -> RequestBody {
-    if body.is_end_stream() {
-        return RequestBody::default();
-    }
-    let upload = Upload::new(limit, Instant::now());
-    record.upload = Some(upload.clone());
-    RequestBody::new(body, upload)
 }
 
 fn rewrite_host(forward: &Forward, asked: &HeaderValue, headers: &mut HeaderMap) {

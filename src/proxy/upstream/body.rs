@@ -116,6 +116,7 @@ impl fmt::Debug for ResponseBody {
         f.debug_struct("ResponseBody")
             .field("incoming", &self.incoming)
             .field("ended", &ended)
+            .field("counted", &self.counted)
             .finish()
     }
 }

@@ -26,6 +26,9 @@ pub(super) struct Counters {
     pub(super) failed: Failed,
     pub(super) idle: Count,
     pub(super) replays: Count,
+    /// As routes ask for.
+    pub(super) retries: Count,
+    pub(super) retries_refused: Count,
 }
 
 /// Attempts to connect that failed, by cause.
@@ -152,6 +155,24 @@ impl Collector for Workers {
                 MetricType::Counter,
             )?,
             self.sum(|counters| &counters.replays),
+        )?;
+        counter(
+            encoder.encode_descriptor(
+                "upstream_retries",
+                "Requests that were sent once more, as the retryPolicy of their route asks for",
+                None,
+                MetricType::Counter,
+            )?,
+            self.sum(|counters| &counters.retries),
+        )?;
+        counter(
+            encoder.encode_descriptor(
+                "upstream_retries_refused",
+                "Requests that were not sent once more, because too many were already",
+                None,
+                MetricType::Counter,
+            )?,
+            self.sum(|counters| &counters.retries_refused),
         )?;
         let mut failed = encoder.encode_descriptor(
             "upstream_connections_failed",

@@ -1,7 +1,7 @@
 //! The connections of one worker to one upstream.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     net::SocketAddr,
     rc::Rc,
@@ -17,6 +17,7 @@ use super::{
     error::UpstreamError,
     http2,
     load::{Counted, Load},
+    retries::Budget,
     shared::Shared,
     worker::Worker,
 };
@@ -29,6 +30,7 @@ pub(super) struct Pool<B> {
     endpoints: RefCell<Endpoints<B>>,
     turn: Cell<usize>,
     idle_timeout: Cell<Duration>,
+    budget: OnceCell<Arc<Budget>>,
 }
 
 /// The endpoints in the order of the target's addresses; a single one for any other target.
@@ -69,12 +71,18 @@ impl<B> Pool<B> {
             dialler: Dialler::default(),
             turn: Cell::new(0),
             idle_timeout: Cell::default(),
+            budget: OnceCell::new(),
         }
     }
 
     /// What becomes idle from now on is closed after this.
     pub(super) fn set_idle_timeout(&self, timeout: Duration) {
         self.idle_timeout.set(timeout);
+    }
+
+    pub(super) fn budget(&self, shared: &Shared, upstream: &Upstream) -> Arc<Budget> {
+        let find = || shared.budgets.of(upstream.id.clone(), Budget::default);
+        self.budget.get_or_init(find).clone()
     }
 
     /// The endpoint that takes the next request, or the next one with this hash.
@@ -183,7 +191,10 @@ impl<B> Endpoints<B> {
         let [(one, its), (other, others)] = [one, other].map(|index| {
             let endpoint = &self.list[index];
             let make = || match endpoint.address {
-                Some(address) => shared.loads.of(&upstream.id, address),
+                Some(address) => {
+                    let key = (upstream.id.clone(), address);
+                    shared.loads.of(key, Load::default)
+                }
                 None => Arc::<Load>::default(),
             };
             (index, endpoint.load(make))

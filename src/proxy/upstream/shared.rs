@@ -1,6 +1,6 @@
 //! What all workers share: the TLS configurations, what is known of names, and the counters.
 
-use std::{io, sync::Arc, thread};
+use std::{io, net::SocketAddr, sync::Arc, thread};
 
 use prometheus_client::registry::Registry;
 use tokio::{runtime, sync::oneshot};
@@ -8,9 +8,12 @@ use tokio::{runtime, sync::oneshot};
 use super::{
     counters::Workers,
     dns::{Resolver, System},
-    load::Loads,
+    kept::Kept,
+    load::Load,
+    retries::Budget,
     tls::Configs,
 };
+use crate::graph::UpstreamId;
 
 /// One for the process. With it lives a thread that asks name servers and reads the trust store.
 #[derive(Debug)]
@@ -18,7 +21,9 @@ pub struct Shared {
     pub(super) tls: Configs,
     pub(super) resolver: Resolver,
     pub(super) workers: Workers,
-    pub(super) loads: Loads,
+    /// By upstream and endpoint.
+    pub(super) loads: Kept<(UpstreamId, SocketAddr), Load>,
+    pub(super) budgets: Kept<UpstreamId, Budget>,
     /// Dropped with this, which ends the thread.
     _alive: oneshot::Sender<()>,
 }
@@ -39,7 +44,8 @@ impl Shared {
             tls: Configs::new(helper.clone()),
             resolver: Resolver::new(System::default(), helper),
             workers: Workers::register(registry),
-            loads: Loads::default(),
+            loads: Kept::default(),
+            budgets: Kept::default(),
             _alive: alive,
         }))
     }

@@ -71,7 +71,10 @@ async fn the_endpoint_with_less_under_way_is_chosen() {
             assert_eq!(bench.get(&upstream).await.unwrap(), "200 fast");
         }
         assert_eq!(slow.seen().len(), 1, "it has one under way, the other none");
-        let load = bench.pools.0.shared.loads.of(&upstream.id, slow.address);
+        let load = {
+            let key = (upstream.id.clone(), slow.address);
+            bench.pools.0.shared.loads.of(key, load::Load::default)
+        };
         assert_eq!(load.get(), 1);
         waiting.clear();
         assert_eq!(load.get(), 0, "who does not wait does not count");
