@@ -10,6 +10,7 @@
 pub mod affinity;
 pub mod authority;
 pub mod balance;
+pub mod breaker;
 pub mod certificate;
 pub mod cors;
 pub mod decide;

@@ -1,6 +1,8 @@
 //! The front end for Mappings of either group: lowers one object, looking at nothing but itself and the settings.
 
 mod balance;
+mod breaker;
+mod connection;
 mod cors;
 pub(super) mod defaults;
 mod duration;
@@ -23,13 +25,14 @@ use super::{
     upstream::Dialled,
 };
 pub(super) use balance::{BalancePlan, Endpoints, HashTable, Routing};
+use connection::Connections;
 pub(super) use defaults::Defaults;
 pub(super) use matching::{Match, NameMatch, PathKey, PathKind};
 use timeouts::Timeouts;
 
 use crate::{
     crd::MappingSpec,
-    graph::{Forward, ForwardTerms, HostRewrite, Redirect, Rewrite, RouteId},
+    graph::{Forward, ForwardTerms, HostRewrite, Redirect, Rewrite, RouteId, breaker::Breakers},
     report::Code,
     resource::{Group, Mapping},
 };
@@ -84,6 +87,8 @@ pub(super) struct DialPlan {
     pub(super) tls: TlsPlan,
     pub(super) http2: bool,
     pub(super) endpoints: Endpoints,
+    pub(super) breakers: Option<Breakers>,
+    pub(super) connections: Connections,
     pub(super) connect_timeout: Duration,
 }
 
@@ -200,6 +205,11 @@ fn forward(
             tls,
             http2: spec.grpc == Some(true),
             endpoints: balance::lower(spec, &object.key, settings, findings),
+            breakers: match spec.circuit_breakers.as_deref() {
+                Some(said) => breaker::lower(said, findings),
+                None => settings.defaults.breakers,
+            },
+            connections: connection::lower(spec, &settings.defaults, findings),
             connect_timeout: timeouts.connect,
         }),
         rewrite: rewrite?,
@@ -238,6 +248,7 @@ fn terms(
             Some(said) => retry::lower(said, findings),
             None => defaults.retry,
         },
+        priority: breaker::priority(spec.priority.as_deref(), findings),
     }
 }
 

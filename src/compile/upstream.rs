@@ -28,8 +28,6 @@ use crate::{
 pub(super) use dials::{Dialled, Dials};
 use name::Place;
 
-/// An idle upstream connection is closed after this: below the keep-alive of common servers (nginx 75 s, Go 90 s).
-const IDLE: Duration = Duration::from_mins(1);
 /// HTTP/2 through a ClusterIP stays on one pod: a connection takes no new requests after this, so that pods share the load.
 const HTTP2_MAX_AGE: Duration = Duration::from_mins(5);
 
@@ -449,6 +447,11 @@ fn upstream(
     let tls = tls.filter(|_| !matches!(dial.target, Target::Echo { .. }));
     let mut id = upstream_id(&dial.name, is_http2, tls.as_ref(), plan.connect_timeout);
     balance::name(&balance, &mut id);
+    if let Some(breakers) = &plan.breakers {
+        id.push_str(" breakers=");
+        id.push_str(&breakers.to_string());
+    }
+    plan.connections.name(&mut id);
     let id = UpstreamId(id.into());
     Upstream {
         balance: balance::tabulate(balance, &dial.target, known.get(&id)),
@@ -457,8 +460,18 @@ fn upstream(
         protocol,
         tls: tls.map(Arc::new),
         connect_timeout: plan.connect_timeout,
-        idle_timeout: IDLE,
-        max_age: (is_http2 && dial.balanced_behind).then_some(HTTP2_MAX_AGE),
+        breakers: plan.breakers,
+        idle_timeout: plan.connections.idle_timeout(),
+        max_age: max_age(plan.connections.max_age(), is_http2 && dial.balanced_behind),
+        keepalive: plan.connections.keepalive,
+    }
+}
+
+fn max_age(asked: Option<Duration>, stays_on_one_pod: bool) -> Option<Duration> {
+    let most = stays_on_one_pod.then_some(HTTP2_MAX_AGE);
+    match (asked, most) {
+        (Some(asked), Some(most)) => Some(asked.min(most)),
+        (asked, most) => asked.or(most),
     }
 }
 

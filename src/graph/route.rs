@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use regex::Regex;
 use smallvec::SmallVec;
 
-use super::{HeaderEdits, Upstream, cors::Cors, retry::Retry};
+use super::{HeaderEdits, Upstream, breaker::Priority, cors::Cors, retry::Retry};
 
 /// Names a route for as long as the object behind it keeps its name: `mapping/apps/quote`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,6 +150,8 @@ pub struct ForwardTerms {
     pub allow_escaped_slashes: bool,
     pub cors: Option<Arc<Cors>>,
     pub retry: Option<Retry>,
+    /// Which limits of the upstream the requests count for.
+    pub priority: Priority,
 }
 
 impl Deref for Forward {

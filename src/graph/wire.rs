@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Action, Balance, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Region,
     Route, SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
+    breaker::Priority,
     matching::RouteSet,
     retry::Retry,
     route::{Conditions, PathMatch, TextMatch},
@@ -168,6 +169,8 @@ pub struct ForwardView {
     pub cors: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub high_priority: bool,
 }
 
 /// Answer with a redirect.
@@ -189,6 +192,9 @@ pub struct UpstreamView {
     /// How endpoints are chosen, where that is not one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<String>,
+    /// Connections, requests that wait for one, requests, and retries, for each priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breakers: Option<String>,
     pub tls: Option<UpstreamTlsView>,
     pub connect_timeout: String,
 }
@@ -497,6 +503,7 @@ impl ForwardView {
             allow_escaped_slashes: forward.allow_escaped_slashes,
             cors: forward.cors.as_ref().map(|cors| format!("{cors:?}")),
             retry: forward.retry.map(shown_retry),
+            high_priority: forward.priority == Priority::High,
         }
     }
 }
@@ -539,6 +546,7 @@ impl UpstreamView {
             }
             .to_owned(),
             balance: balance(&upstream.balance),
+            breakers: upstream.breakers.map(|breakers| breakers.to_string()),
             tls: upstream.tls.as_ref().map(|tls| UpstreamTlsView {
                 server_name: tls.server_name.to_string(),
                 verify: tls.verify,

@@ -24,7 +24,9 @@ use super::{
     retry::{self, Replay},
     upstream::{self, Pools, ResponseBody, Retries, UpstreamError, Way},
 };
-use crate::graph::{AuthorityError, DialPolicy, Forward, Graph, Upstream, retry::Retry};
+use crate::graph::{
+    AuthorityError, DialPolicy, Forward, Graph, Upstream, breaker::Priority, retry::Retry,
+};
 
 /// The connections of one worker to its upstreams.
 pub(super) trait Upstreams: 'static {
@@ -38,7 +40,7 @@ pub(super) trait Upstreams: 'static {
     ) -> impl Future<Output = Result<Response<Self::Body>, ProxyError>>;
 
     /// What bounds how often requests are sent to an upstream again.
-    fn retries(&self, upstream: &Upstream) -> Retries;
+    fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries;
 
     /// The connection behind a 101.
     fn upgrade(response: Response<Self::Body>) -> OnUpgrade;
@@ -68,8 +70,8 @@ impl Upstreams for Pools<RequestBody> {
         }
     }
 
-    fn retries(&self, upstream: &Upstream) -> Retries {
-        Self::retries(self, upstream)
+    fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries {
+        Self::retries(self, upstream, priority)
     }
 
     fn upgrade(mut response: Response<ResponseBody>) -> OnUpgrade {
@@ -90,6 +92,7 @@ impl From<&UpstreamError> for ProxyError {
         match error {
             UpstreamError::NoAddress | UpstreamError::Dns(_) => Self::Resolve,
             UpstreamError::DialRefused(_) => Self::DialRefused,
+            UpstreamError::CircuitOpen => Self::CircuitOpen,
             UpstreamError::Connect(_) => Self::Connect,
             UpstreamError::ConnectTimeout(_) => Self::ConnectTimeout,
             UpstreamError::Tls(_) => Self::UpstreamTls,
@@ -209,6 +212,7 @@ pub(super) fn call<'o, U: Upstreams>(
         dial: sending.dial,
         replay: request.method().is_idempotent() && patience.upload.is_none(),
         affinity: sending.affinity,
+        priority: forward.priority,
     };
     let sent = match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),

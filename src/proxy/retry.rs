@@ -11,7 +11,12 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::{sleep, timeout};
 
-use super::{body::RequestBody, error::ProxyError, forward::Upstreams, upstream::Way};
+use super::{
+    body::RequestBody,
+    error::ProxyError,
+    forward::Upstreams,
+    upstream::{Retrying, Way},
+};
 use crate::graph::retry::{NoResponse, Retry};
 pub(super) use replay::{Memory, Replay, Replayed};
 
@@ -38,11 +43,13 @@ pub(super) async fn send<U: Upstreams>(
     first: Request<RequestBody>,
     body: impl Fn() -> Option<RequestBody>,
 ) -> Result<Response<U::Body>, ProxyError> {
-    let retries = upstreams.retries(way.upstream);
+    let retries = upstreams.retries(way.upstream, way.priority);
     retries.begin();
     let head = Head::of(&first);
     let mut request = first;
     let mut sent = 0;
+    // Counts until there is an answer.
+    let mut _retrying = Retrying::default();
     loop {
         let outcome = attempt(upstreams.send(way, request), retry.per_try).await;
         if sent >= retry.count || !is_failure(retry, &outcome) {
@@ -51,9 +58,10 @@ pub(super) async fn send<U: Upstreams>(
         let Some(body) = body() else {
             return outcome;
         };
-        if !retries.allow() {
+        let Some(allowed) = retries.allow() else {
             return outcome;
-        }
+        };
+        _retrying = allowed;
         match outcome {
             Ok(response) => drain(response.into_body()),
             Err(error) => tracing::debug!(upstream = %way.upstream.id, %error, "Sending again"),
@@ -143,7 +151,8 @@ impl ProxyError {
             | Self::NoRoute
             | Self::Failed(_)
             | Self::Resolve
-            | Self::DialRefused => None,
+            | Self::DialRefused
+            | Self::CircuitOpen => None,
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::graph::{
     Action, Balance, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite, HostTable,
     HostTls, InsecureAction, Listener, Member, Rewrite, Route, RouteId, SecurityModel, Target,
     Upstream, UpstreamId, UpstreamProtocol, VirtualHost,
+    breaker::Priority,
     matching::RouteSet,
     region::{Region, Regions},
     route::{PathMatch, Rank},
@@ -58,10 +59,12 @@ pub(super) fn forward(name: &str) -> Forward {
             target: Target::Addresses(Arc::new([])),
             protocol: UpstreamProtocol::Http1,
             balance: Balance::RoundRobin,
+            breakers: None,
             tls: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_mins(1),
             max_age: None,
+            keepalive: None,
         }),
         rewrite: Rewrite::Keep,
         host: HostRewrite::Keep,
@@ -201,7 +204,7 @@ impl Upstreams for Script {
         }
     }
 
-    fn retries(&self, _upstream: &Upstream) -> Retries {
+    fn retries(&self, _upstream: &Upstream, _priority: Priority) -> Retries {
         self.retries.clone()
     }
 

@@ -17,6 +17,7 @@
 //! requests are sent at a time is bounded by who receives them.
 
 mod body;
+mod breaker;
 mod counters;
 mod dial;
 mod dns;
@@ -59,16 +60,18 @@ use tokio::{
 };
 
 use crate::graph::{
-    Action, DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, matching::RouteSet,
+    Action, DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, breaker::Priority,
+    matching::RouteSet,
 };
 
 pub use body::ResponseBody;
 pub use dns::DnsError;
 pub use error::UpstreamError;
-pub use retries::Retries;
+pub use retries::{Retries, Retrying};
 pub use shared::Shared;
 pub use tls::TlsError;
 
+use body::Held;
 use pool::{Aim, Order, Pool};
 use worker::Worker;
 
@@ -106,6 +109,29 @@ pub struct Way<'o> {
     pub replay: bool,
     /// Requests with the same number go to the same endpoint, where the upstream is balanced so.
     pub affinity: Option<u64>,
+    /// Which limits of the upstream it counts for.
+    pub priority: Priority,
+}
+
+/// Sends a request that counts as long as it is under way, if there are not too many.
+async fn send_counted<B: RequestBody>(
+    order: Order<'_, B>,
+    mut held: Held,
+    request: Request<B>,
+    replay: bool,
+) -> Result<Response<ResponseBody>, UpstreamError> {
+    if let Some(lane) = &order.lane {
+        let request = lane.request();
+        if request.is_none() {
+            return Err(order.too_much());
+        }
+        held.request = request;
+    }
+    let response = match order.upstream.protocol {
+        UpstreamProtocol::Http1 => http1::send(order, request, replay).await?,
+        UpstreamProtocol::Http2 => http2::send(order, request, replay).await?,
+    };
+    Ok(response.map(|body| body.holding(held)))
 }
 
 /// The tunnel that a request with `upgrade` becomes after a response of 101.
@@ -140,6 +166,7 @@ impl<B: RequestBody> Pools<B> {
             dial,
             replay,
             affinity,
+            priority,
         } = way;
         request::name_stand_in(&mut request, &upstream.target);
         let pool = self.pool(&upstream.id);
@@ -149,6 +176,8 @@ impl<B: RequestBody> Pools<B> {
             turn,
             counted,
         } = pool.aim(&self.0.shared, upstream, affinity);
+        let lane = pool.lane(&self.0.shared, upstream, priority);
+        let is_counted = counted.is_some() || lane.is_some();
         let order = Order {
             shared: &self.0.shared,
             pool,
@@ -156,32 +185,32 @@ impl<B: RequestBody> Pools<B> {
             turn,
             upstream,
             policy: dial,
+            lane,
         };
         // Boxed, all but the most common, so that the others do not take room in the future of every HTTP/1 request.
-        match (upstream.protocol, counted) {
-            (UpstreamProtocol::Http1, None) => {
+        match upstream.protocol {
+            _ if is_counted => {
+                let held = Held {
+                    _load: counted,
+                    request: None,
+                };
+                Either::Right(Box::pin(send_counted(order, held, request, replay)))
+            }
+            UpstreamProtocol::Http1 => {
                 Either::Left(Either::Left(http1::send(order, request, replay)))
             }
-            (UpstreamProtocol::Http2, None) => {
+            UpstreamProtocol::Http2 => {
                 Either::Left(Either::Right(Box::pin(http2::send(order, request, replay))))
             }
-            (protocol, Some(counted)) => Either::Right(Box::pin(async move {
-                let response = match protocol {
-                    UpstreamProtocol::Http1 => http1::send(order, request, replay).await?,
-                    UpstreamProtocol::Http2 => http2::send(order, request, replay).await?,
-                };
-                Ok(response.map(|body| body.counting(counted)))
-            })),
         }
     }
 
     /// What bounds how often requests are sent to an upstream again.
-    pub fn retries(&self, upstream: &Upstream) -> Retries {
-        let counters = self.0.worker.counters.clone();
-        Retries::new(
-            self.pool(&upstream.id).budget(&self.0.shared, upstream),
-            counters,
-        )
+    pub fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries {
+        let pool = self.pool(&upstream.id);
+        let budget = pool.budget(&self.0.shared, upstream);
+        let lane = pool.lane(&self.0.shared, upstream, priority);
+        Retries::new(budget, self.0.worker.counters.clone(), lane)
     }
 
     /// Forgets the pools of upstreams and endpoints that are not in the graph; what is in use there ends with its response. Looks

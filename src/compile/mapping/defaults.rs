@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{BalancePlan, balance, cors, retry};
+use super::{BalancePlan, balance, breaker, connection, connection::Connections, cors, retry};
 use crate::{
     compile::{finding::Findings, settings::Settings},
     crd::{
         MappingSpec,
         schema::{Spelling, read},
     },
-    graph::{cors::Cors, retry::Retry},
+    graph::{breaker::Breakers, cors::Cors, retry::Retry},
 };
 
 /// Values for what a Mapping does not say.
@@ -22,6 +22,8 @@ pub(in crate::compile) struct Defaults {
     pub(in crate::compile) balance: BalancePlan,
     pub(in crate::compile) cors: Option<Arc<Cors>>,
     pub(in crate::compile) retry: Option<Retry>,
+    pub(in crate::compile) breakers: Option<Breakers>,
+    pub(in crate::compile) connections: Connections,
 }
 
 impl Default for Defaults {
@@ -31,6 +33,8 @@ impl Default for Defaults {
             balance: BalancePlan::default(),
             cors: None,
             retry: None,
+            breakers: None,
+            connections: Connections::default(),
         }
     }
 }
@@ -65,6 +69,48 @@ pub(in crate::compile) fn retry(value: &Value, settings: &mut Settings) -> Resul
         .and_then(|said| retry::lower(&said, &mut findings));
     settings.defaults.retry = clean(retry, &findings)?;
     Ok(())
+}
+
+pub(in crate::compile) fn breakers(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let (spec, mut findings) = spec("circuit_breakers", value)?;
+    let said = spec.circuit_breakers.unwrap_or_default();
+    let breakers = breaker::lower(&said, &mut findings);
+    settings.defaults.breakers = clean(breakers, &findings)?;
+    Ok(())
+}
+
+/// In the Module the first of the numbers is called `time`.
+pub(in crate::compile) fn keepalive(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let mut value = value.clone();
+    if let Some(fields) = value.as_object_mut()
+        && let Some(time) = fields.remove("time")
+    {
+        fields.insert("idle_time".to_owned(), time);
+    }
+    let (spec, mut findings) = spec("keepalive", &value)?;
+    let keepalive = spec
+        .keepalive
+        .and_then(|said| connection::keepalive(&said, &mut findings));
+    settings.defaults.connections.keepalive = clean(keepalive, &findings)?;
+    Ok(())
+}
+
+pub(in crate::compile) fn idle(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let connections = connections("cluster_idle_timeout_ms", value)?;
+    settings.defaults.connections.idle = connections.idle;
+    Ok(())
+}
+
+pub(in crate::compile) fn lifetime(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let connections = connections("cluster_max_connection_lifetime_ms", value)?;
+    settings.defaults.connections.lifetime = connections.lifetime;
+    Ok(())
+}
+
+fn connections(name: &str, value: &Value) -> Result<Connections, String> {
+    let (spec, mut findings) = spec(name, value)?;
+    let connections = connection::lower(&spec, &Defaults::default(), &mut findings);
+    clean(connections, &findings)
 }
 
 /// What was read, if there is nothing wrong with it.

@@ -1,4 +1,5 @@
-//! Parts of a Mapping about its upstream that Postern does not implement: their schema, so that they are refused by name.
+//! Parts of a Mapping about its upstream; those that Postern does not implement have their schema here, so that they are refused by
+//! name.
 
 use std::collections::BTreeMap;
 
@@ -51,13 +52,14 @@ pub struct LoadBalancerCookie {
     pub ttl: Option<String>,
 }
 
-/// Limits on what is under way to the upstream at the same time.
+/// Limits on what is under way to the upstream at the same time, from all workers of a replica. What is too much is answered
+/// with 503.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CircuitBreaker {
     /// The requests that these limits are for. Default: `default`.
     pub priority: Option<Priority>,
-    /// Connections. Default: 1024.
+    /// Connections of HTTP/1. Default: 1024.
     #[schemars(range(min = 0))]
     pub max_connections: Option<i32>,
     /// Requests that wait for a connection. Default: 1024.

@@ -17,8 +17,16 @@ use super::{error::UpstreamError, load::Counted};
 pub struct ResponseBody {
     incoming: Incoming,
     lease: Option<Lease>,
-    /// That the request is under way, where that is counted.
-    counted: Option<Counted>,
+    held: Held,
+}
+
+/// That the request is under way, where that is counted.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// To the endpoint.
+    pub(super) _load: Option<Counted>,
+    /// To the upstream.
+    pub(super) request: Option<Counted>,
 }
 
 /// A connection that can be told what became of an exchange.
@@ -40,7 +48,7 @@ impl ResponseBody {
         let mut body = Self {
             incoming,
             lease: Some(lease),
-            counted: None,
+            held: Held::default(),
         };
         if body.incoming.is_end_stream() {
             body.finish();
@@ -53,14 +61,14 @@ impl ResponseBody {
         Self {
             incoming,
             lease: None,
-            counted: None,
+            held: Held::default(),
         }
     }
 
     /// Counts until its end.
-    pub(super) fn counting(mut self, counted: Counted) -> Self {
+    pub(super) fn holding(mut self, held: Held) -> Self {
         if self.lease.is_some() {
-            self.counted = Some(counted);
+            self.held = held;
         }
         self
     }
@@ -68,7 +76,7 @@ impl ResponseBody {
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.finish();
-            self.counted = None;
+            self.held = Held::default();
         }
     }
 }
@@ -116,7 +124,7 @@ impl fmt::Debug for ResponseBody {
         f.debug_struct("ResponseBody")
             .field("incoming", &self.incoming)
             .field("ended", &ended)
-            .field("counted", &self.counted)
+            .field("held", &self.held)
             .finish()
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Counters {
     /// As routes ask for.
     pub(super) retries: Count,
     pub(super) retries_refused: Count,
+    /// Requests beyond the limits of an upstream.
+    pub(super) refused: Count,
 }
 
 /// Attempts to connect that failed, by cause.
@@ -173,6 +175,15 @@ impl Collector for Workers {
                 MetricType::Counter,
             )?,
             self.sum(|counters| &counters.retries_refused),
+        )?;
+        counter(
+            encoder.encode_descriptor(
+                "upstream_circuit_open",
+                "Requests that were not sent, because as much as may be was under way to their upstream",
+                None,
+                MetricType::Counter,
+            )?,
+            self.sum(|counters| &counters.refused),
         )?;
         let mut failed = encoder.encode_descriptor(
             "upstream_connections_failed",

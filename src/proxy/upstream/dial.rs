@@ -10,6 +10,7 @@ use std::{
 
 use rustls::ClientConfig;
 use smallvec::SmallVec;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
@@ -21,7 +22,7 @@ use super::{
     stream::Transport,
     tls::{self, TlsError},
 };
-use crate::graph::{AddressSource, DialPolicy, Target, Upstream, UpstreamTls};
+use crate::graph::{AddressSource, DialPolicy, Target, Upstream, UpstreamTls, upstream::Keepalive};
 
 /// Addresses that are tried for one connection.
 const MAX_ATTEMPTS: usize = 3;
@@ -55,7 +56,7 @@ impl Dialler {
         let deadline = Instant::now() + limit;
         let connecting = async {
             let candidates = candidates(shared, &upstream.target, policy, turn).await?;
-            let (tcp, address) = connect(&candidates, deadline, limit).await?;
+            let (tcp, address) = connect(&candidates, upstream, deadline).await?;
             let transport = match &upstream.tls {
                 None => Transport::Plain(tcp),
                 Some(settings) => {
@@ -164,27 +165,45 @@ fn permitted(
 /// Tries one after the other; each has an equal share of the time that is left.
 async fn connect(
     candidates: &[SocketAddr],
+    upstream: &Upstream,
     deadline: Instant,
-    limit: Duration,
 ) -> Result<(TcpStream, SocketAddr), UpstreamError> {
     let mut last = UpstreamError::NoAddress;
     for (tried, address) in candidates.iter().enumerate() {
         let left = u32::try_from(candidates.len() - tried).unwrap_or(1);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
-        match timeout(share, open(*address)).await {
+        match timeout(share, open(*address, upstream.keepalive)).await {
             Ok(Ok(tcp)) => return Ok((tcp, *address)),
             Ok(Err(error)) => last = UpstreamError::Connect(error),
-            Err(_) => last = UpstreamError::ConnectTimeout(limit),
+            Err(_) => last = UpstreamError::ConnectTimeout(upstream.connect_timeout),
         }
     }
     Err(last)
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+async fn open(address: SocketAddr, keepalive: Option<Keepalive>) -> io::Result<TcpStream> {
     let tcp = TcpStream::connect(address).await?;
     // A head goes out in one write, and must not wait for the acknowledgement of the one before it.
     tcp.set_nodelay(true)?;
+    if let Some(keepalive) = keepalive {
+        SockRef::from(&tcp).set_tcp_keepalive(&probes(keepalive))?;
+    }
     Ok(tcp)
+}
+
+fn probes(keepalive: Keepalive) -> TcpKeepalive {
+    let seconds = |count: u32| Duration::from_secs(count.into());
+    let mut probes = TcpKeepalive::new();
+    if let Some(idle) = keepalive.idle {
+        probes = probes.with_time(seconds(idle));
+    }
+    if let Some(interval) = keepalive.interval {
+        probes = probes.with_interval(seconds(interval));
+    }
+    if let Some(count) = keepalive.probes {
+        probes = probes.with_retries(count);
+    }
+    probes
 }
 
 #[cfg(test)]

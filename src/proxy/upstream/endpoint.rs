@@ -1,8 +1,13 @@
 //! The connections of one worker to one endpoint of an upstream. They outlive every change that leaves the endpoint there.
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell, collections::VecDeque, net::SocketAddr, rc::Rc, sync::Arc, time::Duration,
+};
 
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 
 use super::{http1, http2, load::Load, worker::Worker};
 
@@ -22,6 +27,8 @@ pub(super) struct Endpoint<B> {
     pub(super) opening: Semaphore,
     /// What is under way there, where endpoints are chosen by it.
     load: RefCell<Option<Arc<Load>>>,
+    /// Requests that wait for a connection, where there may be no more of them; the first came first.
+    waiting: RefCell<VecDeque<oneshot::Sender<Rc<http1::Connection<B>>>>>,
 }
 
 // === impl Endpoint ===
@@ -35,6 +42,7 @@ impl<B> Endpoint<B> {
             http2: RefCell::default(),
             opening: Semaphore::new(1),
             load: RefCell::default(),
+            waiting: RefCell::default(),
         }
     }
 
@@ -55,8 +63,29 @@ impl<B> Endpoint<B> {
         }
     }
 
-    /// Keeps a connection for the next request, if there is room.
-    pub(super) fn put_idle(&self, connection: Rc<http1::Connection<B>>) {
+    /// The next connection that becomes free, given to who has waited longest.
+    pub(super) fn next_free(&self) -> oneshot::Receiver<Rc<http1::Connection<B>>> {
+        let (give, free) = oneshot::channel();
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.retain(|one| !one.is_closed());
+        waiting.push_back(give);
+        free
+    }
+
+    /// Gives a connection to who waits for it, or keeps it for the next request, if there is room.
+    pub(super) fn put_idle(&self, mut connection: Rc<http1::Connection<B>>) {
+        loop {
+            let Some(waits) = self.waiting.borrow_mut().pop_front() else {
+                break;
+            };
+            match waits.send(connection) {
+                Ok(()) => return,
+                Err(unwanted) => connection = unwanted,
+            }
+        }
+        if connection.is_wanted_elsewhere() {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE && self.worker.has_room() {
             idle.push(connection);
@@ -85,7 +114,9 @@ impl<B> Endpoint<B> {
     pub(super) fn tidy(&self, now: Instant, timeout: Duration) -> bool {
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
-        idle.retain(|idle| idle.is_usable() && now < idle.idle_since() + timeout);
+        idle.retain(|idle| {
+            idle.is_usable() && now < idle.idle_since() + timeout && !idle.is_wanted_elsewhere()
+        });
         self.worker.idle_less(before - idle.len());
         let mut http2 = self.http2.borrow_mut();
         http2.retain(|connection| {

@@ -21,6 +21,7 @@ use tracing::{Instrument, debug, debug_span};
 use super::{
     RequestBody,
     body::{Exchange, Lease, ResponseBody},
+    breaker::Slot,
     endpoint::Endpoint,
     error::UpstreamError,
     pool::Order,
@@ -40,6 +41,8 @@ pub(super) struct Connection<B> {
     heard: Heard,
     tape: Tape,
     retirement: Option<Instant>,
+    /// Its place among the connections that there may be.
+    slot: Option<Slot>,
     idle_since: Cell<Instant>,
     /// What reads and writes.
     driver: AbortHandle,
@@ -78,14 +81,17 @@ pub(super) fn send<B: RequestBody>(
             Begun::NotYet(request) => request,
         };
         // Boxed: opening is rare and large, and the future of every request would have room for it.
-        let connection = Box::pin(Connection::open(&order)).await?;
+        let connection = Box::pin(order.http1()).await?;
         let sent = connection.exchange(*request, false).await;
         sent.map_err(|unanswered| unanswered.error)
     }
 }
 
 impl<B: RequestBody> Connection<B> {
-    async fn open(order: &Order<'_, B>) -> Result<Rc<Self>, UpstreamError> {
+    pub(super) async fn open(
+        order: &Order<'_, B>,
+        slot: Option<Slot>,
+    ) -> Result<Rc<Self>, UpstreamError> {
         let dialled = order.dial().await?;
         let worker = &order.pool.worker;
         let stream = Stream::new(dialled.transport, worker.counters.clone());
@@ -112,6 +118,7 @@ impl<B: RequestBody> Connection<B> {
             heard,
             tape,
             retirement: retirement(order.upstream.max_age),
+            slot,
             idle_since: Cell::new(Instant::now()),
             driver: spawn_local(driving.instrument(span)).abort_handle(),
         }))
@@ -199,6 +206,11 @@ fn check_framing(headers: &HeaderMap) -> Result<(), UpstreamError> {
 impl<B> Connection<B> {
     pub(super) fn idle_since(&self) -> Instant {
         self.idle_since.get()
+    }
+
+    /// Whether somebody waits for its place.
+    pub(super) fn is_wanted_elsewhere(&self) -> bool {
+        self.slot.as_ref().is_some_and(Slot::is_wanted)
     }
 
     /// Whether it can take a request: open, idle, and not too old.

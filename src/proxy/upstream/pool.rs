@@ -12,16 +12,17 @@ use std::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    breaker::{Breaker, Lane, Slot},
     dial::{Dialled, Dialler},
     endpoint::Endpoint,
     error::UpstreamError,
-    http2,
+    http1, http2,
     load::{Counted, Load},
     retries::Budget,
     shared::Shared,
     worker::Worker,
 };
-use crate::graph::{Balance, DialPolicy, Target, Upstream};
+use crate::graph::{Balance, DialPolicy, Target, Upstream, breaker::Priority};
 
 /// Everything that is known of one upstream.
 pub(super) struct Pool<B> {
@@ -31,6 +32,7 @@ pub(super) struct Pool<B> {
     turn: Cell<usize>,
     idle_timeout: Cell<Duration>,
     budget: OnceCell<Arc<Budget>>,
+    breaker: OnceCell<Arc<Breaker>>,
 }
 
 /// The endpoints in the order of the target's addresses; a single one for any other target.
@@ -56,6 +58,15 @@ pub(super) struct Order<'r, B> {
     pub(super) turn: usize,
     pub(super) upstream: &'r Arc<Upstream>,
     pub(super) policy: &'r DialPolicy,
+    /// Where the upstream has limits.
+    pub(super) lane: Option<Arc<Lane>>,
+}
+
+/// What a request may go out on.
+enum Room<B> {
+    /// One may be opened.
+    Slot(Slot),
+    Open(Rc<http1::Connection<B>>),
 }
 
 // === impl Pool ===
@@ -72,6 +83,7 @@ impl<B> Pool<B> {
             turn: Cell::new(0),
             idle_timeout: Cell::default(),
             budget: OnceCell::new(),
+            breaker: OnceCell::new(),
         }
     }
 
@@ -83,6 +95,29 @@ impl<B> Pool<B> {
     pub(super) fn budget(&self, shared: &Shared, upstream: &Upstream) -> Arc<Budget> {
         let find = || shared.budgets.of(upstream.id.clone(), Budget::default);
         self.budget.get_or_init(find).clone()
+    }
+
+    /// What counts for the limits of the upstream, if it has any.
+    pub(super) fn lane(
+        &self,
+        shared: &Shared,
+        upstream: &Upstream,
+        priority: Priority,
+    ) -> Option<Arc<Lane>> {
+        let limits = upstream.breakers.as_ref()?;
+        // The id names the limits: other limits are another upstream.
+        let find = || {
+            shared
+                .breakers
+                .of(upstream.id.clone(), || Breaker::new(limits))
+        };
+        Some(self.breaker.get_or_init(find).lane(priority))
+    }
+
+    /// Closes an idle connection to any endpoint, so that another can be opened.
+    fn make_room(&self) {
+        let endpoints = self.endpoints.borrow();
+        drop(endpoints.list.iter().find_map(|one| one.take_idle()));
     }
 
     /// The endpoint that takes the next request, or the next one with this hash.
@@ -226,6 +261,41 @@ impl<B> Order<'_, B> {
             self.pool.worker.counters.failed.by(failure).increase();
         }
         dialled
+    }
+
+    /// An HTTP/1 connection that is open, and was not when it was looked for. Where there are enough, one that becomes free.
+    pub(super) async fn http1(&self) -> Result<Rc<http1::Connection<B>>, UpstreamError>
+    where
+        B: super::RequestBody,
+    {
+        let slot = match &self.lane {
+            None => None,
+            Some(lane) => match self.room(lane).await? {
+                Room::Slot(slot) => Some(slot),
+                Room::Open(connection) => return Ok(connection),
+            },
+        };
+        http1::Connection::open(self, slot).await
+    }
+
+    async fn room(&self, lane: &Arc<Lane>) -> Result<Room<B>, UpstreamError> {
+        if let Some(slot) = lane.try_slot() {
+            return Ok(Room::Slot(slot));
+        }
+        let _waits = lane.wait().ok_or_else(|| self.too_much())?;
+        self.pool.make_room();
+        let free = self.endpoint.next_free();
+        tokio::select! {
+            biased;
+            Ok(connection) = free => Ok(Room::Open(connection)),
+            slot = lane.next_slot() => Ok(Room::Slot(slot)),
+        }
+    }
+
+    /// That no more may be under way.
+    pub(super) fn too_much(&self) -> UpstreamError {
+        self.pool.worker.counters.refused.increase();
+        UpstreamError::CircuitOpen
     }
 
     /// An HTTP/2 connection with room for a stream, and whether it was opened for this order.

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use super::counters::Counters;
+use super::{breaker::Lane, counters::Counters, load::Counted};
 
 /// What a retry costs.
 const RETRY: u32 = 100;
@@ -24,6 +24,14 @@ pub(super) struct Budget(AtomicU32);
 pub struct Retries {
     budget: Arc<Budget>,
     counters: Arc<Counters>,
+    /// Where the upstream has limits.
+    lane: Option<Arc<Lane>>,
+}
+
+/// That a request is being sent again. Counts until it is dropped, where that is counted.
+#[derive(Debug, Default)]
+pub struct Retrying {
+    _counted: Option<Counted>,
 }
 
 // === impl Budget ===
@@ -52,8 +60,16 @@ impl Budget {
 // === impl Retries ===
 
 impl Retries {
-    pub(super) fn new(budget: Arc<Budget>, counters: Arc<Counters>) -> Self {
-        Self { budget, counters }
+    pub(super) fn new(
+        budget: Arc<Budget>,
+        counters: Arc<Counters>,
+        lane: Option<Arc<Lane>>,
+    ) -> Self {
+        Self {
+            budget,
+            counters,
+            lane,
+        }
     }
 
     /// A request is sent for the first time, on a route that may send it again.
@@ -62,14 +78,24 @@ impl Retries {
     }
 
     /// Whether a request may be sent again now. It counts as sent if so.
-    pub fn allow(&self) -> bool {
-        let allowed = self.budget.spend();
-        if allowed {
+    pub fn allow(&self) -> Option<Retrying> {
+        let allowed = self.try_allow();
+        if allowed.is_some() {
             self.counters.retries.increase();
         } else {
             self.counters.retries_refused.increase();
         }
         allowed
+    }
+
+    fn try_allow(&self) -> Option<Retrying> {
+        let counted = match &self.lane {
+            Some(lane) => Some(lane.retry()?),
+            None => None,
+        };
+        self.budget
+            .spend()
+            .then_some(Retrying { _counted: counted })
     }
 }
 
@@ -85,7 +111,7 @@ mod tests {
             retries.begin();
             sent += 1;
             // Everything fails, and may be tried three times more.
-            sent += (0..3).take_while(|_| retries.allow()).count();
+            sent += (0..3).take_while(|_| retries.allow().is_some()).count();
         }
         assert!(sent * 10 <= requests * 12, "{sent} for {requests}");
         assert!(sent > requests, "some were sent again");
@@ -97,7 +123,10 @@ mod tests {
         for _ in 0..10_000 {
             retries.begin();
         }
-        assert_eq!((0..100).take_while(|_| retries.allow()).count(), 20);
+        assert_eq!(
+            (0..100).take_while(|_| retries.allow().is_some()).count(),
+            20
+        );
         assert_eq!(retries.counters.retries.get(), 20);
         assert_eq!(retries.counters.retries_refused.get(), 1);
     }

@@ -6,6 +6,7 @@ use prometheus_client::registry::Registry;
 use tokio::{runtime, sync::oneshot};
 
 use super::{
+    breaker::Breaker,
     counters::Workers,
     dns::{Resolver, System},
     kept::Kept,
@@ -24,6 +25,7 @@ pub struct Shared {
     /// By upstream and endpoint.
     pub(super) loads: Kept<(UpstreamId, SocketAddr), Load>,
     pub(super) budgets: Kept<UpstreamId, Budget>,
+    pub(super) breakers: Kept<UpstreamId, Breaker>,
     /// Dropped with this, which ends the thread.
     _alive: oneshot::Sender<()>,
 }
@@ -46,6 +48,7 @@ impl Shared {
             workers: Workers::register(registry),
             loads: Kept::default(),
             budgets: Kept::default(),
+            breakers: Kept::default(),
             _alive: alive,
         }))
     }

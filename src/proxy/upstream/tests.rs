@@ -2,6 +2,7 @@
 
 mod backend;
 mod balance;
+mod breaker;
 mod http1;
 mod http2;
 mod lifetime;
@@ -14,7 +15,7 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::{
-    graph::{Balance, Target},
+    graph::{Balance, Target, breaker::Priority},
     telemetry::metrics::{registry, render},
 };
 
@@ -59,6 +60,7 @@ impl Bench {
             dial: &DialPolicy::default(),
             replay: request.method() == Method::GET,
             affinity,
+            priority: Priority::Default,
         };
         self.pools.send(way, request).await
     }
@@ -74,6 +76,7 @@ impl Bench {
             dial,
             replay: true,
             affinity: None,
+            priority: Priority::Default,
         };
         self.pools.send(way, request).await
     }
@@ -105,10 +108,12 @@ pub(super) fn upstream(target: Target) -> Upstream {
         target,
         protocol: UpstreamProtocol::Http1,
         balance: Balance::RoundRobin,
+        breakers: None,
         tls: None,
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_mins(1),
         max_age: None,
+        keepalive: None,
     }
 }
 
