@@ -295,3 +295,6 @@ fn of_redirect(redirect: &Redirect, path: &str) -> [PolicyAnswer; 3] {
         Policy::RedirectStatus.is(redirect.status.as_str()),
     ]
 }
+
+#[cfg(test)]
+mod tests;
