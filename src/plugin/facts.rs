@@ -124,7 +124,19 @@ impl Facts {
 
     /// The same, where files are told otherwise.
     pub(super) fn complain_of_objects(&self, console: &mut Console<'_>) -> Result<()> {
+        let mut told: Vec<Unread> = Vec::new();
         for unread in &self.unread {
+            let alike = |other: &&mut Unread| {
+                unread.forbidden
+                    && other.forbidden
+                    && (&other.namespace, &other.except) == (&unread.namespace, &unread.except)
+            };
+            match told.iter_mut().find(alike) {
+                Some(other) => other.resource = format!("{}, {}", other.resource, unread.resource),
+                None => told.push(unread.clone()),
+            }
+        }
+        for unread in &told {
             writeln!(console.err, "kubectl postern: {}", sentence(unread))
                 .context("writing to standard error")?;
         }

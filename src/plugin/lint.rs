@@ -157,7 +157,11 @@ fn of_object(set: &ResourceSet, object: &ObjectReport, diagnostic: &Diagnostic) 
 fn place(origin: &Origin, field_at: Option<Position>) -> (String, Option<Position>) {
     match origin {
         Origin::File { path, at } => (path.to_string(), Some(field_at.unwrap_or(*at))),
-        Origin::Cluster | Origin::Annotation { .. } => (origin.to_string(), None),
+        Origin::Annotation { of, at } => {
+            let at = field_at.unwrap_or(*at);
+            (Origin::Annotation { of: of.clone(), at }.to_string(), None)
+        }
+        Origin::Cluster => (origin.to_string(), None),
     }
 }
 

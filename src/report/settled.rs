@@ -59,6 +59,8 @@ fields! {
     ModuleUnderscores = "spec.config.headersWithUnderscoresAction",
     ModuleMergeSlashes = "spec.config.mergeSlashes",
     ModuleEscapedSlashes = "spec.config.rejectRequestsWithEscapedSlashes",
+    ModuleServerName = "spec.config.serverName",
+    ModuleSuppressEnvoyHeaders = "spec.config.suppressEnvoyHeaders",
 }
 
 /// What an object settles for requests, and by which fields. Most objects settle nothing, and have no more than a pointer.

@@ -239,7 +239,7 @@ fn count_live(facts: &mut Facts) {
     let live: Vec<_> = { compiled.report.objects.iter() }
         .map(|object| {
             let key = match &object.origin {
-                Found::Annotation { of } => of,
+                Found::Annotation { of, .. } => of,
                 Found::Cluster | Found::File { .. } => &object.key,
             };
             let mark = &compiled.set.meta(key)?.resource_version;

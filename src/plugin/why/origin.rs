@@ -226,16 +226,16 @@ fn groups(policy: Policy) -> Groups {
     use By::{Context, Host, Mapping, Module, Settings};
     match policy {
         Policy::MergeSlashes => &[
-            &[(Module, Field::ModuleMergeSlashes)],
             &[(Settings, Field::MergeSlashes)],
+            &[(Module, Field::ModuleMergeSlashes)],
         ],
         Policy::EscapedSlashes => &[&[
             (Settings, Field::EscapedSlashes),
             (Module, Field::ModuleEscapedSlashes),
         ]],
         Policy::Underscores => &[
-            &[(Module, Field::ModuleUnderscores)],
             &[(Settings, Field::Underscores)],
+            &[(Module, Field::ModuleUnderscores)],
         ],
         Policy::InsecureRequests => &[&[(Host, Field::InsecureAction)]],
         Policy::Certificate => &[&[(Host, Field::TlsSecret)]],
