@@ -62,9 +62,10 @@ pub trait Spec:
     const REQUIRED: &'static [&'static str];
     /// Fields of Emissary-ingress that refuse the object: Postern does not implement them.
     const NOT_IMPLEMENTED: &'static [&'static str] = &[];
-    /// Fields of Emissary-ingress that have no effect there either, or none here that protects anything.
+    /// Fields that change nothing about which requests are served, by whom and how. The description of one that Emissary-ingress
+    /// heeds says why.
     const NO_EFFECT: &'static [&'static str] = &[];
-    /// Values that ask for nothing beyond what happens anyway, beside `false` and what is empty.
+    /// Values that ask for nothing beyond what happens anyway, beside what is empty, and `false` where `true` is not named.
     const OFF: &'static [(&'static str, &'static str)] = &[];
 
     /// Rules about several fields at once.

@@ -342,7 +342,7 @@ impl Walk {
 
 fn is_off(field: &Field, value: &Value) -> bool {
     match value {
-        Value::Bool(flag) => !flag || field.off.iter().any(|off| off == "true"),
+        Value::Bool(flag) => *flag == field.off.iter().any(|off| off == "true"),
         Value::String(text) => text.is_empty() || field.off.contains(text),
         Value::Number(number) => field.off.contains(&number.to_string()),
         Value::Array(list) => list.is_empty(),

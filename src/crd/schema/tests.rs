@@ -171,6 +171,30 @@ fn a_field_that_is_not_implemented_is_a_problem_unless_it_asks_for_nothing() {
     );
 }
 
+#[test]
+fn false_asks_for_something_where_the_default_is_true() {
+    let spec = json!({
+        "prefix": "/a/", "service": "a", "enable_ipv4": false, "enable_ipv6": false, "respect_dns_ttl": false,
+        "dns_type": "logical_dns", "cluster_tag": "a", "bypass_auth": false,
+    });
+    let expected = [
+        ("spec.cluster_tag", ProblemKind::NotImplemented),
+        ("spec.dns_type", ProblemKind::NotImplemented),
+        ("spec.enable_ipv4", ProblemKind::NotImplemented),
+        ("spec.enable_ipv6", ProblemKind::NoEffect),
+        ("spec.respect_dns_ttl", ProblemKind::NoEffect),
+    ];
+    assert_eq!(
+        problems_of(spec, Spelling::Snake),
+        expected.map(|(field, kind)| (field.to_owned(), kind))
+    );
+    let as_it_is = json!({
+        "prefix": "/a/", "service": "a", "enable_ipv4": true, "enable_ipv6": true, "respect_dns_ttl": true,
+        "dns_type": "strict_dns", "cluster_tag": "",
+    });
+    assert_eq!(problems_of(as_it_is, Spelling::Snake), []);
+}
+
 fn problems_of(spec: serde_json::Value, spelling: Spelling) -> Vec<(String, ProblemKind)> {
     let found = problems(spec, spelling).into_iter();
     found.map(|(field, kind, _)| (field, kind)).collect()
