@@ -50,6 +50,8 @@ pub(super) struct Claims {
 pub(super) struct Claim {
     pub(super) name: Arc<str>,
     pub(super) owners: BTreeSet<Arc<str>>,
+    /// Whether namespaces with its labels may not be seen here.
+    unseen: bool,
     contact: Option<Arc<str>>,
 }
 
@@ -110,6 +112,7 @@ impl Claims {
             claims.list.push(Claim {
                 name: Arc::clone(&object.key.name),
                 owners,
+                unseen: namespaces::are_unseen(&object.spec, resources),
                 contact: contact.filter(|text| !text.is_empty()).map(Arc::from),
             });
             reports.push(ClaimReport {
@@ -332,6 +335,7 @@ impl Claim {
         const SHOWN: usize = 3;
         let names: Vec<_> = self.owners.iter().take(SHOWN).map(|name| &**name).collect();
         let owners = match (names.as_slice(), self.owners.len()) {
+            ([], _) if self.unseen => "namespaces with certain labels".to_owned(),
             ([], _) => "nobody".to_owned(),
             ([name], _) => format!("namespace {name}"),
             (names, all) if all <= SHOWN => format!("namespaces {}", names.join(", ")),

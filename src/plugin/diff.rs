@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
     path::PathBuf,
+    sync::Arc,
 };
 
 use anyhow::{Result, bail};
@@ -20,7 +22,7 @@ use crate::{
     compile::compile,
     graph::wire::GraphView,
     report::wire::{DiagnosticView, ReportView},
-    resource::{AnyObject, ResourceSet},
+    resource::{AnyObject, ClusterIp, Object, ResourceSet, Service},
 };
 
 #[derive(Args, Debug)]
@@ -124,8 +126,26 @@ pub(super) fn objects_of(applied: &ResourceSet, now: &ResourceSet) -> Vec<AnyObj
     for object in &mut objects {
         let before = now.meta(object.key()).and_then(|meta| meta.created);
         object.meta_mut().created = before.or(has_ages.then_some(i64::MAX));
+        if let AnyObject::Service(service) = object {
+            give_address(service, now);
+        }
     }
     objects
+}
+
+/// As the API server does: a Service keeps its address, and a new one gets some, so that it is not missed here.
+fn give_address(service: &mut Arc<Object<Service>>, now: &ResourceSet) {
+    /// For documentation (RFC 5737): nobody has it.
+    const SOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    if service.spec.cluster_ip != ClusterIp::None || service.spec.external_name.is_some() {
+        return;
+    }
+    let kept = now
+        .services
+        .get(&service.key)
+        .map(|old| &old.spec.cluster_ip);
+    let kept = kept.filter(|address| **address != ClusterIp::None).cloned();
+    Arc::make_mut(service).spec.cluster_ip = kept.unwrap_or(ClusterIp::Addresses(vec![SOME]));
 }
 
 fn objects(set: &ResourceSet) -> Vec<AnyObject> {

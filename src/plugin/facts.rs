@@ -108,7 +108,19 @@ pub(super) struct ReplicaState {
 impl Facts {
     /// Says on standard error what could not be read, one line for each.
     pub(super) fn complain(&self, console: &mut Console<'_>) -> Result<()> {
+        let mut told: Vec<Unread> = Vec::new();
         for unread in &self.unread {
+            let alike = |other: &&mut Unread| {
+                unread.forbidden
+                    && other.forbidden
+                    && (&other.namespace, &other.except) == (&unread.namespace, &unread.except)
+            };
+            match told.iter_mut().find(alike) {
+                Some(other) => other.resource = format!("{}, {}", other.resource, unread.resource),
+                None => told.push(unread.clone()),
+            }
+        }
+        for unread in &told {
             writeln!(console.err, "kubectl postern: {}", sentence(unread))
                 .context("writing to standard error")?;
         }

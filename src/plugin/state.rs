@@ -34,7 +34,11 @@ const DOUBTS: &[(&[&str], &[Kind])] = &[
     (&["PST4001"], &[Kind::Secret]),
     (&["PST2006"], &[Kind::Host]),
     (&["PST5004"], &[Kind::Listener]),
+    (OF_CLAIMS, &[Kind::Namespace]),
 ];
+
+/// What a claim for labels says: the labels of the object's own namespace decide, whoever is named beside it.
+const OF_CLAIMS: &[&str] = &["PST2012", "PST2013"];
 
 impl State {
     pub(super) fn of(known: &Known, facts: &Facts) -> Self {
@@ -97,7 +101,7 @@ pub(super) fn doubt(facts: &Facts, known: &Known, found: &DiagnosticView) -> Opt
         .find(|(codes, _)| codes.contains(&&*found.code))?;
     let named = namespaces_in(&found.message);
     let own = [&*known.view.namespace];
-    let looked_at = if named.is_empty() {
+    let looked_at = if named.is_empty() || OF_CLAIMS.contains(&&*found.code) {
         &own[..]
     } else {
         &named[..]

@@ -50,6 +50,9 @@ pub(super) async fn serve<U: Upstreams>(
     let (mut parts, body) = request.into_parts();
     let mut record = Record::new(peer.clone(), Instant::now());
     let listener = graph.listener(peer.port);
+    if listener.is_none() {
+        peer.close();
+    }
     let trusted = listener.is_some_and(|listener| listener.trusts(peer.client.ip()));
     if let Some(listener) = listener.filter(|_| trusted) {
         record.client = forwarding::client_address(&parts.headers, listener, peer.client);
@@ -78,7 +81,9 @@ pub(super) async fn serve<U: Upstreams>(
         reply::error(error, &asked)
     });
     record.status = response.status();
-    if peer.is_http1() && peer.is_closing() {
+    // What stops being HTTP says so itself (RFC 6455, section 4.1).
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if peer.is_http1() && peer.is_closing() && !switches {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }

@@ -209,6 +209,8 @@ fn onward_request(
 }
 
 fn edited<B>(forward: &Forward, values: Rendered, mut response: Response<B>) -> Response<B> {
+    // What the upstream speaks is between it and us (RFC 9110, section 2.5).
+    *response.version_mut() = Version::HTTP_11;
     reply::clean(response.headers_mut());
     edits::apply(&forward.response_headers, values, response.headers_mut());
     response
