@@ -3,12 +3,14 @@
 //! The schema is made from the Rust types once ([`tree`]); the walk along it takes out what it cannot stand for.
 
 mod check;
+mod nearest;
 pub mod tree;
 mod written;
 
 use serde_json::Value;
 
 use super::rule::Rule;
+pub use nearest::nearest;
 pub use tree::Node;
 pub use written::Written;
 
@@ -143,7 +145,7 @@ fn check_rules<S: Spec>(spec: &S, problems: &mut Vec<Problem>) {
                 field: format!("spec.{}", rule.field),
                 kind: ProblemKind::InvalidValue,
                 message: rule.message.to_owned(),
-                next: String::new(),
+                next: rule.next.to_owned(),
             });
         }
     }

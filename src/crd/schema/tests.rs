@@ -76,6 +76,49 @@ fn all_problems_are_reported_at_once_and_in_order() {
 }
 
 #[test]
+fn a_number_that_is_too_large_has_no_fraction() {
+    for (number, kind, message) in [
+        (
+            "99999999999999999999",
+            ProblemKind::InvalidValue,
+            "the number must be from -2147483648 to 2147483647, and is 1e+20",
+        ),
+        (
+            "-1e300",
+            ProblemKind::InvalidValue,
+            "the number must be from -2147483648 to 2147483647, and is -1e+300",
+        ),
+        (
+            "1.5",
+            ProblemKind::WrongType,
+            "the value must be a whole number, and is a number with a fraction",
+        ),
+    ] {
+        let mut spec = json!({"prefix": "/a/", "service": "a"});
+        spec["precedence"] = serde_json::from_str(number).unwrap();
+        let found = problems(spec, Spelling::Camel);
+        let expected = ("spec.precedence".to_owned(), kind, message.to_owned());
+        assert_eq!(found, [expected], "{number}");
+    }
+}
+
+#[test]
+fn a_rule_blames_the_field_that_is_there_and_says_what_to_do() {
+    let spec = json!({"prefix": "/a/", "service": "a", "redirectResponseCode": 302});
+    let (_, problems) = read::<MappingSpec>(spec, Spelling::Camel);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].field, "spec.redirectResponseCode");
+    assert_eq!(
+        problems[0].message,
+        "redirectResponseCode needs hostRedirect: true"
+    );
+    assert_eq!(
+        problems[0].next,
+        "Write `hostRedirect: true`, or remove `redirectResponseCode`"
+    );
+}
+
+#[test]
 fn what_is_good_is_read_and_a_bad_entry_takes_the_whole_map() {
     let spec = json!({
         "prefix": "/a/", "service": "a", "timeoutMs": true,

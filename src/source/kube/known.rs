@@ -139,7 +139,7 @@ impl Known {
                 }
                 self.tell(
                     &about,
-                    Some(vec![problem(FileProblemKind::Syntax, why)]),
+                    Some(vec![problem(FileProblemKind::Document, why)]),
                     changes,
                 );
             }
