@@ -16,6 +16,7 @@ mod body;
 mod connection;
 mod drain;
 mod edits;
+mod envoy;
 mod error;
 mod exchange;
 mod forward;

@@ -90,6 +90,7 @@ pub(super) struct ClaimReport {
     pub(super) findings: Findings,
     /// What it owns, as a person writes it.
     pub(super) serves: Vec<String>,
+    pub(super) owners: BTreeSet<Arc<str>>,
 }
 
 impl PartialEq for Claims {
@@ -111,7 +112,7 @@ impl Claims {
             let contact = object.spec.contact.as_deref().map(str::trim);
             claims.list.push(Claim {
                 name: Arc::clone(&object.key.name),
-                owners,
+                owners: owners.clone(),
                 unseen: namespaces::are_unseen(&object.spec, resources),
                 contact: contact.filter(|text| !text.is_empty()).map(Arc::from),
             });
@@ -119,6 +120,7 @@ impl Claims {
                 object: Arc::clone(object),
                 findings,
                 serves: Vec::new(),
+                owners,
             });
         }
         claims.settle(asked, &mut reports);

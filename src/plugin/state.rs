@@ -1,5 +1,7 @@
 //! What has become of an object, in one word.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{
@@ -109,6 +111,24 @@ pub(super) fn doubt(facts: &Facts, known: &Known, found: &DiagnosticView) -> Opt
     looked_at
         .iter()
         .find_map(|namespace| facts.unread(doubted.1, namespace))
+}
+
+/// What says which diagnostic it is: object, code and field.
+pub(super) type Which = (String, String, String);
+
+/// The errors that may be there only because something could not be read, and what that is.
+pub(super) fn doubts(facts: &Facts) -> BTreeMap<Which, String> {
+    let all = facts.objects.iter().flat_map(|known| {
+        let found = known.view.diagnostics.iter();
+        found.map(move |found| (known, found))
+    });
+    let doubtful = all
+        .filter(|(_, found)| found.is_error())
+        .filter_map(|(known, found)| {
+            let which = (known.view.title(), found.code.clone(), found.field.clone());
+            Some((which, doubt(facts, known, found)?))
+        });
+    doubtful.collect()
 }
 
 /// The namespaces that a message names: `Service shop/cart`, `in namespace shop`.

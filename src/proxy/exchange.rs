@@ -13,7 +13,7 @@ use std::{convert::Infallible, rc::Rc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONNECTION, HOST},
+    header::{CONNECTION, HOST, SERVER},
     request::Parts,
 };
 use hyper::body::Incoming;
@@ -80,6 +80,9 @@ pub(super) async fn serve<U: Upstreams>(
         tracing::debug!(client.addr = %peer.client, blame = ?error.blame(), %error, "Answered by the gateway");
         reply::error(error, &asked)
     });
+    if let Some(server) = &graph.envoy.server {
+        response.headers_mut().insert(SERVER, server.clone());
+    }
     record.status = response.status();
     // What stops being HTTP says so itself (RFC 6455, section 4.1).
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -182,9 +185,13 @@ impl<U: Upstreams> Exchange<'_, U> {
                     }
                     Action::Forward(forward) => {
                         let target = self.target(forward, &path, &uri)?;
+                        let came = (self.graph.envoy.written)
+                            .then(|| onward::joined(path.as_str(), uri.query()))
+                            .transpose()?;
                         let onward = Onward {
                             target,
                             authority: &value,
+                            came,
                         };
                         self.forward(forward, onward, parts, body, &survey, record)
                             .await

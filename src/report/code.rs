@@ -115,6 +115,18 @@ codes! {
         "A value holds `$` and a name, for which Emissary-ingress would put a variable from the environment of its pod. Postern takes the value as it is written.",
         "host_redirect to $DOMAIN",
         "Write the value itself, or leave it if it is meant as it is written.";
+    PresetDecides = 1015, Note, Accepted,
+        "The preset of the GatewaySettings decides something in a way that protects less than it would be without.",
+        "preset: emissary",
+        "Write the setting that the message names, once the installation does not need it any more.";
+    ModuleNotInForce = 1016, Warning, Accepted,
+        "The Module, or a key of it, is not in force: another Module is, or the GatewaySettings decide it.",
+        "Modules named ambassador in two namespaces",
+        "Delete what is not in force.";
+    SameNameInBothGroups = 1017, Warning, Accepted,
+        "There is an object of the same kind, namespace and name in `postern.dev` and in `getambassador.io`. Both count: Mappings with the same match share its requests.",
+        "Mapping apps/quote in both groups",
+        "Delete one of the two once the other serves as it should.";
     InvalidHostname = 2001, Error, Accepted,
         "A hostname is not a DNS name, nor one with a single `*` as its first or last character.",
         "hostname: a.*.com",

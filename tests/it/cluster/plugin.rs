@@ -1,5 +1,7 @@
 //! `kubectl postern` with the objects of a real API server.
 
+mod verbs;
+
 use std::{env, ffi::OsString, path::Path, process::Command, time::Duration};
 
 use jiff::Timestamp;
