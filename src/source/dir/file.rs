@@ -14,7 +14,7 @@ use super::unknown;
 use crate::{
     crd::schema::Problem,
     resource::{
-        AnyObject, FileProblem, FileProblemKind, Group, Origin, Position, SharedPaths,
+        AnyObject, FileProblem, FileProblemKind, Group, Kind, Origin, Position, SharedPaths,
         decode::{self, Decoded},
     },
     source::{
