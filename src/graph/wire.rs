@@ -18,8 +18,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Graph, HostTls, InsecureAction, Listener, Region, Route, SecurityModel, VirtualHost,
-    matching::RouteSet, table::RouteTable,
+    Action, Graph, HostPattern, HostTls, InsecureAction, Listener, Region, Route, SecurityModel,
+    VirtualHost, matching::RouteSet, table::RouteTable,
 };
 
 /// All of a graph.
@@ -55,6 +55,7 @@ pub struct ListenerView {
 #[serde(rename_all = "camelCase", default)]
 pub struct HostView {
     pub id: String,
+    /// The names for which it is found here: its own, or some that others have claimed and that it may decide about.
     pub hostname: String,
     pub tls: Option<TlsView>,
     pub insecure: String,
@@ -184,18 +185,18 @@ impl ListenerView {
                 .collect(),
             hosts: listener
                 .hosts
-                .iter()
-                .map(|host| HostView::of(host, sets))
+                .entries()
+                .map(|(names, host)| HostView::of(names, host, sets))
                 .collect(),
         }
     }
 }
 
 impl HostView {
-    fn of<'g>(host: &'g VirtualHost, sets: &mut Sets<'g>) -> Self {
+    fn of<'g>(names: &HostPattern, host: &'g VirtualHost, sets: &mut Sets<'g>) -> Self {
         Self {
             id: host.id.to_string(),
-            hostname: host.pattern.to_string(),
+            hostname: names.to_string(),
             tls: match &host.tls {
                 HostTls::None => None,
                 HostTls::Certificate(certificate) => {

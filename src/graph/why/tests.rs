@@ -179,7 +179,9 @@ fn a_question_that_is_none_says_what_is_wrong_with_it() {
     let graph = Graph::default();
     for (url, word) in [
         ("/relative", "scheme and host"),
-        ("", "no URL"),
+        ("", "scheme and host"),
+        ("example.com/a", "http://example.com"),
+        ("http://a b/", "no URL"),
         ("ftp://a/", "http and https"),
         ("http://a_!/", "DNS name"),
         ("http://user@a/", "user information"),
