@@ -4,8 +4,8 @@ use http::{HeaderValue, StatusCode};
 
 use super::*;
 use crate::graph::{
-    Certificate, ForwardTerms, PrivateKey, RouteId, Target, UpstreamId, matching::tests::pattern,
-    path::canonical, route::RegexRewrite, tls::KeyFormat,
+    Balance, Certificate, ForwardTerms, PrivateKey, RouteId, Target, UpstreamId,
+    matching::tests::pattern, path::canonical, route::RegexRewrite, tls::KeyFormat,
 };
 
 fn upstream(tls: Option<UpstreamTls>, protocol: UpstreamProtocol) -> Arc<Upstream> {
@@ -13,10 +13,13 @@ fn upstream(tls: Option<UpstreamTls>, protocol: UpstreamProtocol) -> Arc<Upstrea
         id: UpstreamId("apps/quote:80".into()),
         target: Target::Addresses(Arc::new([])),
         protocol,
+        balance: Balance::RoundRobin,
+        breakers: None,
         tls: tls.map(Arc::new),
         connect_timeout: Duration::from_secs(3),
         idle_timeout: Duration::from_mins(1),
         max_age: None,
+        keepalive: None,
     })
 }
 
