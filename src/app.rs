@@ -14,6 +14,7 @@ mod site;
 use std::{
     collections::BTreeSet,
     io::{self, Write},
+    num::NonZeroUsize,
     sync::Arc,
     time::Duration,
 };
@@ -59,7 +60,7 @@ type Snapshots = watch::Receiver<Option<Arc<Published>>>;
 /// Serves until the process is told to end. An error says what failed and what to do.
 pub fn serve(serve: &Serve) -> Result<()> {
     let files = files::raise_limit();
-    ensure_room(serve, files)?;
+    ensure_room(serve.workers, files)?;
     // Everything but traffic: watches, compiles, admin ports, echo.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -81,8 +82,8 @@ pub fn serve(serve: &Serve) -> Result<()> {
 }
 
 /// Fails where more workers are asked for than there can be open files for: what runs out of them would be anything.
-fn ensure_room(serve: &Serve, files: Option<u64>) -> Result<()> {
-    let (Some(workers), Some(files)) = (serve.workers, files) else {
+fn ensure_room(workers: Option<NonZeroUsize>, files: Option<u64>) -> Result<()> {
+    let (Some(workers), Some(files)) = (workers, files) else {
         return Ok(());
     };
     let needed = FILES + FILES_OF_WORKER * u64::try_from(workers.get()).unwrap_or(u64::MAX / FILES);
@@ -293,5 +294,22 @@ impl Stoppable {
             stop.send_replace(true);
             let _stopped = tokio::time::timeout(LAST_WORDS, task).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_without_room_for_their_files_are_refused_with_what_helps() {
+        let room = |workers, files| ensure_room(NonZeroUsize::new(workers), Some(files));
+        let error = room(500, 1024).unwrap_err().to_string();
+        for help in ["500 workers", "1024", "--workers", "ulimit -n"] {
+            assert!(error.contains(help), "{error}");
+        }
+        room(64, 1024).unwrap();
+        ensure_room(None, Some(64)).unwrap();
+        ensure_room(NonZeroUsize::new(500), None).unwrap();
     }
 }

@@ -1,0 +1,87 @@
+//! Upstreams as data that travels.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::{Balance, Target, Upstream, UpstreamProtocol};
+
+/// Where requests are sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamView {
+    pub target: TargetView,
+    pub protocol: String,
+    /// How endpoints are chosen, where that is not one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
+    /// Connections, requests that wait for one, requests, and retries, for each priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breakers: Option<String>,
+    pub tls: Option<UpstreamTlsView>,
+    pub connect_timeout: String,
+}
+
+/// What is dialled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetView {
+    Addresses {
+        addresses: Vec<String>,
+    },
+    Dns {
+        dns: String,
+    },
+    Echo {
+        echo: String,
+        #[serde(rename = "standsFor")]
+        stands_for: String,
+    },
+}
+
+/// How TLS is spoken to an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UpstreamTlsView {
+    pub server_name: String,
+    pub verify: bool,
+    pub client: Option<String>,
+}
+
+impl UpstreamView {
+    pub fn of(upstream: &Upstream) -> Self {
+        Self {
+            target: match &upstream.target {
+                Target::Addresses(addresses) => TargetView::Addresses {
+                    addresses: addresses.iter().map(ToString::to_string).collect(),
+                },
+                Target::Dns { name, port } => TargetView::Dns {
+                    dns: format!("{name}:{port}"),
+                },
+                Target::Echo { address, name } => TargetView::Echo {
+                    echo: address.to_string(),
+                    stands_for: name.to_string(),
+                },
+            },
+            protocol: match upstream.protocol {
+                UpstreamProtocol::Http1 => "http1",
+                UpstreamProtocol::Http2 => "http2",
+            }
+            .to_owned(),
+            balance: balance(&upstream.balance),
+            breakers: upstream.breakers.map(|breakers| breakers.to_string()),
+            tls: upstream.tls.as_ref().map(|tls| UpstreamTlsView {
+                server_name: tls.server_name.to_string(),
+                verify: tls.verify,
+                client: tls.client.as_ref().map(|client| client.digest.to_string()),
+            }),
+            connect_timeout: format!("{:?}", upstream.connect_timeout),
+        }
+    }
+}
+
+fn balance(balance: &Balance) -> Option<String> {
+    match balance {
+        Balance::RoundRobin => None,
+        Balance::LeastRequest => Some("least_request".to_owned()),
+        Balance::Hash(hashed) => Some(format!("{} by {}", hashed.table.name(), hashed.by)),
+    }
+}

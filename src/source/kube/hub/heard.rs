@@ -1,0 +1,148 @@
+//! What a watch has to tell, and what becomes of it.
+
+use serde_json::json;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::Hub;
+use crate::{
+    resource::{Kind, Unavailable},
+    source::{
+        Change,
+        kube::{
+            found::Found,
+            request::Failure,
+            resource, running,
+            watch::{Heard, Message},
+        },
+    },
+};
+
+impl Hub {
+    pub(super) fn hear(&mut self, message: Message, batch: &mut Vec<Change>) {
+        // A watch that was ended may have had something in the inbox.
+        let Some(running) = self.watches.get_mut(&message.watch) else {
+            return;
+        };
+        let name = running.name.clone();
+        if !matches!(message.heard, Heard::Failed(_)) {
+            self.recovery.answered(Instant::now());
+        }
+        match message.heard {
+            Heard::Failed(failure) => {
+                self.recovery.failed(&failure);
+                self.kube.metrics.failed(&name);
+                self.failed(message.watch, &failure, batch);
+                return;
+            }
+            Heard::Alive => running.alive(),
+            Heard::Listed { found, version } => {
+                debug!(watch = %name, objects = found.len(), version = %version, "Listed");
+                running.alive();
+                running.listed = true;
+                let kind = running.resource.kind;
+                self.available(kind, None, batch);
+                let running = &self.watches[&message.watch];
+                if running.resource.kind == Kind::Secret {
+                    batch.extend(self.bodies.list(&name, found, version));
+                } else {
+                    if let Some(keeper) = &mut self.keeper {
+                        keeper.list(&name, &found);
+                    }
+                    batch.extend(self.known.list(&name, found));
+                    batch.push(Change::Version(name.clone(), version));
+                }
+            }
+            Heard::Changed { events, version } => {
+                running.alive();
+                if running.resource.kind == Kind::Secret {
+                    batch.extend(self.bodies.change(&name, events, version));
+                } else {
+                    if let Some(keeper) = &mut self.keeper {
+                        keeper.change(&name, &events);
+                    }
+                    batch.extend(self.known.change(&name, events));
+                    batch.push(Change::Version(name.clone(), version));
+                }
+            }
+        }
+        self.kube.metrics.alive(&name);
+    }
+
+    fn failed(&mut self, watch: u64, failure: &Failure, batch: &mut Vec<Change>) {
+        let is_news = running::is_news(&self.watches, failure);
+        let Some(running) = self.watches.get_mut(&watch) else {
+            return;
+        };
+        running.failed(failure, is_news);
+        match failure {
+            Failure::NotFound if resource::is_installed(running.resource.group) => {
+                self.nudge.notify_one();
+            }
+            Failure::Forbidden(_) if !running.listed => self.excuse(watch, batch),
+            _ => {}
+        }
+    }
+
+    /// Goes on without the list of a kind that may be forbidden, and is then known to be incomplete.
+    fn excuse(&mut self, watch: u64, batch: &mut Vec<Change>) {
+        let Some(running) = self.watches.get_mut(&watch) else {
+            return;
+        };
+        match running.resource.kind {
+            // Whoever gave the list of namespaces has said that they exist.
+            Kind::Namespace if !self.namespaces.is_empty() => {
+                running.listed = true;
+                let (name, resource) = (running.name.clone(), running.resource);
+                let found = self.namespaces.iter().map(|namespace| {
+                    let manifest = json!({"metadata": {"name": &**namespace}});
+                    Found::with_document(&resource, manifest)
+                });
+                let found: Vec<_> = found.collect();
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.list(&name, &found);
+                }
+                batch.extend(self.known.list(&name, found));
+            }
+            // Whoever reads some namespaces only may not be let read what is for all of them.
+            Kind::RouteClaim if !self.namespaces.is_empty() => {
+                running.listed = true;
+                warn!(
+                    "RouteClaims may not be read, so none holds here: hostnames and paths belong to who came first"
+                );
+                self.available(Kind::RouteClaim, Some(Unavailable::Forbidden), batch);
+            }
+            // What is in the annotations of Ingresses is old, and most installations have none.
+            Kind::Ingress => {
+                running.listed = true;
+                warn!(
+                    "Ingresses may not be read, so nothing in their annotations is served; for that, allow get, list and watch of ingresses.networking.k8s.io"
+                );
+                self.available(Kind::Ingress, Some(Unavailable::Forbidden), batch);
+            }
+            Kind::Secret => {
+                running.listed = true;
+                let name = running.name.clone();
+                batch.extend(self.bodies.denied(&name));
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells whether the objects of a kind can be read, if that is news.
+    pub(super) fn available(
+        &mut self,
+        kind: Kind,
+        why: Option<Unavailable>,
+        batch: &mut Vec<Change>,
+    ) {
+        if self.unavailable.get(&kind).copied() == why {
+            return;
+        }
+        match why {
+            Some(why) => self.unavailable.insert(kind, why),
+            None => self.unavailable.remove(&kind),
+        };
+        batch.push(Change::Unavailable(kind, why));
+    }
+}
