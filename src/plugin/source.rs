@@ -96,7 +96,7 @@ fn insert_applied(applied: &ResourceSet, set: &mut ResourceSet) {
 /// is younger than everything that has one.
 fn objects_of(applied: &ResourceSet, now: &ResourceSet) -> Vec<AnyObject> {
     let has_ages = now.mappings.values().any(|m| m.meta.created.is_some());
-    let mut objects = objects(applied);
+    let mut objects: Vec<_> = applied.objects().collect();
     for object in &mut objects {
         let before = now.meta(object.key()).and_then(|meta| meta.created);
         object.meta_mut().created = before.or(has_ages.then_some(i64::MAX));
@@ -120,38 +120,6 @@ fn give_address(service: &mut Arc<Object<Service>>, now: &ResourceSet) {
         .map(|old| &old.spec.cluster_ip);
     let kept = kept.filter(|address| **address != ClusterIp::None).cloned();
     Arc::make_mut(service).spec.cluster_ip = kept.unwrap_or(ClusterIp::Addresses(vec![SOME]));
-}
-
-pub(super) fn objects(set: &ResourceSet) -> Vec<AnyObject> {
-    let mut all = Vec::new();
-    all.extend(set.mappings.values().cloned().map(AnyObject::Mapping));
-    all.extend(set.hosts.values().cloned().map(AnyObject::Host));
-    all.extend(set.listeners.values().cloned().map(AnyObject::Listener));
-    all.extend(
-        set.settings
-            .values()
-            .cloned()
-            .map(AnyObject::GatewaySettings),
-    );
-    all.extend(set.claims.values().cloned().map(AnyObject::RouteClaim));
-    all.extend(
-        set.tls_contexts
-            .values()
-            .cloned()
-            .map(AnyObject::TlsContext),
-    );
-    all.extend(set.others.values().cloned().map(AnyObject::Other));
-    all.extend(set.namespaces.values().cloned().map(AnyObject::Namespace));
-    all.extend(set.services.values().cloned().map(AnyObject::Service));
-    all.extend(
-        set.endpoint_slices
-            .values()
-            .cloned()
-            .map(AnyObject::EndpointSlice),
-    );
-    all.extend(set.secrets.values().cloned().map(AnyObject::Secret));
-    all.extend(set.grants.values().cloned().map(AnyObject::Grant));
-    all
 }
 
 /// Options with what the flags say of the installation.

@@ -140,8 +140,7 @@ fn row(
 
 /// The versions of all objects that have one.
 fn marks(set: &ResourceSet) -> Vec<(ObjectKey, Arc<str>)> {
-    let objects = super::source::objects(set).into_iter();
-    let versions = objects.map(|object| {
+    let versions = set.objects().map(|object| {
         let version = Arc::clone(&object.meta().resource_version);
         (object.key().clone(), version)
     });

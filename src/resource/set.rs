@@ -201,6 +201,48 @@ impl AnyObject {
 }
 
 impl ResourceSet {
+    /// Every object, kind by kind.
+    pub fn objects(&self) -> impl Iterator<Item = AnyObject> {
+        fn all<T>(
+            of_kind: &Objects<T>,
+            any: fn(Arc<Object<T>>) -> AnyObject,
+        ) -> impl Iterator<Item = AnyObject> {
+            of_kind.values().cloned().map(any)
+        }
+        // Each by its name: a new kind must not be forgotten.
+        let Self {
+            mappings,
+            hosts,
+            listeners,
+            settings,
+            claims,
+            tls_contexts,
+            others,
+            namespaces,
+            services,
+            endpoint_slices,
+            secrets,
+            grants,
+            ingresses,
+            absent_secrets: _,
+            unavailable: _,
+            files: _,
+        } = self;
+        all(mappings, AnyObject::Mapping)
+            .chain(all(hosts, AnyObject::Host))
+            .chain(all(listeners, AnyObject::Listener))
+            .chain(all(settings, AnyObject::GatewaySettings))
+            .chain(all(claims, AnyObject::RouteClaim))
+            .chain(all(tls_contexts, AnyObject::TlsContext))
+            .chain(all(others, AnyObject::Other))
+            .chain(all(namespaces, AnyObject::Namespace))
+            .chain(all(services, AnyObject::Service))
+            .chain(all(endpoint_slices, AnyObject::EndpointSlice))
+            .chain(all(secrets, AnyObject::Secret))
+            .chain(all(grants, AnyObject::Grant))
+            .chain(all(ingresses, AnyObject::Ingress))
+    }
+
     /// Puts an object in, in the place of the one with the same key.
     pub fn insert(&mut self, object: AnyObject) {
         let key = object.key().clone();
