@@ -66,7 +66,8 @@ impl Contexts {
         (contexts, reports)
     }
 
-    /// The context of that name in the namespace of who asks, or in one that may settle things for everybody.
+    /// The context of that name in the namespace of who asks, or in one that is named to settle things for everybody. The preset
+    /// opens this to no other: whoever can write a TLSContext would choose the authority, and lend a client key, for routes of others.
     pub(super) fn find(
         &self,
         name: &str,
@@ -75,14 +76,7 @@ impl Contexts {
     ) -> Option<&Context> {
         let get = |namespace: &str| self.by_name.get(&(name.into(), namespace.into()));
         let mut instance = settings.instance_namespaces.iter();
-        let anywhere = || {
-            let mut named = self.by_name.range((Arc::from(name), Arc::default())..);
-            let first = named.next().filter(|((found, _), _)| **found == *name);
-            first.map(|(_, context)| context)
-        };
-        get(namespace)
-            .or_else(|| instance.find_map(|namespace| get(namespace)))
-            .or_else(|| settings.instance_anywhere.then(anywhere).flatten())
+        get(namespace).or_else(|| instance.find_map(|namespace| get(namespace)))
     }
 }
 

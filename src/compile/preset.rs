@@ -54,7 +54,7 @@ const EMISSARY: &[Row] = &[
     Row {
         setting: "instanceNamespaces",
         back: "[]",
-        effect: "Listeners and other objects for the whole installation are read from every namespace",
+        effect: "Listeners, Modules and other objects for the whole installation are read from every namespace, and settle things for claimed hostnames and paths too",
         says: |spec| spec.instance_namespaces.is_some(),
         flip: |settings| settings.instance_anywhere = true,
     },
