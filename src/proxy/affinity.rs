@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header::SET_COOKIE};
+use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
 
 use crate::graph::{Affinity, Balance, matching::HeadView};
 
@@ -14,27 +14,12 @@ pub(super) struct Stay {
     cookie: Option<Box<HeaderValue>>,
 }
 
-struct Headers<'r>(&'r HeaderMap);
-
-impl HeadView for Headers<'_> {
-    fn method(&self) -> &Method {
-        // No affinity asks for it.
-        &Method::GET
-    }
-
-    fn header_values(&self, name: &HeaderName, found: &mut dyn FnMut(&[u8])) {
-        for value in self.0.get_all(name) {
-            found(value.as_bytes());
-        }
-    }
-}
-
 impl Stay {
-    pub(super) fn of(balance: &Balance, headers: &HeaderMap, client: IpAddr) -> Self {
+    pub(super) fn of(balance: &Balance, head: &impl HeadView, client: IpAddr) -> Self {
         let Balance::Hash(hashed) = balance else {
             return Self::default();
         };
-        let hash = hashed.by.hash(&Headers(headers), client);
+        let hash = hashed.by.hash(head, client);
         if let (None, Affinity::Cookie(cookie)) = (hash, &hashed.by)
             && let Some((hash, text)) = cookie.make(fastrand::u64(..))
         {

@@ -97,6 +97,14 @@ fn told_error<B>(error: ProxyError, asked: &Asked, record: &mut Record) -> Respo
     reply::error(error, asked)
 }
 
+/// The answer with what a page of another origin may see of it.
+fn crossed<B>(mut answer: Response<Kind<B>>, crossing: Option<Crossing<'_>>) -> Response<Kind<B>> {
+    if let Some(crossing) = crossing {
+        crossing.tell(answer.headers_mut());
+    }
+    answer
+}
+
 fn told(parts: &Parts, asked: &Asked) -> Told {
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
@@ -123,6 +131,15 @@ struct Exchange<'x, U: Upstreams> {
 struct Head<'r> {
     method: &'r Method,
     headers: &'r HeaderMap,
+}
+
+impl<'r> Head<'r> {
+    fn of(parts: &'r Parts) -> Self {
+        Self {
+            method: &parts.method,
+            headers: &parts.headers,
+        }
+    }
 }
 
 impl HeadView for Head<'_> {
@@ -197,26 +214,21 @@ impl<U: Upstreams> Exchange<'_, U> {
                             authority: &value,
                             came,
                         };
-                        let Some(crossing) = Crossing::of(forward, &parts.method, &parts.headers)
-                        else {
-                            return self
-                                .forward(forward, onward, parts, body, &survey, record)
-                                .await;
-                        };
-                        // Boxed, so that it does not take room in the future of every request.
-                        let answer = Box::pin(async {
-                            if let Some(answer) = crossing.preflight() {
-                                record.reason = Reason::Preflight;
-                                return Ok(answer);
+                        let crossing = Crossing::of(forward, &parts.method, &parts.headers);
+                        if let Some(answer) = crossing.as_ref().and_then(Crossing::preflight) {
+                            record.reason = Reason::Preflight;
+                            return Ok(crossed(answer, crossing));
+                        }
+                        let answer = self
+                            .forward(forward, onward, parts, body, &survey, record)
+                            .await;
+                        match answer {
+                            // A page is shown our own errors as it is shown those of the upstream.
+                            Err(error) if crossing.is_some() => {
+                                Ok(crossed(told_error(error, asked, record), crossing))
                             }
-                            self.forward(forward, onward, parts, body, &survey, record)
-                                .await
-                        })
-                        .await;
-                        let mut answer =
-                            answer.unwrap_or_else(|error| told_error(error, asked, record));
-                        crossing.tell(answer.headers_mut());
-                        Ok(answer)
+                            answer => Ok(crossed(answer?, crossing)),
+                        }
                     }
                 }
             }
@@ -250,10 +262,7 @@ impl<U: Upstreams> Exchange<'_, U> {
 
     /// From the head to what is done: Listener, Host, route, member.
     fn route(&self, parts: &Parts, request: &graph::Request<'_>) -> Result<Step<'_>, ProxyError> {
-        let head = Head {
-            method: &parts.method,
-            headers: &parts.headers,
-        };
+        let head = Head::of(parts);
         // A Listener that is gone: its connections finish, and find nothing.
         let listener = self
             .graph

@@ -14,7 +14,7 @@ use hyper::{
 };
 use tokio::time::Instant;
 
-use super::{Answer, Exchange};
+use super::{Answer, Exchange, Head};
 use crate::{
     graph::{CanonicalPath, Forward, HostRewrite, UpstreamProtocol, retry::Retry},
     proxy::{
@@ -71,11 +71,8 @@ impl<U: Upstreams> Exchange<'_, U> {
             return Err(ProxyError::BodyTooLarge);
         }
         let change = self.change(forward, parts, &body, survey);
-        let stay = Stay::of(
-            &forward.upstream.balance,
-            &parts.headers,
-            record.client.ip(),
-        );
+        let head = Head::of(parts);
+        let stay = Stay::of(&forward.upstream.balance, &head, record.client.ip());
         let values = self.edit(forward, parts, survey, record.client);
         if let Some(came) = &onward.came {
             envoy::tell_upstream(&mut parts.headers, forward, came, &onward.target);
