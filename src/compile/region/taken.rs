@@ -10,7 +10,7 @@ use crate::{
     compile::{
         mapping::{PathKey, PathKind},
         safety::covers,
-        slot::{Linked, SlotHost, path_text},
+        slot::{Linked, SlotHost},
         touched::Touched,
     },
     graph::{HostPattern, host::NamePattern, table::literal_prefix},
@@ -23,7 +23,6 @@ const SHOWN: usize = 3;
 
 /// The slots of a hostname, and those among them that may take from paths that do not begin with theirs.
 struct Around<'r> {
-    host: &'r SlotHost,
     slots: &'r BTreeMap<PathKey, Box<Linked>>,
     reaching: Vec<(&'r PathKey, &'r Linked)>,
 }
@@ -85,8 +84,7 @@ impl RegionSlots {
         std::iter::once((host, slots))
             .chain(self.other_ports(host))
             .chain(others)
-            .map(|(host, slots)| Around {
-                host,
+            .map(|(_, slots)| Around {
                 slots: &slots.slots,
                 reaching: slots
                     .slots
@@ -139,40 +137,29 @@ fn owner(slot: &Linked) -> Option<&ObjectKey> {
     placed.map(|member| &member.key)
 }
 
-/// Who takes requests from a slot.
+/// Who takes requests from a slot. Of an object of another namespace no more is told than its name: not where it serves.
 fn taken(path: &PathKey, slot: &Linked, around: &[Around<'_>]) -> Option<Box<Diagnostic>> {
     let own = owner(slot)?;
-    let mut shown = Vec::new();
-    let mut count = 0;
-    for Around {
-        host,
-        slots,
-        reaching,
-    } in around
-    {
+    let mut takers = BTreeSet::new();
+    for Around { slots, reaching } in around {
         let longer = longer(path, slots);
         let reaching = reaching
             .iter()
             .copied()
             .filter(|(other, _)| is_start(other, path));
-        for (other, taker) in longer.chain(reaching) {
-            let Some(by) = owner(taker).filter(|by| by.namespace != own.namespace) else {
-                continue;
-            };
-            if !outranks(taker, slot) {
-                continue;
-            }
-            count += 1;
-            if shown.len() < SHOWN {
-                shown.push(format!("{by} ({}{})", text(host), path_text(other)));
-            }
+        for (_, taker) in longer.chain(reaching) {
+            let by = owner(taker).filter(|by| by.namespace != own.namespace);
+            takers.extend(by.filter(|_| outranks(taker, slot)));
         }
     }
-    let more = match count - shown.len() {
+    let shown: Vec<_> = { takers.iter().take(SHOWN) }
+        .map(ToString::to_string)
+        .collect();
+    let more = match takers.len() - shown.len() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    (count > 0).then(|| {
+    (!takers.is_empty()).then(|| {
         Box::new(Diagnostic::new(
             Code::LosesRequests,
             "",
@@ -225,12 +212,4 @@ fn outranks(taker: &Linked, slot: &Linked) -> bool {
     let first = taker.routes.iter().map(|placed| &placed.route.rank).max();
     let last = slot.routes.iter().map(|placed| &placed.route.rank).min();
     first > last
-}
-
-fn text(host: &SlotHost) -> String {
-    match host {
-        SlotHost::Pattern(pattern) => pattern.to_string(),
-        SlotHost::Regex(text) => format!("~{text}"),
-        SlotHost::Selected(_) => "*".to_owned(),
-    }
 }
