@@ -45,6 +45,7 @@ impl Graph {
         answer.listener = Some(ListenerAnswer {
             name: listener.name.to_string(),
             port: listener.port,
+            instead_of: authority.port().filter(|port| *port != listener.port),
         });
         let sni = asked.sni(&authority);
         if asked.tls {

@@ -22,7 +22,9 @@ use crate::{
     graph::{
         Authority,
         certificate::CertificateView,
-        why::{Answer, Candidate, HandshakeAnswer, Outcome, Question, Verdict as Rule},
+        why::{
+            Answer, Candidate, HandshakeAnswer, ListenerAnswer, Outcome, Question, Verdict as Rule,
+        },
     },
     report::{
         Asked, Code,
@@ -196,6 +198,14 @@ fn part_of_others<'f>(view: &'f ObjectView, region: Option<&str>) -> Option<&'f 
 }
 
 /// From the connection to the region.
+fn listening(listener: &ListenerAnswer) -> String {
+    let own = format!("{} (port {}", listener.name, listener.port);
+    match listener.instead_of {
+        Some(asked) => format!("{own}; no such Listener has port {asked})"),
+        None => own + ")",
+    }
+}
+
 fn head(answer: &Answer, now: Timestamp) -> String {
     let mut text = String::new();
     let mut say = |label: &str, what: &str| {
@@ -206,10 +216,7 @@ fn head(answer: &Answer, now: Timestamp) -> String {
         &format!("{} {}{}", answer.method, answer.authority, answer.path),
     );
     match &answer.listener {
-        Some(listener) => say(
-            "listener",
-            &format!("{} (port {})", listener.name, listener.port),
-        ),
+        Some(listener) => say("listener", &listening(listener)),
         None => say("listener", "none takes such a connection"),
     }
     if let Some(handshake) = &answer.handshake {

@@ -66,11 +66,11 @@ codes! {
     InvalidSyntax = 1001, Error, Accepted,
         "A file is not valid YAML or JSON, or a document in it is not a Kubernetes object.",
         "prefix: [",
-        "Mend the syntax at the line and column given. Until then the last good objects of the file are served.";
-    UnknownKind = 1002, Warning, Accepted,
-        "A document is of a kind that Postern does not read, so nothing in it has any effect. Kinds of other groups than `postern.dev` and `getambassador.io` are passed over without a word.",
+        "Mend what the message names at the line and column given. Until then a gateway that watches the file goes on with the last good objects of it.";
+    UnknownKind = 1002, Error, Accepted,
+        "A document of `postern.dev` or `getambassador.io`, or of a group that looks like a misspelling of them, is of a kind or a version that Postern does not read, so nothing in it has any effect. Kinds of other groups are passed over without a word.",
         "kind: Mappings",
-        "Correct the kind if it is misspelt; otherwise nothing needs to be done.";
+        "Correct `kind` and `apiVersion` to what is suggested, or remove the document.";
     UnknownField = 1003, Error, Accepted,
         "The kind has no such field. The whole object is refused rather than served without what it asks for: its requests are answered with 503. `kubectl apply` says the same when the API server validates strictly.",
         "prefx: /api/",
@@ -235,6 +235,14 @@ codes! {
         "A TLSContext has the certificates of upstreams not verified: whoever can stand between reads and changes everything.",
         "insecureSkipVerify: true",
         "Name the authority of the upstream's certificate in `caSecret`, and remove `insecureSkipVerify`.";
+    EndpointsNeeded = 3021, Error, ResolvedRefs,
+        "A way of choosing endpoints is asked for, and there are none to choose from: a Service is dialled by its ClusterIP, or the upstream is an address or a name outside.",
+        "loadBalancer: {policy: maglev, sourceIp: true} without a resolver",
+        "Add `resolver: endpoint`, or remove the policy.";
+    ResolverNotFound = 3022, Error, ResolvedRefs,
+        "The resolver does not exist, or is one of Consul, which Postern does not implement.",
+        "resolver: endpiont",
+        "Write `endpoint` or `kubernetes-service`, or create the resolver.";
     SecretNotFound = 4001, Error, ResolvedRefs,
         "The Secret that a Host names does not exist. TLS for the hostname is refused, because no other certificate would be right; requests without TLS are treated as the Host says.",
         "tlsSecret: {name: example-com}",
