@@ -531,7 +531,7 @@ impl ForwardView {
     }
 }
 
-fn shown_retry(retry: Retry) -> String {
+pub(super) fn shown_retry(retry: Retry) -> String {
     let times = format!("{} times on {}", retry.count, retry.on.name());
     let each = retry.per_try.map(|limit| format!(", {limit:?} each"));
     times + &each.unwrap_or_default()
@@ -580,7 +580,7 @@ impl UpstreamView {
     }
 }
 
-fn balance(balance: &Balance) -> Option<String> {
+pub(super) fn balance(balance: &Balance) -> Option<String> {
     match balance {
         Balance::RoundRobin => None,
         Balance::LeastRequest => Some("least_request".to_owned()),
