@@ -48,6 +48,20 @@ const MAPPING: &[Row<MappingSpec>] = &[
     (Field::AllowEscapedSlashes, |spec| {
         spec.allow_escaped_slashes == Some(true)
     }),
+    (Field::Cors, |spec| spec.cors.is_some()),
+    (Field::RetryPolicy, |spec| spec.retry_policy.is_some()),
+    (Field::Priority, |spec| spec.priority.is_some()),
+    (Field::LoadBalancer, |spec| spec.load_balancer.is_some()),
+    (Field::CircuitBreakers, |spec| {
+        spec.circuit_breakers.is_some()
+    }),
+    (Field::Keepalive, |spec| spec.keepalive.is_some()),
+    (Field::ConnectionIdle, |spec| {
+        spec.cluster_idle_timeout_ms.is_some()
+    }),
+    (Field::ConnectionLifetime, |spec| {
+        spec.cluster_max_connection_lifetime_ms.is_some()
+    }),
     (Field::HostRedirect, |spec| spec.host_redirect == Some(true)),
     (Field::PathRedirect, |spec| spec.path_redirect.is_some()),
     (Field::PrefixRedirect, |spec| spec.prefix_redirect.is_some()),

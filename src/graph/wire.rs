@@ -10,6 +10,8 @@ pub use route::{
 };
 pub use upstream::{TargetView, UpstreamTlsView, UpstreamView};
 
+pub(super) use self::{route::shown_retry, upstream::balance};
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub(super) struct Endpoint {
 impl Backing {
     /// Of an upstream, by its id; none when no Service stands behind it, or none is known.
     pub(super) fn of(id: &str, target: &TargetView, facts: &Facts) -> Option<Self> {
-        let TargetView::Addresses { .. } = target else {
+        let TargetView::Addresses { addresses } = target else {
             return None;
         };
         let service = id.split(' ').next()?;
@@ -68,7 +68,7 @@ impl Backing {
             }
             Answers::Compiled(compiled) => {
                 let (key, service) = find(&compiled.set, namespace, name)?;
-                backing.describe(service);
+                backing.describe(service, addresses);
                 backing.unknown = facts.unread(&[Kind::EndpointSlice], namespace);
                 let port = port.parse().ok();
                 let known = backing.unknown.is_none();
@@ -78,13 +78,19 @@ impl Backing {
         Some(backing)
     }
 
-    fn describe(&mut self, service: &Service) {
-        self.dialled = Some(match &service.cluster_ip {
-            ClusterIp::Addresses(addresses) => {
-                self.cluster_ips.clone_from(addresses);
-                "ClusterIP"
-            }
-            ClusterIp::Headless | ClusterIp::None => "endpoints",
+    /// A Service with a ClusterIP may be dialled by its endpoints all the same: `resolver` says so.
+    fn describe(&mut self, service: &Service, dialled: &[String]) {
+        if let ClusterIp::Addresses(addresses) = &service.cluster_ip {
+            self.cluster_ips.clone_from(addresses);
+        }
+        let is_own = |address: &String| {
+            let socket = address.parse::<SocketAddr>();
+            socket.is_ok_and(|socket| self.cluster_ips.contains(&socket.ip()))
+        };
+        self.dialled = Some(if !dialled.is_empty() && dialled.iter().all(is_own) {
+            "ClusterIP"
+        } else {
+            "endpoints"
         });
     }
 

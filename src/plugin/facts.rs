@@ -1,6 +1,9 @@
 //! What is known, wherever it came from.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 
@@ -156,6 +159,12 @@ impl Facts {
             .iter()
             .map(|known| known.view.clone())
             .collect()
+    }
+
+    /// All of them by their titles, for who looks up many.
+    pub(super) fn by_title(&self) -> HashMap<String, &Known> {
+        let all = self.objects.iter();
+        all.map(|known| (known.view.title(), known)).collect()
     }
 
     /// By its title: `Mapping shop/cart`.

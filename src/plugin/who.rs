@@ -1,13 +1,13 @@
 //! `who`: who owns a hostname or a path.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    facts::Facts,
+    facts::{Facts, Known},
     output::{Page, Table, Verdict, many},
     place::{Place, namespace_of, object_of},
     routes::{self, kubectl_id},
@@ -112,67 +112,75 @@ pub(super) fn table(owned: &[Owned]) -> Table {
     table
 }
 
+/// Places by hostname, path and region.
+type Places = BTreeMap<(String, String, String), Owned>;
+
+/// Objects by their titles.
+type ByTitle<'f> = HashMap<String, &'f Known>;
+
 /// Every pair of hostname and path that somebody serves or asks for.
 pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
-    let mut pairs: BTreeMap<(String, String, String), Owned> = BTreeMap::new();
+    let objects = facts.by_title();
+    let mut places = Places::new();
     for row in routes::rows(&facts.graph) {
-        let path = row.path.to_string();
-        let key = (row.hostname.clone(), path.clone(), row.region.clone());
-        let owned = pairs.entry(key).or_insert_with(|| Owned {
-            hostname: row.hostname.clone(),
-            path,
-            owners: BTreeSet::new(),
-            by: String::new(),
-            claim: None,
-            since: None,
-            used_by: BTreeSet::new(),
-            refused: BTreeSet::new(),
-        });
+        let owned = place(
+            &mut places,
+            &row.hostname,
+            &row.path.to_string(),
+            &row.region,
+        );
         for to in &row.to {
             owned.owners.insert(namespace_of(&to.id).to_owned());
             owned.used_by.insert(to.id.clone());
         }
-        if row.region.is_empty() {
-            first_come(owned, facts);
+    }
+    claimed(facts, &objects, &mut places);
+    for ((_, _, region), owned) in &mut places {
+        if region.is_empty() {
+            first_come(owned, &objects);
         } else {
-            by_claim(owned, &row.region, facts);
+            by_claim(owned, region, &objects);
         }
     }
-    claimed(facts, &mut pairs);
-    for known in &facts.objects {
-        let Some(asks) = known.view.asks.as_ref().filter(|_| !known.view.in_graph) else {
-            continue;
-        };
-        for owned in pairs.values_mut() {
-            if owned.hostname == asks.hostname && owned.path == asks.path {
-                owned.refused.insert(known.view.title());
-            }
+    let mut refused: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
+    for Known { view, .. } in facts.objects.iter().filter(|known| !known.view.in_graph) {
+        if let Some(asks) = &view.asks {
+            let place = (&*asks.hostname, &*asks.path);
+            refused.entry(place).or_default().insert(view.title());
         }
     }
-    pairs.into_values().collect()
+    for owned in places.values_mut() {
+        let place = (&*owned.hostname, &*owned.path);
+        owned.refused = refused.get(&place).cloned().unwrap_or_default();
+    }
+    places.into_values().collect()
+}
+
+fn place<'p>(places: &'p mut Places, hostname: &str, path: &str, region: &str) -> &'p mut Owned {
+    let key = (hostname.to_owned(), path.to_owned(), region.to_owned());
+    places.entry(key).or_insert_with(|| Owned {
+        hostname: hostname.to_owned(),
+        path: path.to_owned(),
+        owners: BTreeSet::new(),
+        by: String::new(),
+        claim: None,
+        since: None,
+        used_by: BTreeSet::new(),
+        refused: BTreeSet::new(),
+    })
 }
 
 /// What claims cover, whether or not somebody serves it.
-fn claimed(facts: &Facts, pairs: &mut BTreeMap<(String, String, String), Owned>) {
+fn claimed(facts: &Facts, objects: &ByTitle<'_>, places: &mut Places) {
+    let by_labels = facts.unread(&[Kind::Namespace], "").is_some();
     let cells = facts.graph.route_sets.iter().flat_map(|set| &set.claims);
     for (cell, claim) in cells {
         let (hostname, path) = super::status::split(cell);
-        let key = (hostname.to_owned(), path.to_owned(), claim.clone());
-        let owned = pairs.entry(key).or_insert_with(|| Owned {
-            hostname: hostname.to_owned(),
-            path: path.to_owned(),
-            owners: BTreeSet::new(),
-            by: String::new(),
-            claim: None,
-            since: None,
-            used_by: BTreeSet::new(),
-            refused: BTreeSet::new(),
-        });
-        by_claim(owned, claim, facts);
-        let known = facts.object(&format!("RouteClaim {claim}"));
+        let owned = place(places, hostname, path, claim);
+        let known = objects.get(&format!("RouteClaim {claim}"));
         let named = known.and_then(|known| known.view.owners.as_ref());
         owned.owners.extend(named.into_iter().flatten().cloned());
-        if facts.unread(&[Kind::Namespace], "").is_some() && selects(facts, claim) {
+        if by_labels && selects(facts, claim) {
             owned.owners.insert("(by labels)".to_owned());
         }
     }
@@ -193,16 +201,15 @@ fn day(since: &str) -> &str {
     since.split('T').next().unwrap_or(since)
 }
 
-/// By which object of those that serve it, and since when: the oldest has it.
-fn first_come(owned: &mut Owned, facts: &Facts) {
-    let objects = owned.used_by.iter().map(|id| object_of(id));
-    let aged = objects.map(|title| {
-        (
-            facts.object(&title).and_then(|known| known.view.created),
-            title,
-        )
+/// By which object of those that serve it, and since when: the oldest has it, then the first by its name.
+fn first_come(owned: &mut Owned, objects: &ByTitle<'_>) {
+    let aged = owned.used_by.iter().map(|id| {
+        let title = object_of(id);
+        let created = objects.get(&title).and_then(|known| known.view.created);
+        let name = id.split_once('/').map(|(_, name)| name);
+        (created, name, title)
     });
-    let Some((created, title)) = aged.min() else {
+    let Some((created, _, title)) = aged.min() else {
         return;
     };
     owned.since = time(created);
@@ -213,8 +220,8 @@ fn first_come(owned: &mut Owned, facts: &Facts) {
 }
 
 /// By a claim, and since when.
-fn by_claim(owned: &mut Owned, claim: &str, facts: &Facts) {
-    let known = facts.object(&format!("RouteClaim {claim}"));
+fn by_claim(owned: &mut Owned, claim: &str, objects: &ByTitle<'_>) {
+    let known = objects.get(&format!("RouteClaim {claim}"));
     owned.since = time(known.and_then(|known| known.view.created));
     owned.by = format!("claim {claim}");
     owned.claim = Some(claim.to_owned());

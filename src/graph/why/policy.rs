@@ -4,15 +4,24 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::HandshakeAnswer;
+use super::{
+    super::wire::{balance, shown_retry},
+    HandshakeAnswer,
+};
 use crate::graph::{
     Action, CanonicalPath, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits, HostRewrite, HostTls,
     InsecureAction, Member, Redirect, RequestPolicy, Rewrite, Upstream, UpstreamProtocol,
     UpstreamTls, VirtualHost,
+    breaker::Priority,
+    cors::{Cors, Origins},
     filters::{HeaderText, Part},
     route::RedirectPath,
     tls::Roots,
+    upstream::Keepalive,
 };
+
+/// Connections that nobody uses are closed after this unless somebody says otherwise.
+const USUAL_IDLE: Duration = Duration::from_mins(1);
 
 /// What can be settled about requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +53,19 @@ pub enum Policy {
     Upgrades,
     RequestHeaders,
     ResponseHeaders,
+    /// What web pages of other origins may do.
+    Cors,
+    Retry,
+    /// Whose limits the requests count for.
+    Priority,
+    /// How one of several endpoints is chosen.
+    Balance,
+    /// What may be under way at a time.
+    Breakers,
+    /// Of connections to the upstream.
+    Keepalive,
+    ConnectionIdle,
+    ConnectionLifetime,
     UpstreamProtocol,
     UpstreamTls,
     /// Whether the certificate of the upstream is verified, and by whose roots.
@@ -87,6 +109,14 @@ impl Policy {
             Self::Upgrades => "upgrades",
             Self::RequestHeaders => "request headers",
             Self::ResponseHeaders => "response headers",
+            Self::Cors => "cors",
+            Self::Retry => "retry",
+            Self::Priority => "priority",
+            Self::Balance => "load balancing",
+            Self::Breakers => "circuit breakers",
+            Self::Keepalive => "keepalive",
+            Self::ConnectionIdle => "idle connections",
+            Self::ConnectionLifetime => "connection lifetime",
             Self::UpstreamProtocol => "protocol",
             Self::UpstreamTls => "tls",
             Self::UpstreamTrust => "trust",
@@ -195,13 +225,14 @@ pub(super) fn of_member(
     all
 }
 
-fn of_forward(forward: &Forward, path: &str) -> [PolicyAnswer; 10] {
+fn of_forward(forward: &Forward, path: &str) -> [PolicyAnswer; 13] {
     let duration = |duration: Option<Duration>| duration.map(|duration| format!("{duration:?}"));
     let host = match &forward.host {
         HostRewrite::Keep => None,
         HostRewrite::Literal(value) => Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
     };
     let body = forward.max_request_body;
+    let high = forward.priority == Priority::High;
     let upgrades = (!forward.upgrades.is_empty()).then(|| forward.upgrades.join(", "));
     [
         escaped_slashes(forward.allow_escaped_slashes),
@@ -217,6 +248,9 @@ fn of_forward(forward: &Forward, path: &str) -> [PolicyAnswer; 10] {
         Policy::Upgrades.may_be(upgrades, "none"),
         Policy::RequestHeaders.may_be(edits(&forward.request_headers), "kept"),
         Policy::ResponseHeaders.may_be(edits(&forward.response_headers), "kept"),
+        Policy::Cors.may_be(forward.cors.as_deref().map(cors), "left to the upstream"),
+        Policy::Retry.may_be(forward.retry.map(shown_retry), "none"),
+        Policy::Priority.may_be(high.then(|| "high".to_owned()), "default"),
     ]
 }
 
@@ -239,6 +273,13 @@ fn rewrite(rewrite: &Rewrite, path: &str) -> String {
                 regex.regex, regex.substitution
             )
         }
+    }
+}
+
+fn cors(cors: &Cors) -> String {
+    match &cors.origins {
+        Origins::Any => "for every origin".to_owned(),
+        Origins::Only(origins) => format!("for {}", origins.join(", ")),
     }
 }
 
@@ -279,9 +320,18 @@ fn header_text(text: &HeaderText) -> String {
 
 fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
     let http2 = (upstream.protocol == UpstreamProtocol::Http2).then(|| "HTTP/2".to_owned());
+    let breakers = upstream.breakers.map(|breakers| breakers.to_string());
+    let told = |after: Duration| format!("closed after {after:?}");
+    let idle = (upstream.idle_timeout != USUAL_IDLE).then(|| told(upstream.idle_timeout));
+    let lifetime = upstream.max_age.map(told);
     let mut all = vec![
         Policy::ConnectTimeout.is(format!("{:?}", upstream.connect_timeout)),
         Policy::UpstreamProtocol.may_be(http2, "HTTP/1.1"),
+        Policy::Balance.may_be(balance(&upstream.balance), "one after the other"),
+        Policy::Breakers.may_be(breakers, "no limits"),
+        Policy::Keepalive.may_be(upstream.keepalive.map(keepalive), "as the kernel does"),
+        Policy::ConnectionIdle.may_be(idle, "closed after 60s"),
+        Policy::ConnectionLifetime.may_be(lifetime, "unlimited"),
     ];
     let Some(tls) = &upstream.tls else {
         all.push(Policy::UpstreamTls.may_be(None, "none"));
@@ -305,6 +355,20 @@ fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
         Policy::ClientCertificate.may_be(client, "none"),
     ]);
     all
+}
+
+fn keepalive(keepalive: Keepalive) -> String {
+    let Keepalive {
+        idle,
+        interval,
+        probes,
+    } = keepalive;
+    let parts = [
+        idle.map(|seconds| format!("after {seconds}s")),
+        interval.map(|seconds| format!("every {seconds}s")),
+        probes.map(|probes| format!("{probes} probes")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn of_redirect(redirect: &Redirect, path: &str) -> [PolicyAnswer; 3] {

@@ -220,7 +220,7 @@ impl ForwardView {
     }
 }
 
-fn shown_retry(retry: Retry) -> String {
+pub(in crate::graph) fn shown_retry(retry: Retry) -> String {
     let times = format!("{} times on {}", retry.count, retry.on.name());
     let each = retry.per_try.map(|limit| format!(", {limit:?} each"));
     times + &each.unwrap_or_default()

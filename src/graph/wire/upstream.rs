@@ -78,7 +78,7 @@ impl UpstreamView {
     }
 }
 
-fn balance(balance: &Balance) -> Option<String> {
+pub(in crate::graph) fn balance(balance: &Balance) -> Option<String> {
     match balance {
         Balance::RoundRobin => None,
         Balance::LeastRequest => Some("least_request".to_owned()),

@@ -231,6 +231,10 @@ fn field_of(known: &Known, field: Field) -> Option<&str> {
 }
 
 /// Who may settle a policy, those first who have the last word.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table that the compiler knows to be whole"
+)]
 fn groups(policy: Policy) -> Groups {
     use By::{Context, Host, Mapping, Module, Settings};
     match policy {
@@ -300,6 +304,32 @@ fn groups(policy: Policy) -> Groups {
             (Mapping, Field::AddResponseHeaders),
             (Mapping, Field::RemoveResponseHeaders),
         ]],
+        Policy::Cors => &[&[(Mapping, Field::Cors)], &[(Module, Field::ModuleCors)]],
+        Policy::Retry => &[
+            &[(Mapping, Field::RetryPolicy)],
+            &[(Module, Field::ModuleRetryPolicy)],
+        ],
+        Policy::Priority => &[&[(Mapping, Field::Priority)]],
+        Policy::Balance => &[
+            &[(Mapping, Field::LoadBalancer)],
+            &[(Module, Field::ModuleLoadBalancer)],
+        ],
+        Policy::Breakers => &[
+            &[(Mapping, Field::CircuitBreakers)],
+            &[(Module, Field::ModuleCircuitBreakers)],
+        ],
+        Policy::Keepalive => &[
+            &[(Mapping, Field::Keepalive)],
+            &[(Module, Field::ModuleKeepalive)],
+        ],
+        Policy::ConnectionIdle => &[
+            &[(Mapping, Field::ConnectionIdle)],
+            &[(Module, Field::ModuleIdleTimeout)],
+        ],
+        Policy::ConnectionLifetime => &[
+            &[(Mapping, Field::ConnectionLifetime)],
+            &[(Module, Field::ModuleLifetime)],
+        ],
         Policy::UpstreamProtocol => &[&[(Mapping, Field::Grpc)]],
         Policy::UpstreamTls => &[
             &[(Mapping, Field::Tls), (Context, Field::Sni)],

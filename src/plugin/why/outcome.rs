@@ -118,9 +118,9 @@ fn target(member: &MemberAnswer, forward: &ForwardView, backings: &[Backing]) ->
 /// `Service shop/web:80 (10.96.1.2), 2 of 3 endpoints ready`.
 fn service(backing: &Backing, addresses: &[String]) -> String {
     let dialled = match (backing.dialled, backing.cluster_ips.first()) {
-        (_, Some(address)) => address.to_string(),
-        (Some(_), None) => "by its endpoints".to_owned(),
-        (None, None) => addresses.join(", "),
+        (Some("ClusterIP"), Some(address)) => address.to_string(),
+        (Some(_), _) => "by its endpoints".to_owned(),
+        (None, _) => addresses.join(", "),
     };
     format!(
         "Service {} ({dialled}), {}",
