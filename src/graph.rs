@@ -26,6 +26,7 @@ pub mod region;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod shadow;
 pub mod table;
 pub mod tls;
 pub mod upstream;

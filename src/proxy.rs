@@ -31,6 +31,7 @@ mod prefixed;
 mod record;
 mod reply;
 mod retry;
+mod shadow;
 mod site;
 mod survey;
 mod tls;

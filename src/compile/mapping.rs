@@ -11,6 +11,7 @@ mod matching;
 mod path;
 mod redirect;
 mod retry;
+mod shadow;
 mod timeouts;
 
 use std::{sync::Arc, time::Duration};
@@ -48,6 +49,8 @@ pub(super) struct Lowered {
     /// None when it cannot be read: then the Mapping is absent.
     pub(super) matching: Option<Match>,
     pub(super) weight: Weight,
+    /// Whether it gets copies instead of requests; of how many of a hundred.
+    pub(super) shadow: Option<u8>,
     pub(super) intent: Intent,
 }
 
@@ -133,6 +136,7 @@ pub(super) fn lower(
     let matching = matching::lower(spec, settings.requests, interner, &mut findings);
     let matching = matching.filter(|_| !cut_off);
     let weight = weight(spec, &mut findings);
+    let shadow = shadow::lower(spec, weight, &mut findings);
     let redirect = spec.host_redirect == Some(true);
     let intent = matching.as_ref().and_then(|matching| {
         if redirect {
@@ -151,6 +155,7 @@ pub(super) fn lower(
         findings,
         matching,
         weight,
+        shadow,
         intent,
     }
 }

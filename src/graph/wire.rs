@@ -102,6 +102,17 @@ pub struct RouteView {
     pub precedence: i32,
     pub conditions: ConditionsView,
     pub members: Vec<MemberView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowView>,
+}
+
+/// A Mapping that gets copies of the requests of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowView {
+    pub id: String,
+    pub percent: u8,
+    pub upstream: String,
 }
 
 /// What the path must be.
@@ -378,12 +389,10 @@ pub(super) fn hostnames(region: &Region) -> impl Iterator<Item = (String, &Arc<R
 }
 
 fn collect_upstreams(route: &Route, upstreams: &mut BTreeMap<String, UpstreamView>) {
-    for member in &route.members {
-        if let Action::Forward(forward) = &member.action {
-            upstreams
-                .entry(forward.upstream.id.to_string())
-                .or_insert_with(|| UpstreamView::of(&forward.upstream));
-        }
+    for upstream in route.upstreams() {
+        upstreams
+            .entry(upstream.id.to_string())
+            .or_insert_with(|| UpstreamView::of(upstream));
     }
 }
 
@@ -395,6 +404,11 @@ impl RouteView {
             precedence: route.rank.precedence,
             conditions: ConditionsView::of(&route.conditions),
             members: route.members.iter().map(MemberView::of).collect(),
+            shadow: route.shadow.as_ref().map(|shadow| ShadowView {
+                id: shadow.id.to_string(),
+                percent: shadow.percent,
+                upstream: shadow.forward.upstream.id.to_string(),
+            }),
         }
     }
 }

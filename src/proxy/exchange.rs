@@ -35,6 +35,7 @@ use crate::graph::{
     self, Action, Authority, Decision, Forward, Graph, Redirect, decide,
     matching::{HeadView, Silent},
     path,
+    shadow::Shadow,
 };
 use onward::Onward;
 
@@ -172,7 +173,11 @@ impl<U: Upstreams> Exchange<'_, U> {
                 let location = self.location(redirect, &request)?;
                 reply::redirect(redirect.status, location, asked)
             }
-            Step::Forward(forward, name) => {
+            Step::Forward {
+                forward,
+                name,
+                shadow,
+            } => {
                 if let Some(told) = &mut record.told {
                     told.route = Some(name.clone());
                     told.upstream = Some(forward.upstream.id.0.clone());
@@ -181,6 +186,7 @@ impl<U: Upstreams> Exchange<'_, U> {
                 let onward = Onward {
                     target,
                     authority: &value,
+                    shadow,
                 };
                 let Some(crossing) = Crossing::of(forward, &parts.method, &parts.headers) else {
                     return self
@@ -246,7 +252,11 @@ impl<U: Upstreams> Exchange<'_, U> {
             return Err(ProxyError::EscapedSlash);
         }
         match &member.action {
-            Action::Forward(forward) => Ok(Step::Forward(forward, &member.id.0)),
+            Action::Forward(forward) => Ok(Step::Forward {
+                forward,
+                name: &member.id.0,
+                shadow: route.shadow.as_deref(),
+            }),
             Action::Redirect(redirect) => Ok(Step::Redirect(redirect)),
             Action::Fail(fail) => Err(ProxyError::Failed(*fail)),
         }
@@ -278,5 +288,9 @@ impl<U: Upstreams> Exchange<'_, U> {
 enum Step<'g> {
     RedirectToHttps,
     Redirect(&'g Redirect),
-    Forward(&'g Forward, &'g Arc<str>),
+    Forward {
+        forward: &'g Forward,
+        name: &'g Arc<str>,
+        shadow: Option<&'g Shadow>,
+    },
 }

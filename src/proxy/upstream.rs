@@ -60,7 +60,7 @@ use tokio::{
 };
 
 use crate::graph::{
-    Action, DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, breaker::Priority,
+    DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, breaker::Priority,
     matching::RouteSet,
 };
 
@@ -291,11 +291,8 @@ fn upstreams(graph: &Graph) -> HashMap<&UpstreamId, &Upstream, RandomState> {
             region.tables.iter().chain(by_regex)
         })
         .flat_map(|table| table.iter())
-        .flat_map(|route| route.members.iter())
-        .filter_map(|member| match &member.action {
-            Action::Forward(forward) => Some((&forward.upstream.id, &*forward.upstream)),
-            Action::Redirect(_) | Action::Fail(_) => None,
-        })
+        .flat_map(|route| route.upstreams())
+        .map(|upstream| (&upstream.id, &**upstream))
         .collect()
 }
 
