@@ -33,7 +33,12 @@ pub mod upstream;
 pub mod why;
 pub mod wire;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
+
+use foldhash::fast::RandomState;
+use http::HeaderValue;
+
+use matching::RouteSet;
 
 pub use affinity::{Affinity, AffinityCookie};
 pub use authority::{Authority, AuthorityError};
@@ -59,8 +64,40 @@ pub struct Graph {
     /// In the order of their ports; no two have the same port.
     pub listeners: Vec<Arc<Listener>>,
     pub requests: RequestPolicy,
+    pub envoy: EnvoyHeaders,
     /// Addresses that must not be dialled, whatever name led there.
     pub dial: DialPolicy,
+}
+
+/// What Envoy would say, for those who listen to it. Nothing as a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvoyHeaders {
+    /// Whether `x-envoy-*` headers are written into requests and responses.
+    pub written: bool,
+    /// What every response has as `server`.
+    pub server: Option<HeaderValue>,
+}
+
+impl Graph {
+    /// Every route. Virtual hosts that share their routes count once.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let listeners = self.listeners.iter();
+        let hosts = listeners.flat_map(|listener| listener.hosts.iter());
+        let mut looked_at: HashSet<*const RouteSet, RandomState> = HashSet::default();
+        hosts
+            .filter(move |host| looked_at.insert(Arc::as_ptr(&host.routes)))
+            .flat_map(|host| host.routes.regions.iter())
+            .flat_map(|region| {
+                let by_regex = region.regex_hosts.iter().map(|(_, table)| table);
+                region.tables.iter().chain(by_regex)
+            })
+            .flat_map(|table| table.iter())
+    }
+
+    /// What every route leads to.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.routes().flat_map(|route| route.members.iter())
+    }
 }
 
 /// What is refused or rewritten in every request.

@@ -18,6 +18,7 @@ mod connection;
 mod cors;
 mod drain;
 mod edits;
+mod envoy;
 mod error;
 mod exchange;
 mod forward;
@@ -77,6 +78,8 @@ pub struct Options {
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub access_log: AccessLog,
+    /// How many routes have metrics of their own; none with 0.
+    pub route_metrics: usize,
     /// What `%HOSTNAME%` stands for: the name of the machine or pod.
     pub hostname: Arc<str>,
 }
@@ -116,7 +119,7 @@ impl Proxy {
         registry: &mut Registry,
     ) -> io::Result<Self> {
         let workers = options.workers.get();
-        let metrics = Metrics::register(registry);
+        let metrics = Metrics::register(registry, options.route_metrics, Some(graphs.clone()));
         let common = Common {
             certificates: Certificates::default(),
             hostname: options.hostname,
@@ -191,7 +194,7 @@ impl Proxy {
 
 /// Registers the metrics of a proxy that never starts: for those who list them.
 pub fn describe_metrics(registry: &mut Registry) {
-    Metrics::register(registry);
+    Metrics::register(registry, 0, None);
     upstream::describe_metrics(registry);
 }
 

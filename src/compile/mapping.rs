@@ -23,6 +23,7 @@ use super::{
     intern::Interner,
     service::{PortText, ServiceHost, ServiceText},
     settings::Settings,
+    settled,
     upstream::Dialled,
 };
 pub(super) use balance::{BalancePlan, Endpoints, HashTable, Routing};
@@ -34,7 +35,7 @@ use timeouts::Timeouts;
 use crate::{
     crd::MappingSpec,
     graph::{Forward, ForwardTerms, HostRewrite, Redirect, Rewrite, RouteId, breaker::Breakers},
-    report::Code,
+    report::{Code, Settled},
     resource::{Group, Mapping},
 };
 
@@ -49,9 +50,8 @@ pub(super) struct Lowered {
     /// None when it cannot be read: then the Mapping is absent.
     pub(super) matching: Option<Match>,
     pub(super) weight: Weight,
-    /// Whether it gets copies instead of requests; of how many of a hundred.
-    pub(super) shadow: Option<u8>,
     pub(super) intent: Intent,
+    pub(super) settled: Settled,
 }
 
 /// The share of its group that a Mapping asks for.
@@ -59,6 +59,8 @@ pub(super) struct Lowered {
 pub(super) enum Weight {
     Rest,
     Percent(u32),
+    /// No share, but copies of so many of a hundred requests.
+    Shadow(u8),
     /// Refused: no share.
     Invalid,
 }
@@ -136,7 +138,7 @@ pub(super) fn lower(
     let matching = matching::lower(spec, settings.requests, interner, &mut findings);
     let matching = matching.filter(|_| !cut_off);
     let weight = weight(spec, &mut findings);
-    let shadow = shadow::lower(spec, weight, &mut findings);
+    let weight = shadow::lower(spec, weight, &mut findings).map_or(weight, Weight::Shadow);
     let redirect = spec.host_redirect == Some(true);
     let intent = matching.as_ref().and_then(|matching| {
         if redirect {
@@ -155,8 +157,8 @@ pub(super) fn lower(
         findings,
         matching,
         weight,
-        shadow,
         intent,
+        settled: settled::of_mapping(object, spec),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     MappingState,
     claim::RegionKey,
     finding::Findings,
-    mapping::{self, Lowered, Match, NameMatch, PathKey, PathKind},
+    mapping::{self, Lowered, Match, NameMatch, PathKey, PathKind, Weight},
     ownership,
     selector::Selector,
     settings::Settings,
@@ -199,7 +199,7 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
     let (shadows, group): (Positions, Positions) = group
         .iter()
         .copied()
-        .partition(|position| members[*position].state.lowered.shadow.is_some());
+        .partition(|position| matches!(members[*position].state.lowered.weight, Weight::Shadow(_)));
     let Some(first) = group.first() else {
         for position in shadows {
             alone(&mut members[position].note.findings);
@@ -278,16 +278,18 @@ fn shadow(
         );
     }
     let member = &mut members[*first];
-    member.note.placed = true;
     let lowered = &member.state.lowered;
-    match action(member.state, None, settings) {
-        Action::Forward(forward) => Some(Arc::new(Shadow {
-            id: mapping::id(&lowered.object),
-            percent: lowered.shadow?,
-            forward,
-        })),
+    match (lowered.weight, action(member.state, None, settings)) {
+        (Weight::Shadow(percent), Action::Forward(forward)) => {
+            member.note.placed = true;
+            Some(Arc::new(Shadow {
+                id: mapping::id(&lowered.object),
+                percent,
+                forward,
+            }))
+        }
         // What is wrong with it has been said, and is nothing to the requests.
-        Action::Redirect(_) | Action::Fail(_) => None,
+        _ => None,
     }
 }
 
@@ -334,7 +336,7 @@ fn fitting(group: &[usize], members: &mut [Member<'_>]) -> Positions {
 
 fn refuse_weight(lowered: &Lowered, sum: u32, findings: &mut Findings) {
     // A weight that is bad by itself has been reported where it was read.
-    if let super::mapping::Weight::Percent(percent) = lowered.weight {
+    if let Weight::Percent(percent) = lowered.weight {
         findings.push(
             Code::InvalidWeight,
             "spec.weight",

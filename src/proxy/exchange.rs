@@ -9,11 +9,11 @@
 
 mod onward;
 
-use std::{convert::Infallible, rc::Rc, sync::Arc};
+use std::{convert::Infallible, rc::Rc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONNECTION, HOST},
+    header::{CONNECTION, HOST, SERVER},
     request::Parts,
 };
 use hyper::body::Incoming;
@@ -32,7 +32,7 @@ use super::{
     survey::{self, Rules, Survey},
 };
 use crate::graph::{
-    self, Action, Authority, Decision, Forward, Graph, Redirect, decide,
+    self, Action, Authority, Decision, Graph, Member, Redirect, decide,
     matching::{HeadView, Silent},
     path,
     shadow::Shadow,
@@ -52,6 +52,9 @@ pub(super) async fn serve<U: Upstreams>(
     let (mut parts, body) = request.into_parts();
     let mut record = Record::new(peer.clone(), Instant::now());
     let listener = graph.listener(peer.port);
+    if listener.is_none() {
+        peer.close();
+    }
     let trusted = listener.is_some_and(|listener| listener.trusts(peer.client.ip()));
     if let Some(listener) = listener.filter(|_| trusted) {
         record.client = forwarding::client_address(&parts.headers, listener, peer.client);
@@ -75,8 +78,13 @@ pub(super) async fn serve<U: Upstreams>(
         .answer(&mut parts, body, &mut asked, &mut record)
         .await;
     let mut response = answer.unwrap_or_else(|error| told_error(error, &asked, &mut record));
+    if let Some(server) = &graph.envoy.server {
+        response.headers_mut().insert(SERVER, server.clone());
+    }
     record.status = response.status();
-    if peer.is_http1() && peer.is_closing() {
+    // What stops being HTTP says so itself (RFC 6455, section 4.1).
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if peer.is_http1() && peer.is_closing() && !switches {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
@@ -168,44 +176,62 @@ impl<U: Upstreams> Exchange<'_, U> {
                 let location = decide::https_location(&authority, path.as_str(), uri.query());
                 reply::redirect(StatusCode::MOVED_PERMANENTLY, location, asked)
             }
-            Step::Redirect(redirect) => {
-                record.reason = Reason::Redirect;
-                let location = self.location(redirect, &request)?;
-                reply::redirect(redirect.status, location, asked)
-            }
-            Step::Forward {
-                forward,
-                name,
-                shadow,
-            } => {
-                if let Some(told) = &mut record.told {
-                    told.route = Some(name.clone());
-                    told.upstream = Some(forward.upstream.id.0.clone());
+            Step::Take(member, shadow) => {
+                self.note(member, record);
+                if member.refuses(&path, self.graph.requests) {
+                    return Err(ProxyError::EscapedSlash);
                 }
-                let target = self.target(forward, &path, &uri)?;
-                let onward = Onward {
-                    target,
-                    authority: &value,
-                    shadow,
-                };
-                let Some(crossing) = Crossing::of(forward, &parts.method, &parts.headers) else {
-                    return self
-                        .forward(forward, onward, parts, body, &survey, record)
-                        .await;
-                };
-                // Boxed, so that it does not take room in the future of every request.
-                let answer = Box::pin(async {
-                    if let Some(answer) = crossing.preflight() {
-                        record.reason = Reason::Preflight;
-                        return Ok(answer);
+                match &member.action {
+                    Action::Fail(fail) => Err(ProxyError::Failed(*fail)),
+                    Action::Redirect(redirect) => {
+                        record.reason = Reason::Redirect;
+                        let location = self.location(redirect, &request)?;
+                        reply::redirect(redirect.status, location, asked)
                     }
-                    self.forward(forward, onward, parts, body, &survey, record)
-                        .await
-                })
-                .await;
-                let mut answer = answer.unwrap_or_else(|error| told_error(error, asked, record));
-                crossing.tell(answer.headers_mut());
-                Ok(answer)
+                    Action::Forward(forward) => {
+                        let target = self.target(forward, &path, &uri)?;
+                        let came = (self.graph.envoy.written)
+                            .then(|| onward::joined(path.as_str(), uri.query()))
+                            .transpose()?;
+                        let onward = Onward {
+                            target,
+                            authority: &value,
+                            came,
+                            shadow,
+                        };
+                        let crossing = Crossing::of(forward, &parts.method, &parts.headers);
+                        let Some(crossing) = crossing else {
+                            return self
+                                .forward(forward, onward, parts, body, &survey, record)
+                                .await;
+                        };
+                        // Boxed, so that it does not take room in the future of every request.
+                        let answer = Box::pin(async {
+                            if let Some(answer) = crossing.preflight() {
+                                record.reason = Reason::Preflight;
+                                return Ok(answer);
+                            }
+                            self.forward(forward, onward, parts, body, &survey, record)
+                                .await
+                        });
+                        let answer = answer.await;
+                        let mut answer =
+                            answer.unwrap_or_else(|error| told_error(error, asked, record));
+                        crossing.tell(answer.headers_mut());
+                        Ok(answer)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps who takes the request, for the metrics and the access log.
+    fn note(&self, member: &Member, record: &mut Record) {
+        record.route = self.site.routes.counters(&member.id.0);
+        if let Some(told) = &mut record.told {
+            told.route = Some(member.id.0.clone());
+            if let Action::Forward(forward) = &member.action {
+                told.upstream = Some(forward.upstream.id.0.clone());
             }
         }
     }
@@ -248,18 +274,7 @@ impl<U: Upstreams> Exchange<'_, U> {
             _ => route.member(fastrand::u64(..)),
         };
         let member = member.ok_or(ProxyError::NoRoute)?;
-        if member.refuses(request.path, self.graph.requests) {
-            return Err(ProxyError::EscapedSlash);
-        }
-        match &member.action {
-            Action::Forward(forward) => Ok(Step::Forward {
-                forward,
-                name: &member.id.0,
-                shadow: route.shadow.as_deref(),
-            }),
-            Action::Redirect(redirect) => Ok(Step::Redirect(redirect)),
-            Action::Fail(fail) => Err(ProxyError::Failed(*fail)),
-        }
+        Ok(Step::Take(member, route.shadow.as_deref()))
     }
 
     fn location(
@@ -287,10 +302,5 @@ impl<U: Upstreams> Exchange<'_, U> {
 /// What the route wants done.
 enum Step<'g> {
     RedirectToHttps,
-    Redirect(&'g Redirect),
-    Forward {
-        forward: &'g Forward,
-        name: &'g Arc<str>,
-        shadow: Option<&'g Shadow>,
-    },
+    Take(&'g Member, Option<&'g Shadow>),
 }

@@ -14,7 +14,7 @@ use super::{
     access_log::Logger,
     drain::Gate,
     forward::Upstreams,
-    metrics::{Counters, Metrics},
+    metrics::{Counters, Metrics, WorkerRoutes},
     retry::Memory,
     shadow::UnderWay,
     tls::Certificates,
@@ -37,6 +37,7 @@ pub(super) struct Site<U> {
     /// Connections that have become tunnels.
     pub(super) tunnels: RefCell<JoinSet<()>>,
     pub(super) gate: Rc<Gate>,
+    pub(super) routes: WorkerRoutes,
     metrics: Metrics,
     counters: RefCell<HashMap<Arc<str>, Arc<Counters>>>,
 }
@@ -81,6 +82,7 @@ impl<U: Upstreams> Site<U> {
             running: Rc::default(),
             tunnels: RefCell::default(),
             gate: Rc::default(),
+            routes: common.metrics.routes(),
             metrics: common.metrics,
             counters: RefCell::default(),
         }
@@ -102,6 +104,10 @@ impl<U: Upstreams> Site<U> {
     pub(super) fn swap(&self, graph: Arc<Graph>) {
         self.upstreams.sweep(&graph);
         self.certificates.sweep(&graph);
+        self.routes.sweep();
+        let mut counters = self.counters.borrow_mut();
+        counters.retain(|_, counters| !counters.is_retired());
+        drop(counters);
         self.snapshot.replace(Rc::new(Snapshot(graph)));
         // Ended tunnels leave their result behind until somebody takes it.
         self.reap();

@@ -38,7 +38,7 @@ mod worker;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     error::Error,
     fmt,
     future::Future,
@@ -59,10 +59,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::graph::{
-    DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, breaker::Priority,
-    matching::RouteSet,
-};
+use crate::graph::{DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, breaker::Priority};
 
 pub use body::ResponseBody;
 pub use dns::DnsError;
@@ -279,18 +276,8 @@ impl<B> fmt::Debug for Pools<B> {
 }
 
 fn upstreams(graph: &Graph) -> HashMap<&UpstreamId, &Upstream, RandomState> {
-    let listeners = graph.listeners.iter();
-    let hosts = listeners.flat_map(|listener| listener.hosts.iter());
-    // Most virtual hosts share their routes: each set of them is looked at once.
-    let mut looked_at: HashSet<*const RouteSet, RandomState> = HashSet::default();
-    hosts
-        .filter(|host| looked_at.insert(Arc::as_ptr(&host.routes)))
-        .flat_map(|host| host.routes.regions.iter())
-        .flat_map(|region| {
-            let by_regex = region.regex_hosts.iter().map(|(_, table)| table);
-            region.tables.iter().chain(by_regex)
-        })
-        .flat_map(|table| table.iter())
+    graph
+        .routes()
         .flat_map(|route| route.upstreams())
         .map(|upstream| (&upstream.id, &**upstream))
         .collect()

@@ -43,6 +43,8 @@ pub struct EndpointSlice {
     pub ready: Vec<IpAddr>,
     /// Addresses of those that end and still serve: used while no other endpoint of the Service is ready.
     pub draining: Vec<IpAddr>,
+    /// Addresses of those that do neither: nothing is sent to them, people are told of them.
+    pub not_ready: Vec<IpAddr>,
 }
 
 /// What a Secret holds. Never printed.

@@ -52,6 +52,6 @@ pub(super) fn lower(spec: &MappingSpec, weight: Weight, findings: &mut Findings)
     Some(match weight {
         Weight::Rest => 100,
         Weight::Percent(percent) => u8::try_from(percent).unwrap_or(100),
-        Weight::Invalid => 0,
+        Weight::Invalid | Weight::Shadow(_) => 0,
     })
 }

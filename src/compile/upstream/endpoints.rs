@@ -80,6 +80,7 @@ mod tests {
             ports: Vec::new(),
             ready: addresses(ready),
             draining: addresses(draining),
+            not_ready: Vec::new(),
         }
     }
 

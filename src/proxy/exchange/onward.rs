@@ -21,6 +21,7 @@ use crate::{
         affinity::Stay,
         body::{Kind, RequestBody, Streaming, Upload},
         edits::{self, Rendered, Values},
+        envoy,
         error::{Malformed, ProxyError, Reason},
         forward::{Again, Patience, Sending, Upstreams, admit, call},
         forwarding,
@@ -37,6 +38,8 @@ use crate::{
 pub(super) struct Onward<'r> {
     pub(super) target: PathAndQuery,
     pub(super) authority: &'r HeaderValue,
+    /// Path and query that came, where the upstream is told as Envoy does.
+    pub(super) came: Option<PathAndQuery>,
     pub(super) shadow: Option<&'r Shadow>,
 }
 
@@ -51,18 +54,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         let rewritten = forward.rewrite.apply(path.as_str(), self.graph.requests)?;
         match uri.path_and_query() {
             Some(same) if *rewritten == *uri.path() => Ok(same.clone()),
-            _ => {
-                let query = uri.query();
-                let mut text = String::with_capacity(
-                    rewritten.len() + query.map_or(0, |query| query.len() + 1),
-                );
-                text.push_str(&rewritten);
-                if let Some(query) = query {
-                    text.push('?');
-                    text.push_str(query);
-                }
-                PathAndQuery::try_from(text).map_err(|_| Malformed::Target.into())
-            }
+            _ => joined(&rewritten, uri.query()),
         }
     }
 
@@ -87,6 +79,9 @@ impl<U: Upstreams> Exchange<'_, U> {
             record.client.ip(),
         );
         let values = self.edit(forward, parts, survey, record.client);
+        if let Some(came) = &onward.came {
+            envoy::tell_upstream(&mut parts.headers, forward, came, &onward.target);
+        }
         rewrite_host(forward, onward.authority, &mut parts.headers);
         if let Some((protocol, _)) = &change {
             upgrade::write(&mut parts.headers, protocol.clone());
@@ -114,7 +109,11 @@ impl<U: Upstreams> Exchange<'_, U> {
             again,
         };
         let upstreams = &self.site.upstreams;
+        let asked = onward.came.is_some().then(Instant::now);
         let mut response = call(admitted, upstreams, forward, sending, request, &patience).await?;
+        if let Some(asked) = asked {
+            envoy::tell_client(response.headers_mut(), asked.elapsed());
+        }
         stay.tell(response.headers_mut());
         record.reason = Reason::Upstream;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -228,6 +227,17 @@ impl<U: Upstreams> Exchange<'_, U> {
     }
 }
 
+/// Path and query as one.
+pub(super) fn joined(path: &str, query: Option<&str>) -> Result<PathAndQuery, ProxyError> {
+    let mut text = String::with_capacity(path.len() + query.map_or(0, |query| query.len() + 1));
+    text.push_str(path);
+    if let Some(query) = query {
+        text.push('?');
+        text.push_str(query);
+    }
+    PathAndQuery::try_from(text).map_err(|_| Malformed::Target.into())
+}
+
 fn rewrite_host(forward: &Forward, asked: &HeaderValue, headers: &mut HeaderMap) {
     if let HostRewrite::Literal(host) = &forward.host {
         forwarding::tell_host(headers, asked.clone());
@@ -249,6 +259,8 @@ fn onward_request(
 }
 
 fn edited<B>(forward: &Forward, values: Rendered, mut response: Response<B>) -> Response<B> {
+    // What the upstream speaks is between it and us (RFC 9110, section 2.5).
+    *response.version_mut() = Version::HTTP_11;
     reply::clean(response.headers_mut());
     edits::apply(&forward.response_headers, values, response.headers_mut());
     response

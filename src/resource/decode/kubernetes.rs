@@ -102,28 +102,32 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
         .collect();
     // Names are not dialled, and may be there.
     let has_names = document.get("addressType").and_then(Value::as_str) == Some("FQDN");
-    let (mut ready, mut draining) = (Vec::new(), Vec::new());
+    let (mut ready, mut draining, mut not_ready) = (Vec::new(), Vec::new(), Vec::new());
     for (path, endpoint) in field::objects(document, "endpoints", "", problems) {
         let found = if has_names {
             Vec::new()
         } else {
             addresses(endpoint, &path, problems)
         };
-        if is_ready(endpoint) {
-            ready.extend(found);
+        let list = if is_ready(endpoint) {
+            &mut ready
         } else if is_draining(endpoint) {
-            draining.extend(found);
-        }
+            &mut draining
+        } else {
+            &mut not_ready
+        };
+        list.extend(found);
     }
-    for addresses in [&mut ready, &mut draining] {
-        addresses.sort_unstable();
-        addresses.dedup();
+    for list in [&mut ready, &mut draining, &mut not_ready] {
+        list.sort_unstable();
+        list.dedup();
     }
     EndpointSlice {
         service: service.and_then(Value::as_str).unwrap_or_default().into(),
         ports,
         ready,
         draining,
+        not_ready,
     }
 }
 
