@@ -81,14 +81,11 @@ const KEYS: &[(&str, Key)] = &[
     ),
     (
         "cluster_idle_timeout_ms",
-        Key::Apply(Field::ModuleClusterIdleTimeout, defaults::idle),
+        Key::Apply(Field::ModuleIdleTimeout, defaults::idle),
     ),
     (
         "cluster_max_connection_lifetime_ms",
-        Key::Apply(
-            Field::ModuleClusterMaxConnectionLifetime,
-            defaults::lifetime,
-        ),
+        Key::Apply(Field::ModuleLifetime, defaults::lifetime),
     ),
     ("cors", Key::Apply(Field::ModuleCors, defaults::cors)),
     ("default_label_domain", Key::Missing),

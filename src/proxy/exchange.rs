@@ -199,8 +199,8 @@ impl<U: Upstreams> Exchange<'_, U> {
                             came,
                             shadow,
                         };
-                        let crossing = Crossing::of(forward, &parts.method, &parts.headers);
-                        let Some(crossing) = crossing else {
+                        let Some(crossing) = Crossing::of(forward, &parts.method, &parts.headers)
+                        else {
                             return self
                                 .forward(forward, onward, parts, body, &survey, record)
                                 .await;
@@ -213,8 +213,8 @@ impl<U: Upstreams> Exchange<'_, U> {
                             }
                             self.forward(forward, onward, parts, body, &survey, record)
                                 .await
-                        });
-                        let answer = answer.await;
+                        })
+                        .await;
                         let mut answer =
                             answer.unwrap_or_else(|error| told_error(error, asked, record));
                         crossing.tell(answer.headers_mut());

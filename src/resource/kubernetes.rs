@@ -43,7 +43,7 @@ pub struct EndpointSlice {
     pub ready: Vec<IpAddr>,
     /// Addresses of those that end and still serve: used while no other endpoint of the Service is ready.
     pub draining: Vec<IpAddr>,
-    /// Addresses of those that do neither: nothing is sent to them, people are told of them.
+    /// Addresses of the rest: nothing is sent to them, people are told of them.
     pub not_ready: Vec<IpAddr>,
 }
 

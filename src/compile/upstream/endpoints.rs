@@ -79,8 +79,8 @@ mod tests {
             service: "quote".into(),
             ports: Vec::new(),
             ready: addresses(ready),
-            draining: addresses(draining),
             not_ready: Vec::new(),
+            draining: addresses(draining),
         }
     }
 
