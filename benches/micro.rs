@@ -45,6 +45,7 @@ fn route(host: &str, path: &str) -> Arc<Route> {
         path: PathMatch::Prefix(path.into()),
         case_sensitive: true,
         conditions: Arc::default(),
+        shadow: None,
         members: [Member {
             id: RouteId(format!("mapping{path}").into()),
             share: 1,

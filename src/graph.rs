@@ -26,6 +26,7 @@ pub mod region;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod shadow;
 pub mod table;
 pub mod tls;
 pub mod upstream;
@@ -78,8 +79,8 @@ pub struct EnvoyHeaders {
 }
 
 impl Graph {
-    /// What every route leads to. Virtual hosts that share their routes count once.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
+    /// Every route. Virtual hosts that share their routes count once.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         let listeners = self.listeners.iter();
         let hosts = listeners.flat_map(|listener| listener.hosts.iter());
         let mut looked_at: HashSet<*const RouteSet, RandomState> = HashSet::default();
@@ -91,7 +92,11 @@ impl Graph {
                 region.tables.iter().chain(by_regex)
             })
             .flat_map(|table| table.iter())
-            .flat_map(|route| route.members.iter())
+    }
+
+    /// What every route leads to.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.routes().flat_map(|route| route.members.iter())
     }
 }
 

@@ -32,6 +32,7 @@ mod prefixed;
 mod record;
 mod reply;
 mod retry;
+mod shadow;
 mod site;
 mod survey;
 mod tls;

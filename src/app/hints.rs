@@ -188,6 +188,7 @@ mod tests {
             path,
             case_sensitive: true,
             conditions: conditions.into(),
+            shadow: None,
             members: [Member {
                 id: RouteId("mapping/apps/quote".into()),
                 share: 1,

@@ -11,6 +11,7 @@ mod matching;
 mod path;
 mod redirect;
 mod retry;
+mod shadow;
 mod timeouts;
 
 use std::{sync::Arc, time::Duration};
@@ -58,6 +59,8 @@ pub(super) struct Lowered {
 pub(super) enum Weight {
     Rest,
     Percent(u32),
+    /// No share, but copies of so many of a hundred requests.
+    Shadow(u8),
     /// Refused: no share.
     Invalid,
 }
@@ -135,6 +138,7 @@ pub(super) fn lower(
     let matching = matching::lower(spec, settings.requests, interner, &mut findings);
     let matching = matching.filter(|_| !cut_off);
     let weight = weight(spec, &mut findings);
+    let weight = shadow::lower(spec, weight, &mut findings).map_or(weight, Weight::Shadow);
     let redirect = spec.host_redirect == Some(true);
     let intent = matching.as_ref().and_then(|matching| {
         if redirect {

@@ -203,8 +203,15 @@ impl Settings {
         }
         let get = |namespace: &str| self.resolvers.get(&(name.into(), namespace.into()));
         let mut instance = self.instance_namespaces.iter();
-        let found = get(namespace).or_else(|| instance.find_map(|namespace| get(namespace)));
-        found.copied()
+        let anywhere = || {
+            let mut named = self.resolvers.range((Arc::from(name), Arc::default())..);
+            let first = named.next().filter(|((found, _), _)| **found == *name);
+            first.map(|(_, routing)| routing)
+        };
+        get(namespace)
+            .or_else(|| instance.find_map(|namespace| get(namespace)))
+            .or_else(|| self.instance_anywhere.then(anywhere).flatten())
+            .copied()
     }
 
     /// Takes over what an object says; what of it cannot be read takes its strictest value.
@@ -270,6 +277,7 @@ impl Settings {
                 "reject_requests_with_escaped_slashes",
                 "paths.allowEscapedSlashes",
             ),
+            (spec.resolver.is_some(), "resolver", "resolver"),
         ] {
             if said || unreadable(setting) {
                 self.decided.insert(key, setting);

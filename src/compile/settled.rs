@@ -69,6 +69,8 @@ const MAPPING: &[Row<MappingSpec>] = &[
     (Field::RedirectResponseCode, |spec| {
         spec.redirect_response_code.is_some()
     }),
+    (Field::Resolver, |spec| spec.resolver.is_some()),
+    (Field::Shadow, |spec| spec.shadow == Some(true)),
 ];
 
 const HOST: &[Row<HostSpec>] = &[
@@ -90,6 +92,7 @@ const CONTEXT: &[Row<TlsContextSpec>] = &[
 ];
 
 const SETTINGS: &[Row<GatewaySettingsSpec>] = &[
+    (Field::Resolver, |spec| spec.resolver.is_some()),
     (Field::DefaultHost, |spec| spec.default_host.is_some()),
     (Field::Underscores, |spec| {
         spec.headers

@@ -9,7 +9,7 @@ use super::{
     MappingState,
     claim::RegionKey,
     finding::Findings,
-    mapping::{self, Lowered, Match, NameMatch, PathKey, PathKind},
+    mapping::{self, Lowered, Match, NameMatch, PathKey, PathKind, Weight},
     ownership,
     selector::Selector,
     settings::Settings,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     crd::gateway_settings::Unclaimed,
-    graph::{Action, Fail, HostPattern, Route, route::Pattern},
+    graph::{Action, Fail, HostPattern, Route, route::Pattern, shadow::Shadow},
     report::{Asked, Code, Diagnostic},
     resource::{Mapping, ObjectKey, Strings},
 };
@@ -196,7 +196,19 @@ impl Linked {
 
 /// Members with the same match, given by their positions and the oldest first, become one route.
 fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Option<Placed> {
-    let matching = members[*group.first()?].matching;
+    let (shadows, group): (Positions, Positions) = group
+        .iter()
+        .copied()
+        .partition(|position| matches!(members[*position].state.lowered.weight, Weight::Shadow(_)));
+    let Some(first) = group.first() else {
+        for position in shadows {
+            alone(&mut members[position].note.findings);
+        }
+        return None;
+    };
+    let matching = members[*first].matching;
+    let shadow = shadow(&shadows, members, settings);
+    let group = &*group;
     let fitting = fitting(group, members);
     let weights: SmallVec<[_; 4]> = fitting
         .iter()
@@ -239,6 +251,7 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
             case_sensitive: matching.case_sensitive,
             conditions: Arc::clone(&matching.conditions),
             members: placed.into_iter().map(|(_, member)| member).collect(),
+            shadow,
         }),
         labels: labels.into(),
         regex_host: match &matching.name {
@@ -246,6 +259,48 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
             _ => None,
         },
     })
+}
+
+/// The one that gets copies: the oldest that asks for it, if it can.
+fn shadow(
+    shadows: &[usize],
+    members: &mut [Member<'_>],
+    settings: &Settings,
+) -> Option<Arc<Shadow>> {
+    let (first, rest) = shadows.split_first()?;
+    let winner = members[*first].state.lowered.object.key.clone();
+    for position in rest {
+        members[*position].note.findings.push(
+            Code::GroupMismatch,
+            "spec.shadow",
+            format!("{winner} has the same match and gets its copies already"),
+            "Delete one of the two",
+        );
+    }
+    let member = &mut members[*first];
+    let lowered = &member.state.lowered;
+    match (lowered.weight, action(member.state, None, settings)) {
+        (Weight::Shadow(percent), Action::Forward(forward)) => {
+            member.note.placed = true;
+            Some(Arc::new(Shadow {
+                id: mapping::id(&lowered.object),
+                percent,
+                forward,
+            }))
+        }
+        // What is wrong with it has been said, and is nothing to the requests.
+        _ => None,
+    }
+}
+
+/// One with nobody to get copies from.
+fn alone(findings: &mut Findings) {
+    findings.push(
+        Code::GroupMismatch,
+        "spec.shadow",
+        "No other Mapping has the same match, so there are no requests to copy",
+        "Give it the match of the Mapping whose requests it is to get",
+    );
 }
 
 /// Those that can be served beside the oldest; the others are told why not.
@@ -281,7 +336,7 @@ fn fitting(group: &[usize], members: &mut [Member<'_>]) -> Positions {
 
 fn refuse_weight(lowered: &Lowered, sum: u32, findings: &mut Findings) {
     // A weight that is bad by itself has been reported where it was read.
-    if let super::mapping::Weight::Percent(percent) = lowered.weight {
+    if let Weight::Percent(percent) = lowered.weight {
         findings.push(
             Code::InvalidWeight,
             "spec.weight",

@@ -326,6 +326,7 @@ fn only_failure(host: &LoweredHost, fail: Fail) -> RouteSet {
         path: PathMatch::Prefix("/".into()),
         case_sensitive: true,
         conditions: Arc::default(),
+        shadow: None,
         members: [Member {
             id: RouteId(format!("host/{}", host.id).into()),
             share: 1,

@@ -28,7 +28,7 @@ pub(super) fn shares(weights: &[Weight]) -> SmallVec<[Share; 4]> {
                 Some(*weight)
             }
             Weight::Rest => Some(*weight),
-            Weight::Invalid => None,
+            Weight::Invalid | Weight::Shadow(_) => None,
         })
         .collect();
     let unweighted = accepted
@@ -46,7 +46,7 @@ pub(super) fn shares(weights: &[Weight]) -> SmallVec<[Share; 4]> {
             Some(Weight::Percent(percent)) => Share::Of(percent.saturating_mul(parts)),
             Some(Weight::Rest) if any_weighted => Share::Of(100 - sum),
             Some(Weight::Rest) => Share::Of(1),
-            Some(Weight::Invalid) | None => Share::Refused { sum },
+            Some(Weight::Invalid | Weight::Shadow(_)) | None => Share::Refused { sum },
         })
         .collect()
 }

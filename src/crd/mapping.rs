@@ -115,7 +115,8 @@ pub struct MappingSpec {
     /// HTTP/2 to a ClusterIP. Unit: milliseconds.
     #[schemars(range(min = 0))]
     pub cluster_max_connection_lifetime_ms: Option<i64>,
-    /// Whether this Mapping gets copies of the requests of the others with the same match. Default: false.
+    /// Whether this Mapping gets copies of the requests of the others with the same match, of so many of a hundred as `weight` says,
+    /// else of all. Its answers are thrown away. Default: false.
     pub shadow: Option<bool>,
 
     /// What takes the place of the matched prefix in the path that the upstream sees; `""` leaves the path alone. A Mapping
@@ -247,7 +248,6 @@ impl Spec for MappingSpec {
         "healthChecks",
         "labels",
         "outlierDetection",
-        "shadow",
     ];
     const NO_EFFECT: &'static [&'static str] = &[
         "bypassErrorResponseOverrides",

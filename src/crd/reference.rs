@@ -294,7 +294,8 @@ mod tests {
             .split_once("## Fields that refuse the object")
             .unwrap();
         assert!(
-            !before.contains("| `shadow` |") && after.contains("| `shadow` | boolean | false |")
+            !before.contains("| `bypassAuth` |")
+                && after.contains("| `bypassAuth` | boolean | false |")
         );
         assert!(
             mapping.contains(

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use regex::Regex;
 use smallvec::SmallVec;
 
-use super::{HeaderEdits, Upstream, breaker::Priority, cors::Cors, retry::Retry};
+use super::{HeaderEdits, Upstream, breaker::Priority, cors::Cors, retry::Retry, shadow::Shadow};
 
 /// Names a route for as long as the object behind it keeps its name: `mapping/apps/quote`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,23 @@ pub struct Route {
     pub conditions: Arc<Conditions>,
     /// Nearly always one.
     pub members: SmallVec<[Member; 1]>,
+    /// Gets copies of its requests.
+    pub shadow: Option<Arc<Shadow>>,
+}
+
+impl Route {
+    /// Everywhere that its requests and their copies may be sent.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let members = self
+            .members
+            .iter()
+            .filter_map(|member| match &member.action {
+                Action::Forward(forward) => Some(forward),
+                Action::Redirect(_) | Action::Fail(_) => None,
+            });
+        let shadow = self.shadow.iter().map(|shadow| &shadow.forward);
+        members.chain(shadow).map(|forward| &forward.upstream)
+    }
 }
 
 /// What the path must be.

@@ -6,7 +6,7 @@ mod upstream;
 
 pub use route::{
     ActionView, ConditionView, ConditionsView, ForwardView, MemberView, PathView, RedirectView,
-    RouteView,
+    RouteView, ShadowView,
 };
 pub use upstream::{TargetView, UpstreamTlsView, UpstreamView};
 
@@ -20,7 +20,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Graph, HostPattern, HostTls, InsecureAction, Listener, Region, Route, SecurityModel,
+    Graph, HostPattern, HostTls, InsecureAction, Listener, Region, Route, SecurityModel,
     VirtualHost, matching::RouteSet, table::RouteTable,
 };
 
@@ -275,11 +275,9 @@ pub(super) fn hostnames(region: &Region) -> impl Iterator<Item = (String, &Arc<R
 }
 
 fn collect_upstreams(route: &Route, upstreams: &mut BTreeMap<String, UpstreamView>) {
-    for member in &route.members {
-        if let Action::Forward(forward) = &member.action {
-            upstreams
-                .entry(forward.upstream.id.to_string())
-                .or_insert_with(|| UpstreamView::of(&forward.upstream));
-        }
+    for upstream in route.upstreams() {
+        upstreams
+            .entry(upstream.id.to_string())
+            .or_insert_with(|| UpstreamView::of(upstream));
     }
 }

@@ -171,7 +171,8 @@ fn endpoints(
             continue;
         }
         let ready = slice.spec.ready.iter().map(|address| (*address, true));
-        let not_ready = slice.spec.not_ready.iter().map(|address| (*address, false));
+        let not_ready = { slice.spec.not_ready.iter().chain(&slice.spec.draining) }
+            .map(|address| (*address, false));
         for (address, ready) in ready.chain(not_ready) {
             *found.entry(address).or_default() |= ready;
         }

@@ -1,7 +1,7 @@
 //! The bodies of requests and responses while they pass through.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -18,6 +18,7 @@ use super::{
     error::Reason,
     record::Record,
     retry::{Replay, Replayed},
+    shadow::{self, Copied, Tee},
 };
 
 /// What goes to the upstream: counted, and cut off above the limit of the route.
@@ -29,6 +30,7 @@ pub(super) struct RequestBody(Option<(Source, Rc<Upload>)>);
 enum Source {
     Client(Incoming),
     Replayed(Replayed),
+    Copied(Copied),
 }
 
 /// Why the body of a request ends before its end.
@@ -38,6 +40,8 @@ pub(super) enum RequestBodyError {
     TooLarge,
     #[error("the request body broke off")]
     Broken(#[source] hyper::Error),
+    #[error("the body of the copy broke off")]
+    CopyBroken,
 }
 
 /// How far the body of a request has come; shared by the body, which travels with the request, and who waits for an answer.
@@ -47,6 +51,8 @@ pub(super) struct Upload {
     bytes: Cell<u64>,
     last: Cell<Instant>,
     state: Cell<UploadState>,
+    /// Where it passes for a copy.
+    tee: RefCell<Option<Tee>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +70,7 @@ impl Upload {
             bytes: Cell::new(0),
             last: Cell::new(now),
             state: Cell::new(UploadState::Running),
+            tee: RefCell::default(),
         })
     }
 
@@ -73,6 +80,21 @@ impl Upload {
 
     pub(super) fn state(&self) -> UploadState {
         self.state.get()
+    }
+
+    /// A copy of what passes from now on, which must be all of it.
+    pub(super) fn copy(&self) -> Copied {
+        let (tee, copied) = shadow::tee();
+        self.tee.replace(Some(tee));
+        copied
+    }
+
+    /// The last of it has passed.
+    fn end(&self) {
+        self.state.set(UploadState::Ended);
+        if let Some(tee) = self.tee.take() {
+            tee.end();
+        }
     }
 
     /// What is still to come of it is waited for again.
@@ -90,6 +112,12 @@ impl Upload {
 impl RequestBody {
     pub(super) fn new(body: Incoming, upload: Rc<Upload>) -> Self {
         Self(Some((Source::Client(body), upload)))
+    }
+
+    /// That of a copy.
+    pub(super) fn copied(body: Copied) -> Self {
+        let upload = Upload::new(None, Instant::now());
+        Self(Some((Source::Copied(body), upload)))
     }
 
     /// The body of a request that may be sent again, or is: None when it cannot be.
@@ -111,6 +139,7 @@ impl Source {
         match self {
             Self::Client(body) => body.is_end_stream(),
             Self::Replayed(body) => body.is_end_stream(),
+            Self::Copied(body) => body.is_end_stream(),
         }
     }
 
@@ -118,6 +147,7 @@ impl Source {
         match self {
             Self::Client(body) => body.size_hint(),
             Self::Replayed(body) => body.size_hint(),
+            Self::Copied(_) => SizeHint::default(),
         }
     }
 }
@@ -139,9 +169,14 @@ impl Body for RequestBody {
                 (frame, true) => frame,
                 // It was looked at when it came.
                 (frame, false) => {
-                    return Poll::Ready(frame.map(|f| f.map_err(RequestBodyError::Broken)));
+                    return Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::Broken)));
                 }
             },
+            Source::Copied(body) => {
+                let frame = ready!(body.poll(context));
+                let broken = |()| RequestBodyError::CopyBroken;
+                return Poll::Ready(frame.map(|frame| frame.map_err(broken)));
+            }
         };
         upload.last.set(Instant::now());
         Poll::Ready(match frame {
@@ -152,17 +187,21 @@ impl Body for RequestBody {
                     upload.state.set(UploadState::TooLarge);
                     return Poll::Ready(Some(Err(RequestBodyError::TooLarge)));
                 }
+                if let Some(tee) = &*upload.tee.borrow() {
+                    tee.pass(&frame);
+                }
                 if body.is_end_stream() {
-                    upload.state.set(UploadState::Ended);
+                    upload.end();
                 }
                 Some(Ok(frame))
             }
             Some(Err(error)) => {
+                upload.tee.take();
                 upload.state.set(UploadState::Broken);
                 Some(Err(RequestBodyError::Broken(error)))
             }
             None => {
-                upload.state.set(UploadState::Ended);
+                upload.end();
                 None
             }
         })

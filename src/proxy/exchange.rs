@@ -35,6 +35,7 @@ use crate::graph::{
     self, Action, Authority, Decision, Graph, Member, Redirect, decide,
     matching::{HeadView, Silent},
     path,
+    shadow::Shadow,
 };
 use onward::Onward;
 
@@ -128,9 +129,9 @@ struct Exchange<'x, U: Upstreams> {
 }
 
 /// The head of a request, as matching sees it.
-struct Head<'r> {
-    method: &'r Method,
-    headers: &'r HeaderMap,
+pub(super) struct Head<'r> {
+    pub(super) method: &'r Method,
+    pub(super) headers: &'r HeaderMap,
 }
 
 impl<'r> Head<'r> {
@@ -192,7 +193,7 @@ impl<U: Upstreams> Exchange<'_, U> {
                 let location = decide::https_location(&authority, path.as_str(), uri.query());
                 reply::redirect(StatusCode::MOVED_PERMANENTLY, location, asked)
             }
-            Step::Take(member) => {
+            Step::Take(member, shadow) => {
                 self.note(member, record);
                 if member.refuses(&path, self.graph.requests) {
                     return Err(ProxyError::EscapedSlash);
@@ -213,6 +214,7 @@ impl<U: Upstreams> Exchange<'_, U> {
                             target,
                             authority: &value,
                             came,
+                            shadow,
                         };
                         let crossing = Crossing::of(forward, &parts.method, &parts.headers);
                         if let Some(answer) = crossing.as_ref().and_then(Crossing::preflight) {
@@ -280,7 +282,8 @@ impl<U: Upstreams> Exchange<'_, U> {
             [member] if member.share > 0 => Some(member),
             _ => route.member(fastrand::u64(..)),
         };
-        member.map(Step::Take).ok_or(ProxyError::NoRoute)
+        let member = member.ok_or(ProxyError::NoRoute)?;
+        Ok(Step::Take(member, route.shadow.as_deref()))
     }
 
     fn location(
@@ -308,5 +311,5 @@ impl<U: Upstreams> Exchange<'_, U> {
 /// What the route wants done.
 enum Step<'g> {
     RedirectToHttps,
-    Take(&'g Member),
+    Take(&'g Member, Option<&'g Shadow>),
 }

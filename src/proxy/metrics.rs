@@ -71,6 +71,9 @@ pub(super) struct Counters {
     pub(super) connections: Count,
     pub(super) accepted: Count,
     pub(super) handshakes_failed: Count,
+    /// Copies of requests.
+    pub(super) shadows_sent: Count,
+    pub(super) shadows_dropped: Count,
     /// The Listener has left the graph.
     retired: AtomicBool,
 }
@@ -91,6 +94,8 @@ impl Counters {
             connections: Count::default(),
             accepted: Count::default(),
             handshakes_failed: Count::default(),
+            shadows_sent: Count::default(),
+            shadows_dropped: Count::default(),
             retired: AtomicBool::new(false),
         }
     }
@@ -225,7 +230,7 @@ type Family = (
     fn(&Counters) -> &Count,
 );
 
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 7] = [
     (
         "connections",
         "Connections of clients that are open",
@@ -255,6 +260,18 @@ const FAMILIES: [Family; 5] = [
         "Bytes of response bodies that were passed on",
         MetricType::Counter,
         |counters| &counters.response_bytes,
+    ),
+    (
+        "shadow_requests",
+        "Copies of requests that were sent to a Mapping with `shadow`",
+        MetricType::Counter,
+        |counters| &counters.shadows_sent,
+    ),
+    (
+        "shadow_requests_dropped",
+        "Copies of requests that were not sent, because too many were under way",
+        MetricType::Counter,
+        |counters| &counters.shadows_dropped,
     ),
 ];
 

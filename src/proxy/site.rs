@@ -16,6 +16,7 @@ use super::{
     forward::Upstreams,
     metrics::{Counters, Metrics, WorkerRoutes},
     retry::Memory,
+    shadow::UnderWay,
     tls::Certificates,
 };
 use crate::graph::Graph;
@@ -29,6 +30,8 @@ pub(super) struct Site<U> {
     pub(super) log: Option<Logger>,
     /// Of bodies that may be sent again.
     pub(super) replays: Memory,
+    /// Copies of requests.
+    pub(super) shadows: UnderWay,
     /// Requests that run.
     pub(super) running: Rc<Cell<u64>>,
     /// Connections that have become tunnels.
@@ -75,6 +78,7 @@ impl<U: Upstreams> Site<U> {
             hostname: common.hostname,
             log: common.log,
             replays: Memory::default(),
+            shadows: UnderWay::default(),
             running: Rc::default(),
             tunnels: RefCell::default(),
             gate: Rc::default(),

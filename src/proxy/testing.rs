@@ -93,6 +93,7 @@ pub(super) fn route(prefix: &str, action: Action) -> Route {
             action,
         }]
         .into(),
+        shadow: None,
     }
 }
 
@@ -163,6 +164,8 @@ pub(super) enum Act {
 #[derive(Clone, Default)]
 pub(super) struct Script {
     acts: Rc<RefCell<VecDeque<Act>>>,
+    /// For the upstream `new`, which gets copies.
+    shadows: Rc<RefCell<VecDeque<Act>>>,
     seen: Rc<RefCell<Vec<Seen>>>,
     retries: Retries,
 }
@@ -171,6 +174,14 @@ impl Script {
     pub(super) fn of(acts: impl IntoIterator<Item = Act>) -> Self {
         Self {
             acts: Rc::new(RefCell::new(acts.into_iter().collect())),
+            ..Self::default()
+        }
+    }
+
+    /// What becomes of copies.
+    pub(super) fn for_shadows(acts: impl IntoIterator<Item = Act>) -> Self {
+        Self {
+            shadows: Rc::new(RefCell::new(acts.into_iter().collect())),
             ..Self::default()
         }
     }
@@ -203,7 +214,11 @@ impl Upstreams for Script {
             replay: way.replay,
             affinity: way.affinity,
         });
-        let act = self.acts.borrow_mut().pop_front();
+        let acts = match &*way.upstream.id.0 {
+            "new" => &self.shadows,
+            _ => &self.acts,
+        };
+        let act = acts.borrow_mut().pop_front();
         match act {
             Some(Act::Answer(response)) => Ok(response.map(Full::new)),
             Some(Act::Hang) => std::future::pending().await,

@@ -8,6 +8,7 @@ mod http2;
 mod refusals;
 mod requests;
 mod retry;
+mod shadow;
 mod sockets;
 mod time;
 

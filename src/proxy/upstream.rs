@@ -59,9 +59,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::graph::{
-    Action, DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, breaker::Priority,
-};
+use crate::graph::{DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, breaker::Priority};
 
 pub use body::ResponseBody;
 pub use dns::DnsError;
@@ -279,11 +277,9 @@ impl<B> fmt::Debug for Pools<B> {
 
 fn upstreams(graph: &Graph) -> HashMap<&UpstreamId, &Upstream, RandomState> {
     graph
-        .members()
-        .filter_map(|member| match &member.action {
-            Action::Forward(forward) => Some((&forward.upstream.id, &*forward.upstream)),
-            Action::Redirect(_) | Action::Fail(_) => None,
-        })
+        .routes()
+        .flat_map(|route| route.upstreams())
+        .map(|upstream| (&upstream.id, &**upstream))
         .collect()
 }
 

@@ -89,7 +89,7 @@ codes! {
         "Add the field.";
     NotImplemented = 1007, Error, Accepted,
         "The field exists in Emissary-ingress and Postern does not implement it (yet). The object is refused, because serving it without what it asks for could expose what the field protects.",
-        "shadow: true",
+        "bypassAuth: true",
         "Remove the field, or keep this object on Emissary-ingress.";
     NoEffect = 1008, Warning, Accepted,
         "The field is accepted, because Emissary-ingress has it or because nobody is harmed by its absence, and has no effect.",

@@ -49,6 +49,8 @@ fields! {
     PrefixRedirect = "spec.prefixRedirect",
     RegexRedirect = "spec.regexRedirect",
     RedirectResponseCode = "spec.redirectResponseCode",
+    Resolver = "spec.resolver",
+    Shadow = "spec.shadow",
     // Of a Host.
     InsecureAction = "spec.requestPolicy.insecure.action",
     TlsSecret = "spec.tlsSecret",
@@ -89,9 +91,9 @@ pub struct Settled(Option<Arc<Said>>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Said {
-    fields: u64,
+    fields: u128,
     /// Those of `fields` that the object writes in `snake_case`.
-    snake: u64,
+    snake: u128,
     context: Option<Arc<str>>,
     owners: Option<BTreeSet<Arc<str>>>,
 }
@@ -102,8 +104,8 @@ impl Field {
         FIELDS[self as usize].1
     }
 
-    fn bit(self) -> u64 {
-        1 << (self as u64)
+    fn bit(self) -> u128 {
+        1 << (self as u128)
     }
 }
 

@@ -335,7 +335,7 @@ fn spoilt() -> impl Strategy<Value = (&'static str, Value)> {
             json!({ "pattern": "(", "substitution": "" }),
         ),
         ("addRequestHeaders", json!({ "x y": { "value": "a" } })),
-        ("shadow", json!(true)),
+        ("bypassAuth", json!(true)),
         ("tls", json!("nobody")),
     ])
 }

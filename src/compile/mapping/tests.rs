@@ -148,7 +148,7 @@ fn what_there_is_of_every_mapping_is_small() {
             size_of::<crate::compile::state::MappingState>(),
             224,
         ),
-        ("route", size_of::<crate::graph::Route>(), 96),
+        ("route", size_of::<crate::graph::Route>(), 104),
         ("rank", size_of::<crate::graph::route::Rank>(), 96),
         ("slot", size_of::<crate::compile::slot::Linked>(), 96),
     ] {

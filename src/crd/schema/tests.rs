@@ -194,7 +194,7 @@ fn a_field_that_is_not_implemented_is_a_problem_unless_it_asks_for_nothing() {
         "loadBalancer": {"policy": "round_robin"}, "priority": "default", "enableIpv4": true,
     });
     let (spec, problems) = read::<MappingSpec>(off, Spelling::Camel);
-    assert_eq!((spec.shadow, problems), (None, vec![]));
+    assert_eq!((spec.bypass_auth, problems), (None, vec![]));
     let on = json!({
         "prefix": "/a/", "service": "a", "bypassAuth": true, "labels": {"d": "not looked at"},
         "outlierDetection": {"any": 1}, "docs": 5, "statsName": "a",

@@ -61,6 +61,7 @@ pub(crate) fn route(spec: &str) -> Route {
         path,
         case_sensitive,
         conditions: Arc::default(),
+        shadow: None,
         members: SmallVec::new(),
     }
 }

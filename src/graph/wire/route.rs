@@ -18,6 +18,17 @@ pub struct RouteView {
     pub precedence: i32,
     pub conditions: ConditionsView,
     pub members: Vec<MemberView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowView>,
+}
+
+/// A Mapping that gets copies of the requests of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowView {
+    pub id: String,
+    pub percent: u8,
+    pub upstream: String,
 }
 
 /// What the path must be.
@@ -107,6 +118,11 @@ impl RouteView {
             precedence: route.rank.precedence,
             conditions: ConditionsView::of(&route.conditions),
             members: route.members.iter().map(MemberView::of).collect(),
+            shadow: route.shadow.as_ref().map(|shadow| ShadowView {
+                id: shadow.id.to_string(),
+                percent: shadow.percent,
+                upstream: shadow.forward.upstream.id.to_string(),
+            }),
         }
     }
 }

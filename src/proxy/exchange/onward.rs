@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{Answer, Exchange, Head};
 use crate::{
-    graph::{CanonicalPath, Forward, HostRewrite, UpstreamProtocol, retry::Retry},
+    graph::{CanonicalPath, Forward, HostRewrite, UpstreamProtocol, retry::Retry, shadow::Shadow},
     proxy::{
         affinity::Stay,
         body::{Kind, RequestBody, Streaming, Upload},
@@ -28,6 +28,7 @@ use crate::{
         record::Record,
         reply,
         retry::Replay,
+        shadow,
         survey::Survey,
         upgrade,
     },
@@ -39,6 +40,7 @@ pub(super) struct Onward<'r> {
     pub(super) authority: &'r HeaderValue,
     /// Path and query that came, where the upstream is told as Envoy does.
     pub(super) came: Option<PathAndQuery>,
+    pub(super) shadow: Option<&'r Shadow>,
 }
 
 impl<U: Upstreams> Exchange<'_, U> {
@@ -86,6 +88,18 @@ impl<U: Upstreams> Exchange<'_, U> {
         let alarm = self.peer.alarm.clone().unwrap_or_default();
         let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
         let request = onward_request(parts, onward.target, body);
+        // What becomes a tunnel is not for two.
+        let shadow = onward.shadow.filter(|_| change.is_none());
+        if let Some(shadow) = shadow.filter(|shadow| shadow.takes(fastrand::u8(..100))) {
+            let original = shadow::Original {
+                request: &request,
+                upload: record.upload.as_ref(),
+                client: record.client.ip(),
+                peer: self.peer,
+                dial: &self.graph.dial,
+            };
+            shadow::send(&admitted, self.site, shadow, &original);
+        }
         let sending = Sending {
             dial: &self.graph.dial,
             affinity: stay.hash,

@@ -284,6 +284,7 @@ fn route(number: usize, path: PathMatch, case_sensitive: bool, conditions: Condi
         path,
         case_sensitive,
         conditions: conditions.into(),
+        shadow: None,
         members: [Member {
             id: RouteId(number.to_string().into()),
             share: 1,

@@ -15,14 +15,11 @@ fn upstream(tls: Option<UpstreamTls>, protocol: UpstreamProtocol) -> Arc<Upstrea
         protocol,
         balance: Balance::default(),
         breakers: None,
-        tls: tls.map(Arc::new),
-        balance: crate::graph::Balance::RoundRobin,
-        breakers: None,
         keepalive: None,
+        tls: tls.map(Arc::new),
         connect_timeout: Duration::from_secs(3),
         idle_timeout: Duration::from_mins(1),
         max_age: None,
-        keepalive: None,
     })
 }
 

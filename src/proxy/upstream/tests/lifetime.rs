@@ -5,8 +5,8 @@ use tokio::time::{advance, pause, resume};
 
 use super::*;
 use crate::graph::{
-    Forward, HostId, HostPattern, HostRewrite, HostTable, HostTls, InsecureAction, Listener,
-    Member, Rewrite, Route, RouteId, SecurityModel, VirtualHost,
+    Action, Forward, HostId, HostPattern, HostRewrite, HostTable, HostTls, InsecureAction,
+    Listener, Member, Rewrite, Route, RouteId, SecurityModel, VirtualHost,
     matching::RouteSet,
     region::{Region, Regions},
     route::PathMatch,
@@ -212,6 +212,7 @@ fn graph(upstream: &Arc<Upstream>) -> Graph {
         path: PathMatch::Prefix("/".into()),
         case_sensitive: true,
         conditions: Arc::default(),
+        shadow: None,
         members: [Member {
             id: RouteId("mapping/apps/quote".into()),
             share: 1,
