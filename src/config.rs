@@ -89,6 +89,17 @@ pub struct Serve {
     )]
     pub watch_namespaces: Vec<String>,
 
+    /// Only read the objects of these groups, and write no status of theirs: another gateway does, on the same objects
+    #[arg(
+        long,
+        env = "POSTERN_NO_STATUS",
+        value_name = "GROUP,…",
+        value_delimiter = ',',
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub no_status: Vec<StatusGroup>,
+
     /// Keep the last good resource set in this folder, and start from it while the API server is away. It holds private keys: the
     /// folder must be in memory, in a pod `emptyDir: {medium: Memory}`. Without it: nothing is kept
     #[arg(
@@ -281,6 +292,15 @@ pub struct Log {
         help_heading = "Operation"
     )]
     pub log_level: String,
+}
+
+/// A group whose objects have a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusGroup {
+    #[value(name = "postern.dev")]
+    Postern,
+    #[value(name = "getambassador.io")]
+    Emissary,
 }
 
 /// How log lines look.

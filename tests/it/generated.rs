@@ -14,7 +14,11 @@ fn generated() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
     pages.extend(reference::pages());
     pages.push(("kubectl-postern.md", plugin::docs::page()));
     pages.push(("kubectl-postern.1", plugin::docs::man()));
-    vec![("docs/reference", pages), ("crds", manifest::manifests())]
+    vec![
+        ("docs/reference", pages),
+        ("crds", manifest::manifests()),
+        ("crds/emissary", manifest::of_emissary()),
+    ]
 }
 
 #[test]
