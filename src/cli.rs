@@ -101,6 +101,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Serve(serve) => {
+            let serve = serve.with_compat(|name| std::env::var(name).ok())?;
             start_logging(&serve.log)?;
             app::serve(&serve)?;
         }

@@ -126,6 +126,7 @@ impl Site {
                 ..
             } => {
                 let kube = Kube {
+                    selector: serve.selector.clone(),
                     client: connection.client.clone(),
                     namespaces: serve.watch_namespaces.clone(),
                     own_namespace: self.namespace.clone(),
@@ -206,6 +207,9 @@ impl Site {
             "kubeconfig": serve.kubeconfig,
             "watchNamespaces": serve.watch_namespaces,
             "stateDir": serve.state_dir,
+            "compat": serve.compat.map(|compat| format!("{compat:?}")),
+            "labelSelector": serve.selector.labels,
+            "fieldSelector": serve.selector.fields,
             "noStatus": serve.no_status.iter().map(|group| format!("{group:?}")).collect::<Vec<_>>(),
             "clusterDomain": serve.cluster_domain,
             "holdOff": format!("{:?}", serve.hold_off),

@@ -1,5 +1,7 @@
 //! The reference pages that are generated from the code: `make gen` writes them, a test compares them.
 
+mod emissary;
+
 use std::fmt::Write;
 
 use clap::CommandFactory;
@@ -15,6 +17,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("codes.md", codes()),
         ("cli.md", commands()),
         ("metrics.md", families()),
+        ("emissary.md", emissary::page()),
     ]
 }
 

@@ -266,11 +266,13 @@ pub(super) enum Reason {
     UpstreamProtocol,
     UpstreamTimeout,
     Overloaded,
+    /// A path at which the gateway itself answers probes.
+    Probe,
 }
 
 impl Reason {
     /// In the order of their numbers.
-    pub(super) const ALL: [(Self, &'static str); 27] = [
+    pub(super) const ALL: [(Self, &'static str); 28] = [
         (Self::Upstream, "upstream"),
         (Self::Redirect, "redirect"),
         (Self::Upgraded, "upgraded"),
@@ -298,6 +300,7 @@ impl Reason {
         (Self::UpstreamProtocol, "upstream_protocol"),
         (Self::UpstreamTimeout, "upstream_timeout"),
         (Self::Overloaded, "overloaded"),
+        (Self::Probe, "probe"),
     ];
 
     pub(super) fn index(self) -> usize {

@@ -88,6 +88,15 @@ pub(super) fn redirect<B>(
     Ok(response)
 }
 
+/// Answers a probe.
+pub(super) fn probed<B>(status: StatusCode, asked: &Asked) -> Response<Kind<B>> {
+    let mut response = with_body(status, Bytes::new(), asked.is_head);
+    response
+        .headers_mut()
+        .insert(REQUEST_ID, asked.request_id.to_value());
+    response
+}
+
 /// Takes out of an upstream's response what speaks of its connection only, and what a mesh says to its gateway.
 pub(super) fn clean(headers: &mut HeaderMap) {
     let ends_here = headers.keys().filter(|name| ends_here(name.as_str()));

@@ -32,9 +32,10 @@ use super::{
     request::Failure,
     resource::{self, Resource},
     running::{self, Running, Watches},
-    watch::{Heard, Message, Watch},
+    watch::{Heard, Message, Watch, escaped},
 };
 use crate::{
+    config::Selector,
     resource::{Group, Kind, ObjectKey, Unavailable},
     source::Change,
     telemetry::health::Part,
@@ -221,6 +222,9 @@ impl Hub {
         let Some(running) = self.watches.get_mut(&watch) else {
             return;
         };
+        // What everybody goes on without is said once, with what is lost by it.
+        let is_forbidden = matches!(failure, Failure::Forbidden(_));
+        let is_news = is_news && !(is_forbidden && is_dispensable(running.resource.kind));
         running.failed(failure, is_news);
         match failure {
             Failure::NotFound if resource::is_installed(running.resource.group) => {
@@ -259,13 +263,15 @@ impl Hub {
                 );
                 self.available(Kind::RouteClaim, Some(Unavailable::Forbidden), batch);
             }
-            // What is in the annotations of Ingresses is old, and most installations have none.
-            Kind::Ingress => {
-                running.listed = true;
+            // Each costs one ability, and what needs it says so.
+            kind if is_dispensable(kind) => {
+                running.excuse();
                 warn!(
-                    "Ingresses may not be read, so nothing in their annotations is served; for that, allow get, list and watch of ingresses.networking.k8s.io"
+                    resource = %running.resource.watch_name(None),
+                    "May not be read, so {}; allow get, list and watch of it for that",
+                    lost(kind)
                 );
-                self.available(Kind::Ingress, Some(Unavailable::Forbidden), batch);
+                self.available(kind, Some(Unavailable::Forbidden), batch);
             }
             Kind::Secret => {
                 running.listed = true;
@@ -347,6 +353,7 @@ impl Hub {
                 client: self.kube.client.clone(),
                 resource,
                 namespace,
+                selection: self.selection(&resource),
                 keeps: self.keeper.is_some(),
                 hub: self.inbox.clone(),
                 back: self.recovery.subscribe(),
@@ -356,6 +363,20 @@ impl Hub {
             let running = Running::new(resource, name, task);
             self.watches.insert(self.last_watch, running);
         }
+    }
+
+    /// What is added to a query for a kind, so that only some objects are read.
+    fn selection(&self, resource: &Resource) -> Arc<str> {
+        let Selector { labels, fields } = &self.kube.selector;
+        let mut selection = String::new();
+        if resource.is_selected() {
+            for (name, value) in [("labelSelector", labels), ("fieldSelector", fields)] {
+                if let Some(value) = value {
+                    selection.extend(["&", name, "=", &escaped(value)]);
+                }
+            }
+        }
+        selection.into()
     }
 
     /// Ends the watches of a kind, and tells which they were.
@@ -420,6 +441,24 @@ impl Hub {
             None if std::mem::take(&mut self.is_degraded) => health.satisfied(Part::Resources),
             None => {}
         }
+    }
+}
+
+/// Whether an installation that may not read the objects of a kind serves what it can without them.
+fn is_dispensable(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Ingress | Kind::EndpointSlice | Kind::ReferenceGrant
+    )
+}
+
+/// What cannot be done without the objects of a kind.
+fn lost(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ingress => "nothing in the annotations of Ingresses is served",
+        Kind::EndpointSlice => "Services without a ClusterIP have no address",
+        Kind::ReferenceGrant => "nothing that needs a grant is referred to",
+        _ => "its objects are as if they were not there",
     }
 }
 

@@ -110,6 +110,15 @@ impl Resource {
         }
     }
 
+    /// Whether a selection of another gateway is for it, too: its own kinds, and what its objects refer to.
+    pub(super) fn is_selected(&self) -> bool {
+        match self.group {
+            Group::Emissary | Group::Discovery | Group::Networking => true,
+            Group::Core => self.kind != Kind::Namespace,
+            Group::Postern | Group::Gateway => false,
+        }
+    }
+
     pub(super) fn api_version(&self) -> String {
         match self.group {
             Group::Core => self.version.to_owned(),

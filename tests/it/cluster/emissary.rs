@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 use super::{
     installation::{Installation, a_mapping, is_ready, mapping, service},
     platform::{apply, attempt, namespace, own, run, said},
-    server::Server,
+    server::{EMISSARY_TOKEN, EMISSARY_USER, Server},
 };
-use crate::{client::Request, gateway::Gateway};
+use crate::{
+    client::{Answer, Request},
+    gateway::Gateway,
+};
 
 const GROUP: &str = "getambassador.io/v3alpha1";
 
@@ -189,4 +192,131 @@ fn beside_another_gateway_the_objects_of_emissary_are_only_read() {
     server.until(&a_mapping(team, "new"), "ours says so", is_ready);
     let object = server.get(&path(team, "mappings", "old")).unwrap();
     assert_eq!(object["status"], Value::Null, "nobody has said anything");
+}
+
+/// What the chart of Emissary-ingress lets its ServiceAccount do, as its documentation has it.
+const EMISSARY_ROLE: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: emissary}
+rules:
+- {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get, list, watch, delete]}
+- {apiGroups: [''], resources: [namespaces, services, secrets, configmaps, endpoints], verbs: [get, list, watch]}
+- {apiGroups: [getambassador.io], resources: ['*'], verbs: [get, list, watch, update, patch, create, delete]}
+- {apiGroups: [getambassador.io], resources: [mappings/status], verbs: [update]}
+- {apiGroups: [networking.k8s.io], resources: [ingresses, ingressclasses], verbs: [get, list, watch]}
+- {apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [update]}
+";
+
+/// Three versions in one annotation, as a Deployment has them that was installed long ago.
+const OLD_ANNOTATION: &str = "---
+apiVersion: ambassador/v0
+kind: Mapping
+name: v0
+prefix: /v0/
+service: quote
+---
+apiVersion: ambassador/v1
+kind: Mapping
+name: v1
+host: v1.example.com
+prefix: /v1/
+service: quote
+---
+apiVersion: getambassador.io/v2
+kind: Mapping
+metadata: {name: v2}
+spec: {prefix: /v2/, service: quote, nonsense: 1}
+";
+
+#[test]
+fn in_the_place_of_emissary_its_environment_rights_probes_and_diagnostics_do() {
+    let server = own();
+    let (own_namespace, team) = ("emissary-place", "emissary-place-shop");
+    for name in [own_namespace, team] {
+        namespace(&server, name);
+    }
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "emissary"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "emissary"},
+        "subjects": [{"kind": "User", "name": EMISSARY_USER, "apiGroup": "rbac.authorization.k8s.io"}],
+    });
+    let mut carrier = service(team, "quote");
+    carrier["metadata"]["annotations"] = json!({"getambassador.io/config": OLD_ANNOTATION});
+    let documents = [
+        EMISSARY_ROLE.to_owned(),
+        binding.to_string(),
+        carrier.to_string(),
+    ];
+    apply(&server, &documents.join("\n---\n"));
+
+    // Postern's own kinds are there in the test cluster, and its user may not read them: where only the image was changed they are
+    // not there.
+    for plural in [
+        "mappings",
+        "hosts",
+        "listeners",
+        "gatewaysettings",
+        "routeclaims",
+    ] {
+        run(
+            &server,
+            &["delete", "crd", &format!("{plural}.postern.dev")],
+            "",
+        );
+    }
+    let kubeconfig = server.kubeconfig(EMISSARY_TOKEN, own_namespace);
+    let environment = [
+        ("POSTERN_COMPAT", "emissary"),
+        ("AMBASSADOR_NAMESPACE", own_namespace),
+        ("AMBASSADOR_ID", "default"),
+        ("AMBASSADOR_DRAIN_TIME", "1"),
+        ("AES_LOG_LEVEL", "info"),
+    ];
+    let gateway = Gateway::of_cluster_in(&kubeconfig, &["--echo", "--workers", "1"], &environment);
+    gateway.wait_until_ready();
+
+    until_served(&gateway, "http://any.example.com/v0/");
+    until_served(&gateway, "http://v1.example.com/v1/");
+    let answer = gateway.get("http://any.example.com/v0/a");
+    assert_eq!(answer.header("server"), Some("envoy"));
+    assert!(
+        answer.told()["headers"]
+            .to_string()
+            .contains("x-envoy-original-path")
+    );
+    for path in ["check_ready", "check_alive"] {
+        let path = format!("/ambassador/v0/{path}");
+        assert_eq!(
+            gateway.get(&format!("http://any{path}")).status,
+            200,
+            "{path}"
+        );
+        assert_eq!(admin(&gateway, &path).status, 200, "{path}");
+    }
+    let diagnostics = admin(&gateway, "/ambassador/v0/diag/?json=true").told();
+    let errors = diagnostics["errors"].as_array().unwrap();
+    let of_v2 = errors
+        .iter()
+        .find(|error| error[0] == format!("v2.{team}.1"));
+    assert!(
+        of_v2.unwrap()[1].as_str().unwrap().contains("nonsense"),
+        "{diagnostics}"
+    );
+    let only = admin(&gateway, "/ambassador/v0/diag/?json=true&filter=errors").told();
+    assert_eq!(only, diagnostics["errors"]);
+    let log = gateway.logged();
+    for lost in [
+        "endpointslices.discovery.k8s.io",
+        "leases.coordination.k8s.io",
+    ] {
+        assert!(log.contains(lost), "{lost} is missing and said so: {log}");
+    }
+}
+
+fn admin(gateway: &Gateway, path: &str) -> Answer {
+    Request::get(&format!("http://admin{path}"))
+        .try_send(gateway.admin())
+        .unwrap()
 }

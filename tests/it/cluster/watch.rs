@@ -44,6 +44,7 @@ impl Watching {
         let connection = connect(Some(kubeconfig)).await.unwrap();
         let health = Health::new();
         let kube = Kube {
+            selector: postern::config::Selector::default(),
             client: connection.client,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             own_namespace: connection.namespace.unwrap(),
