@@ -127,6 +127,7 @@ impl Site {
             } => {
                 let kube = Kube {
                     selector: serve.selector.clone(),
+                    spares_own_kinds: serve.compat.is_some(),
                     client: connection.client.clone(),
                     namespaces: serve.watch_namespaces.clone(),
                     own_namespace: self.namespace.clone(),

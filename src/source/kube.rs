@@ -52,6 +52,8 @@ pub struct Kube {
     pub namespaces: Vec<String>,
     /// Which objects are read, of the kinds that another gateway reads too.
     pub selector: Selector,
+    /// Whether it serves where Postern's own kinds are not installed.
+    pub spares_own_kinds: bool,
     /// Watched in any case.
     pub own_namespace: String,
     pub health: Health,

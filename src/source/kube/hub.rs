@@ -78,6 +78,8 @@ impl Hub {
             namespaces.insert(kube.own_namespace.as_str().into());
         }
         let keeper = kube.state.clone().map(Keeper::new);
+        let mut catalogue = Catalogue::default();
+        catalogue.spares_own_kinds = kube.spares_own_kinds;
         let bodies = Bodies::new(kube.client.clone(), keeper.is_some());
         Self {
             kube,
@@ -87,7 +89,7 @@ impl Hub {
             inbox: mpsc::channel(1).0,
             watches: Watches::new(),
             last_watch: 0,
-            catalogue: Catalogue::default(),
+            catalogue,
             nudge: Arc::default(),
             known: Known::default(),
             recovery: Recovery::default(),

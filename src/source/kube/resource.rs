@@ -184,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn a_selection_of_another_gateway_is_for_its_kinds_and_what_they_refer_to() {
+        for (kind, selected) in [
+            (Kind::Service, true),
+            (Kind::Secret, true),
+            (Kind::EndpointSlice, true),
+            (Kind::Ingress, true),
+            (Kind::Namespace, false),
+        ] {
+            assert_eq!(built_in_kind(kind).is_selected(), selected, "{kind:?}");
+        }
+    }
+
+    #[test]
     fn the_preferred_version_that_has_the_kind_is_taken() {
         let old = ("v1beta1", vec![("referencegrants".to_owned(), true)]);
         let without = ("v1", vec![("gateways".to_owned(), true)]);

@@ -244,9 +244,14 @@ fn in_the_place_of_emissary_its_environment_rights_probes_and_diagnostics_do() {
     });
     let mut carrier = service(team, "quote");
     carrier["metadata"]["annotations"] = json!({"getambassador.io/config": OLD_ANNOTATION});
+    carrier["metadata"]["labels"] = json!({"tier": "edge"});
+    let mut other = service(team, "other");
+    other["metadata"]["annotations"] =
+        json!({"getambassador.io/config": OLD_ANNOTATION.replace("/v0/\n", "/other/\n")});
     let documents = [
         EMISSARY_ROLE.to_owned(),
         binding.to_string(),
+        other.to_string(),
         carrier.to_string(),
     ];
     apply(&server, &documents.join("\n---\n"));
@@ -271,6 +276,7 @@ fn in_the_place_of_emissary_its_environment_rights_probes_and_diagnostics_do() {
         ("POSTERN_COMPAT", "emissary"),
         ("AMBASSADOR_NAMESPACE", own_namespace),
         ("AMBASSADOR_ID", "default"),
+        ("AMBASSADOR_LABEL_SELECTOR", "tier=edge"),
         ("AMBASSADOR_DRAIN_TIME", "1"),
         ("AES_LOG_LEVEL", "info"),
     ];
@@ -279,6 +285,8 @@ fn in_the_place_of_emissary_its_environment_rights_probes_and_diagnostics_do() {
 
     until_served(&gateway, "http://any.example.com/v0/");
     until_served(&gateway, "http://v1.example.com/v1/");
+    let unselected = gateway.get("http://any.example.com/other/");
+    assert_eq!(unselected.status, 404, "its Service has no such label");
     let answer = gateway.get("http://any.example.com/v0/a");
     assert_eq!(answer.header("server"), Some("envoy"));
     assert!(
