@@ -30,6 +30,7 @@ mod seen;
 mod selector;
 mod service;
 mod settings;
+mod settled;
 mod slot;
 mod state;
 mod touched;

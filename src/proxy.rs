@@ -10,10 +10,12 @@
 
 mod accept;
 mod access_log;
+mod affinity;
 mod alarm;
 mod bind;
 mod body;
 mod connection;
+mod cors;
 mod drain;
 mod edits;
 mod envoy;
@@ -29,6 +31,7 @@ mod peer;
 mod prefixed;
 mod record;
 mod reply;
+mod retry;
 mod site;
 mod survey;
 mod tls;
@@ -42,7 +45,8 @@ mod testing;
 mod tests;
 
 use std::{
-    collections::BTreeMap, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration,
+    collections::BTreeMap, io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc,
+    time::Duration,
 };
 
 use prometheus_client::registry::Registry;
@@ -59,7 +63,7 @@ use crate::{
 
 use access_log::Logger;
 use bind::Bindings;
-use metrics::{Metrics, Routes};
+use metrics::Metrics;
 use site::{Common, Site};
 use tls::Certificates;
 use upstream::{Pools, Shared};
@@ -103,6 +107,19 @@ struct Ended {
     result: Result<u64, String>,
 }
 
+/// Why the proxy could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("opening the access log {}; choose another file with `--access-log`", path.display())]
+    AccessLog {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("starting the threads that serve traffic")]
+    Threads(#[source] io::Error),
+}
+
 /// After the drain timeout a worker is waited for no longer than this: it may hang in what it does.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
@@ -113,17 +130,16 @@ impl Proxy {
         graphs: Graphs,
         health: Health,
         registry: &mut Registry,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StartError> {
         let workers = options.workers.get();
-        let routes = Routes::new(options.route_metrics, Some(graphs.clone()));
-        let metrics = Metrics::register(registry, routes);
+        let metrics = Metrics::register(registry, options.route_metrics, Some(graphs.clone()));
         let common = Common {
             certificates: Certificates::default(),
             hostname: options.hostname,
             log: Logger::start(&options.access_log, metrics.dropped_log_lines().clone())?,
             metrics,
         };
-        let shared = Shared::new(registry)?;
+        let shared = Shared::new(registry).map_err(StartError::Threads)?;
         let (drain, draining) = watch::channel(None);
         let orders = Orders {
             graphs,
@@ -146,7 +162,8 @@ impl Proxy {
             let site = move || Site::new(Pools::new(shared), common);
             spawn(worker, ending.clone(), move || {
                 worker::run(worker, orders, site)
-            })?;
+            })
+            .map_err(StartError::Threads)?;
         }
         Ok(proxy)
     }
@@ -191,7 +208,7 @@ impl Proxy {
 
 /// Registers the metrics of a proxy that never starts: for those who list them.
 pub fn describe_metrics(registry: &mut Registry) {
-    Metrics::register(registry, Routes::new(0, None));
+    Metrics::register(registry, 0, None);
     upstream::describe_metrics(registry);
 }
 

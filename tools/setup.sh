@@ -3,7 +3,7 @@
 # says how to get them.
 set -euo pipefail
 
-target=${1:?usage: tools/setup.sh run|test|bench|fuzz|deny}
+target=${1:?usage: tools/setup.sh run|test|soak|bench|fuzz|deny}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -14,6 +14,9 @@ needs_test="$needs_run
 git|git|install git
 curl|curl|install curl
 go||install Go $(awk '$1 == "go" { print $2 }' "$(dirname "$0")/../tests/cluster/kubernetes/go.mod") or newer: https://go.dev/doc/install"
+needs_soak="$needs_test
+ip|iproute2|install iproute2
+unshare|util-linux|install util-linux"
 needs_bench="$needs_run
 nginx|nginx-light|install nginx
 haproxy|haproxy|install HAProxy
@@ -28,6 +31,7 @@ needs_deny='cargo||install Rust with rustup: https://rustup.rs'
 case $target in
   run) needs=$needs_run ;;
   test) needs=$needs_test ;;
+  soak) needs=$needs_soak ;;
   bench) needs=$needs_bench ;;
   fuzz) needs=$needs_fuzz ;;
   deny) needs=$needs_deny ;;

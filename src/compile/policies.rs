@@ -9,10 +9,11 @@ use super::{
     Options,
     finding::Findings,
     installation::{self, Belongs},
+    mapping::{Routing, defaults},
     settings::Settings,
 };
 use crate::{
-    report::Code,
+    report::{Code, Field, Settled},
     resource::{Group, Kind, Object, ObjectKey, Objects},
 };
 
@@ -22,12 +23,14 @@ pub(super) struct PolicyReport<'r> {
     pub(super) findings: Findings,
     /// Whether something of it is in force.
     pub(super) in_force: bool,
+    /// What of the Module holds for requests.
+    pub(super) settled: Settled,
 }
 
 /// What becomes of a key of the Module.
 enum Key {
     /// It changes the settings; an error says why it cannot.
-    Apply(fn(&Value, &mut Settings) -> Result<(), String>),
+    Apply(Field, fn(&Value, &mut Settings) -> Result<(), String>),
     /// It protects, and is not implemented. Absent, null, false and empty ask for nothing.
     Protects,
     /// Traffic is served without it.
@@ -38,18 +41,42 @@ enum Key {
 
 /// The keys of Emissary's Module (emissary.md, section 1.10).
 const KEYS: &[(&str, Key)] = &[
-    ("cluster_request_timeout_ms", Key::Apply(request_timeout)),
-    ("headers_with_underscores_action", Key::Apply(underscores)),
-    ("merge_slashes", Key::Apply(merge_slashes)),
+    (
+        "cluster_request_timeout_ms",
+        Key::Apply(Field::ModuleTimeout, request_timeout),
+    ),
+    (
+        "headers_with_underscores_action",
+        Key::Apply(Field::ModuleUnderscores, underscores),
+    ),
+    (
+        "merge_slashes",
+        Key::Apply(Field::ModuleMergeSlashes, merge_slashes),
+    ),
     (
         "reject_requests_with_escaped_slashes",
-        Key::Apply(escaped_slashes),
+        Key::Apply(Field::ModuleEscapedSlashes, escaped_slashes),
     ),
-    ("server_name", Key::Apply(server_name)),
-    ("suppress_envoy_headers", Key::Apply(suppress_envoy_headers)),
-    ("diagnostics", Key::Apply(diagnostics)),
-    ("liveness_probe", Key::Apply(liveness_probe)),
-    ("readiness_probe", Key::Apply(readiness_probe)),
+    (
+        "server_name",
+        Key::Apply(Field::ModuleServerName, server_name),
+    ),
+    (
+        "suppress_envoy_headers",
+        Key::Apply(Field::ModuleSuppressEnvoyHeaders, suppress_envoy_headers),
+    ),
+    (
+        "diagnostics",
+        Key::Apply(Field::ModuleDiagnostics, diagnostics),
+    ),
+    (
+        "liveness_probe",
+        Key::Apply(Field::ModuleLivenessProbe, liveness_probe),
+    ),
+    (
+        "readiness_probe",
+        Key::Apply(Field::ModuleReadinessProbe, readiness_probe),
+    ),
     ("ip_allow", Key::Protects),
     ("ip_deny", Key::Protects),
     ("lua_scripts", Key::Protects),
@@ -60,10 +87,19 @@ const KEYS: &[(&str, Key)] = &[
     ("add_linkerd_headers", Key::Missing),
     ("allow_chunked_length", Key::Missing),
     ("buffer_limit_bytes", Key::Missing),
-    ("circuit_breakers", Key::Missing),
-    ("cluster_idle_timeout_ms", Key::Missing),
-    ("cluster_max_connection_lifetime_ms", Key::Missing),
-    ("cors", Key::Missing),
+    (
+        "circuit_breakers",
+        Key::Apply(Field::ModuleCircuitBreakers, defaults::breakers),
+    ),
+    (
+        "cluster_idle_timeout_ms",
+        Key::Apply(Field::ModuleIdleTimeout, defaults::idle),
+    ),
+    (
+        "cluster_max_connection_lifetime_ms",
+        Key::Apply(Field::ModuleLifetime, defaults::lifetime),
+    ),
+    ("cors", Key::Apply(Field::ModuleCors, defaults::cors)),
     ("default_label_domain", Key::Missing),
     ("default_labels", Key::Missing),
     ("enable_grpc_http11_bridge", Key::Missing),
@@ -75,13 +111,25 @@ const KEYS: &[(&str, Key)] = &[
     ("grpc_stats", Key::Missing),
     ("gzip", Key::Missing),
     ("header_case_overrides", Key::Missing),
-    ("keepalive", Key::Missing),
+    (
+        "keepalive",
+        Key::Apply(Field::ModuleKeepalive, defaults::keepalive),
+    ),
     ("listener_idle_timeout_ms", Key::Missing),
-    ("load_balancer", Key::Missing),
+    (
+        "load_balancer",
+        Key::Apply(Field::ModuleLoadBalancer, defaults::balance),
+    ),
     ("preserve_external_request_id", Key::Missing),
     ("proper_case", Key::Missing),
-    ("resolver", Key::Missing),
-    ("retry_policy", Key::Missing),
+    (
+        "resolver",
+        Key::Apply(Field::ModuleResolver, defaults::resolver),
+    ),
+    (
+        "retry_policy",
+        Key::Apply(Field::ModuleRetryPolicy, defaults::retry),
+    ),
     ("set_current_client_cert_details", Key::Missing),
     ("strip_matching_host_port", Key::Missing),
     (
@@ -109,13 +157,11 @@ const KEYS: &[(&str, Key)] = &[
 ];
 
 /// Kinds that are not implemented, all of which the settings may name; without them traffic is served in any case, or then.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 6] = [
     Kind::AuthService,
     Kind::RateLimitService,
     Kind::LogService,
     Kind::TracingService,
-    Kind::KubernetesServiceResolver,
-    Kind::KubernetesEndpointResolver,
     Kind::ConsulResolver,
     Kind::DevPortal,
 ];
@@ -135,7 +181,7 @@ pub enum ModuleKey {
 pub fn module_keys() -> Vec<(&'static str, ModuleKey)> {
     let keys = KEYS.iter().map(|(name, key)| {
         let key = match key {
-            Key::Apply(_) => ModuleKey::Works,
+            Key::Apply(..) => ModuleKey::Works,
             Key::Protects => ModuleKey::Closes,
             Key::Missing => ModuleKey::Missing,
             Key::NoEffect => ModuleKey::NoEffect,
@@ -169,6 +215,7 @@ pub(super) fn read<'r>(
             object,
             findings: Findings::of(&object.problems),
             in_force: false,
+            settled: Settled::default(),
         };
         match installation::belongs(&object.spec, options) {
             Belongs::ToOthers => continue,
@@ -246,6 +293,8 @@ impl PolicyReport<'_> {
                 self.protects(key.kind.name(), "", settings);
             }
             Kind::Module if key.group == Group::Emissary => self.module(settings),
+            Kind::KubernetesServiceResolver => self.resolver(Routing::Service, settings),
+            Kind::KubernetesEndpointResolver => self.resolver(Routing::Endpoints, settings),
             Kind::TcpMapping => self.findings.push(
                 Code::NotImplemented,
                 "",
@@ -296,6 +345,14 @@ impl PolicyReport<'_> {
         settings.refusal.get_or_insert(reason.into());
     }
 
+    /// A name for what is known by another name already: for the namespace that it is in, or for all.
+    fn resolver(&mut self, routing: Routing, settings: &mut Settings) {
+        let key = &self.object.key;
+        let name = (Arc::clone(&key.name), Arc::clone(&key.namespace));
+        settings.resolvers.insert(name, routing);
+        self.in_force = true;
+    }
+
     fn module(&mut self, settings: &mut Settings) {
         if *self.object.key.name != *"ambassador" {
             self.findings.push(
@@ -322,8 +379,11 @@ impl PolicyReport<'_> {
                 continue;
             }
             match KEYS.iter().find(|row| row.0 == name).map(|row| &row.1) {
-                Some(Key::Apply(apply)) => match apply(value, settings) {
-                    Ok(()) => self.in_force = true,
+                Some(Key::Apply(settles, apply)) => match apply(value, settings) {
+                    Ok(()) => {
+                        self.in_force = true;
+                        self.settled.add(*settles, field.contains('_'));
+                    }
                     Err(message) => {
                         self.findings.push(
                             Code::InvalidValue,

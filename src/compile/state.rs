@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Options,
-    claim::{Claims, Placement},
+    claim::{Claims, Placement, RegionKey},
     cluster::{Affected, Cluster},
     context::Contexts,
     dependents::{Dependency, Dependents},
@@ -31,7 +31,8 @@ use super::{
     seen::{self, Before, Changed, Edit, Seen},
     selector::Selector,
     settings::{self, Settings},
-    slot,
+    settled,
+    slot::{self, SlotKey},
     touched::Touched,
     twin,
     upstream::{Dialled, Dials, Resolver},
@@ -40,7 +41,7 @@ use super::{
 use crate::{
     crd::{MappingSpec, gateway_settings::Preset, schema::Written},
     graph::{Action, Fail, Graph, Upstream, UpstreamId},
-    report::{Code, Diagnostic, ObjectReport, Report},
+    report::{Code, Diagnostic, ObjectReport, Report, Settled},
     resource::{Mapping, ObjectKey, ResourceSet},
 };
 
@@ -262,13 +263,23 @@ impl State {
         let found = found.into_iter();
         self.reports.replace(
             Pass::Settings,
-            found.map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+            found.map(|found| {
+                let mut place = place(found.in_force);
+                if found.in_force {
+                    place.settled = settled::of_settings(found.object);
+                }
+                reports::object(found.object, found.findings, place)
+            }),
         );
         let found = policies::read(&resources.others, options, &mut settings);
         let found = found.into_iter();
         self.reports.replace(
             Pass::Policies,
-            found.map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+            found.map(|found| {
+                let mut place = place(found.in_force);
+                place.settled = found.settled;
+                reports::object(found.object, found.findings, place)
+            }),
         );
         let changed = settings != self.settings;
         self.settings = settings;
@@ -282,8 +293,8 @@ impl State {
             let place = Place {
                 in_graph: !found.serves.is_empty(),
                 serves: found.serves,
-                asks: None,
-                certificate_not_after: None,
+                settled: Settled::of_owners(found.owners),
+                ..Place::default()
             };
             reports::object(&found.object, found.findings, place)
         });
@@ -308,6 +319,7 @@ impl State {
             let in_graph = found.findings.first_error().is_none();
             let place = Place {
                 in_graph,
+                settled: settled::of_context(&found.object),
                 ..Place::default()
             };
             reports::object(&found.object, found.findings, place)
@@ -420,7 +432,8 @@ impl State {
             Intent::Forward(plan) => {
                 let from = &lowered.object.key;
                 let found = self.dials.find(from, plan, || {
-                    let dialled = resolver.dialled(from, &plan.dial, &mut findings)?;
+                    let dialled =
+                        resolver.dialled(from, &plan.dial, &self.upstreams, &mut findings)?;
                     Some(shared(&mut self.upstreams, dialled))
                 });
                 on = match &found {
@@ -529,8 +542,9 @@ impl State {
             let place = Place {
                 in_graph,
                 serves: serves.map(ToString::to_string).collect(),
-                asks: None,
+                settled: settled::of_host(&host.object),
                 certificate_not_after: host.not_after,
+                ..Place::default()
             };
             reports::object(&host.object, findings, place)
         });
@@ -540,8 +554,7 @@ impl State {
             let place = Place {
                 in_graph: plan.is_some(),
                 serves: plan.iter().map(|plan| format!(":{}", plan.port)).collect(),
-                asks: None,
-                certificate_not_after: None,
+                ..Place::default()
             };
             let object = listener.object.as_ref()?;
             Some(reports::object(object, listener.findings.clone(), place))
@@ -595,6 +608,7 @@ impl State {
                 findings.0.extend(note.findings.0.iter().cloned());
             }
             let taken = self.routing.taken(&object.key, slot);
+            let taken = taken.filter(|_| !self.is_never_asked(lowered, slot));
             findings.0.extend(taken.cloned());
         }
         let serves = self.serves(lowered, &mut findings);
@@ -610,13 +624,33 @@ impl State {
         }
         let in_graph = placed && !serves.is_empty();
         let refused = !in_graph && findings.first_error().is_some();
+        let is_part =
+            |found: &Diagnostic| matches!(found.code, Code::PartlyClaimed | Code::PartlyConflict);
+        // One without a hostname asks for those of the Hosts that select it, and has them in what it serves.
+        let is_named = |matching: &Match| !matches!(matching.name, NameMatch::Unnamed);
+        let is_named = lowered.matching.as_ref().is_some_and(is_named);
+        let kept_out = is_named && findings.0.iter().any(is_part);
         let place = Place {
             in_graph,
             serves: if in_graph { serves } else { Vec::new() },
-            asks: slot::asked(lowered).filter(|_| refused),
+            asks: slot::asked(lowered).filter(|_| refused || kept_out),
+            settled: lowered.settled.clone(),
             certificate_not_after: None,
         };
         reports::object(object, findings, place)
+    }
+
+    /// Whether no request can reach a Mapping without a hostname in what nobody has claimed, because all names of the Hosts
+    /// that select it are claimed.
+    fn is_never_asked(&self, lowered: &Lowered, (region, ..): &SlotKey) -> bool {
+        let unnamed = lowered.matching.as_ref().filter(|matching| {
+            *region == RegionKey::Unclaimed && matches!(matching.name, NameMatch::Unnamed)
+        });
+        unnamed.is_some_and(|matching| {
+            let object = &lowered.object;
+            let mut hosts = self.linked.coverage.selecting(&object.meta.labels);
+            hosts.all(|host| self.claims.cover(&object.key.namespace, host, matching))
+        })
     }
 
     /// Where a Mapping is served, given that it is in a route.

@@ -23,6 +23,11 @@ impl FromStr for Place {
             .strip_prefix("https://")
             .or(text.strip_prefix("http://"));
         let bare = bare.unwrap_or(text);
+        if bare.starts_with('/') {
+            return Err(format!(
+                "a path needs its hostname before it: example.com{bare}, or *{bare} for every hostname"
+            ));
+        }
         let (host, path) = match bare.find('/') {
             Some(at) => (&bare[..at], Some(&bare[at..])),
             None => (bare, None),
@@ -89,6 +94,14 @@ pub(super) fn object_of(id: &str) -> String {
     };
     let dot = if group.is_empty() { "" } else { "." };
     format!("{kind}{dot}{group} {name}")
+}
+
+/// The id of a Host as people write it; none for the default one, which is no object.
+pub(super) fn host_of(id: &str) -> Option<String> {
+    let (group, name) = id
+        .strip_prefix("getambassador.io:")
+        .map_or(("", id), |name| (".getambassador.io", name));
+    name.contains('/').then(|| format!("Host{group} {name}"))
 }
 
 /// The namespace of `mapping/apps/quote`.

@@ -8,16 +8,24 @@ use postern::{
     plugin,
 };
 
+use super::codes;
+
 /// Folder, and the files in it that are generated.
-fn generated() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+fn generated() -> Vec<(&'static str, Vec<(String, String)>)> {
+    let named = |pages: Vec<(&'static str, String)>| {
+        { pages.into_iter() }
+            .map(|(name, text)| (name.to_owned(), text))
+            .collect()
+    };
     let mut pages = docs::pages();
     pages.extend(reference::pages());
     pages.push(("kubectl-postern.md", plugin::docs::page()));
     pages.push(("kubectl-postern.1", plugin::docs::man()));
     vec![
-        ("docs/reference", pages),
-        ("crds", manifest::manifests()),
-        ("crds/emissary", manifest::of_emissary()),
+        ("docs/reference", named(pages)),
+        ("docs/reference/codes", codes::pages()),
+        ("crds", named(manifest::manifests())),
+        ("crds/emissary", named(manifest::of_emissary())),
     ]
 }
 
@@ -27,7 +35,7 @@ fn generated_files_are_up_to_date() {
     let mut stale = Vec::new();
     for (folder, files) in generated() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-        let names: BTreeSet<_> = files.iter().map(|(name, _)| *name).collect();
+        let names: BTreeSet<_> = files.iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(names.len(), files.len(), "two files have one name");
         for (name, text) in files {
             let path = folder.join(name);

@@ -28,12 +28,14 @@ fn report(name: &str, generation: i64) -> ObjectReport {
         key: key(name),
         origin: Origin::Cluster,
         uid: "u".into(),
+        created: None,
         generation,
         resource_version: "1".into(),
         diagnostics: Vec::new(),
         in_graph: true,
         serves: Vec::new(),
         asks: None,
+        settled: crate::report::Settled::default(),
         certificate_not_after: None,
     }
 }

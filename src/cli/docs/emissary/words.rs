@@ -148,18 +148,7 @@ pub(super) const NO_EFFECT: &[(&str, &str, &str)] = &[
         "bypassErrorResponseOverrides",
         "Nor has it there.",
     ),
-    (
-        "Mapping",
-        "clusterTag",
-        "Pools are told apart by all that a connection depends on.",
-    ),
-    ("Mapping", "dnsType", "All addresses of an answer are used."),
     ("Mapping", "docs", "There is no developer portal."),
-    (
-        "Mapping",
-        "enableIpv4",
-        "What the Service or the DNS answer has is dialled.",
-    ),
     (
         "Mapping",
         "enableIpv6",
@@ -223,6 +212,21 @@ pub(super) const NO_EFFECT: &[(&str, &str, &str)] = &[
 pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
     (
         "Mapping",
+        "clusterTag",
+        "Pools are told apart by all that a connection depends on: remove it.",
+    ),
+    (
+        "Mapping",
+        "dnsType",
+        "`strict_dns` asks for nothing: all addresses of an answer are used.",
+    ),
+    (
+        "Mapping",
+        "enableIpv4",
+        "`true` asks for nothing: what the Service or the DNS answer has is dialled.",
+    ),
+    (
+        "Mapping",
         "addLinkerdHeaders",
         "Services are dialled by their ClusterIP, which linkerd knows.",
     ),
@@ -238,26 +242,6 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
     ),
     (
         "Mapping",
-        "circuitBreakers",
-        "Keep the object on Emissary-ingress.",
-    ),
-    (
-        "Mapping",
-        "clusterIdleTimeoutMs",
-        "Idle connections are closed after a time of our own.",
-    ),
-    (
-        "Mapping",
-        "clusterMaxConnectionLifetimeMs",
-        "HTTP/2 connections through a ClusterIP have a maximum age of our own.",
-    ),
-    (
-        "Mapping",
-        "cors",
-        "Have the upstream answer it, or keep the object on Emissary-ingress.",
-    ),
-    (
-        "Mapping",
         "errorResponseOverrides",
         "Removed there, too, and it drops the Mapping.",
     ),
@@ -266,7 +250,6 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
         "healthChecks",
         "Readiness probes of the pods decide which endpoints there are.",
     ),
-    ("Mapping", "keepalive", "That of the operating system."),
     (
         "Mapping",
         "labels",
@@ -274,39 +257,8 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
     ),
     (
         "Mapping",
-        "loadBalancer",
-        "Keep the object on Emissary-ingress.",
-    ),
-    (
-        "Mapping",
-        "loadBalancer.cookie",
-        "Keep the object on Emissary-ingress.",
-    ),
-    (
-        "Mapping",
-        "loadBalancer.header",
-        "Keep the object on Emissary-ingress.",
-    ),
-    (
-        "Mapping",
-        "loadBalancer.policy",
-        "`round_robin` asks for nothing.",
-    ),
-    (
-        "Mapping",
-        "loadBalancer.sourceIp",
-        "Keep the object on Emissary-ingress.",
-    ),
-    (
-        "Mapping",
         "outlierDetection",
         "It drops the Mapping there, too.",
-    ),
-    ("Mapping", "priority", "`default` asks for nothing."),
-    (
-        "Mapping",
-        "retryPolicy",
-        "Have the client retry: answers of our own say when that is safe.",
     ),
     ("Mapping", "shadow", "Keep the object on Emissary-ingress."),
     (
