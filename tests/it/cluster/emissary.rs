@@ -321,6 +321,9 @@ fn in_the_place_of_emissary_its_environment_rights_probes_and_diagnostics_do() {
     ] {
         assert!(log.contains(lost), "{lost} is missing and said so: {log}");
     }
+    // Whoever has the server next counts its Mappings.
+    drop(gateway);
+    run(&server, &["delete", "services", "--all", "-n", team], "");
 }
 
 fn admin(gateway: &Gateway, path: &str) -> Answer {
