@@ -5,6 +5,7 @@
 //! loopback, and refuses requests that name a host, because a web page in somebody's browser could send those.
 
 mod diagnostics;
+mod emissary;
 mod health;
 mod server;
 mod view;
@@ -102,7 +103,9 @@ fn answer(port: Port, state: &State, head: &Parts) -> Reply {
         return reply;
     }
     match port {
-        Port::Health => health::answer(state, head.uri.path()),
+        Port::Health => {
+            emissary::answer(state, head).unwrap_or_else(|| health::answer(state, head.uri.path()))
+        }
         Port::Diagnostics => diagnostics::answer(state, head),
     }
 }

@@ -29,7 +29,8 @@ use tracing::{info, warn};
 use self::{signals::Signals, site::Site};
 use crate::{
     admin,
-    config::Serve,
+    config::{Compat, Serve},
+    crd::gateway_settings::Preset,
     graph::Graph,
     proxy::{self, Proxy},
     reconcile::{Ends, Published, Reconciler},
@@ -141,8 +142,12 @@ async fn run(serve: &Serve) -> Result<()> {
         health: health.clone(),
         metrics: config_metrics,
     };
+    let preset = match serve.compat {
+        Some(Compat::Emissary) => Preset::Emissary,
+        None => Preset::None,
+    };
     let reconciler = Reconciler::new(ends, move || {
-        let mut compiler = crate::compile::Compiler::new(options.clone());
+        let mut compiler = crate::compile::Compiler::new(options.clone()).with_preset(preset);
         move |resources: &_| compiler.compile(resources)
     });
     let reconciling = tokio::spawn(reconciler.run());

@@ -18,7 +18,7 @@ use self::lint::Lint;
 use crate::{
     app,
     config::{Log, LogFormat, Serve},
-    crd::manifest::manifests,
+    crd::manifest::{manifests, of_emissary},
     echo::Echo,
     telemetry::{
         logs::{self, Format},
@@ -48,7 +48,11 @@ enum Command {
     Lint(Lint),
 
     /// Print the CustomResourceDefinitions, for `kubectl apply -f -`
-    Crds,
+    Crds {
+        /// Those of Emissary-ingress, for a cluster where its own are gone
+        #[arg(long)]
+        emissary: bool,
+    },
 
     /// Answer every request with what it was sent, as a backend to try routes with
     Echo {
@@ -97,12 +101,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Serve(serve) => {
+            let serve = serve.with_compat(|name| std::env::var(name).ok())?;
             start_logging(&serve.log)?;
             app::serve(&serve)?;
         }
         Command::Lint(lint) => return lint.run(),
-        Command::Crds => {
-            for (_, manifest) in manifests() {
+        Command::Crds { emissary } => {
+            let manifests = if emissary { of_emissary() } else { manifests() };
+            for (_, manifest) in manifests {
                 write!(io::stdout(), "---\n{manifest}")?;
             }
         }

@@ -48,6 +48,7 @@ use crate::{
     report::Report,
     resource::{Kind, Object, Origin, ResourceSet},
 };
+pub use policies::{ModuleKey, module_keys};
 use state::{MappingState, State};
 
 /// What the compiler must know besides the resources.

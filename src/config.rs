@@ -1,5 +1,6 @@
 //! What `postern serve` can be told: flags over environment over defaults, parsed into types.
 
+pub mod compat;
 pub mod value;
 
 use std::{
@@ -68,6 +69,20 @@ pub struct Serve {
     )]
     pub installation: String,
 
+    /// Take the place of another gateway: read the environment of its Deployment, begin with its preset, and answer at its paths
+    #[arg(
+        long,
+        env = "POSTERN_COMPAT",
+        value_name = "GATEWAY",
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub compat: Option<Compat>,
+
+    /// Which objects are read, from the environment of another gateway only.
+    #[arg(skip)]
+    pub selector: Selector,
+
     /// The kubeconfig that names the API server. Without it: the pod's service account, then $KUBECONFIG, then ~/.kube/config
     #[arg(
         long,
@@ -88,6 +103,17 @@ pub struct Serve {
         help_heading = "Resources"
     )]
     pub watch_namespaces: Vec<String>,
+
+    /// Only read the objects of these groups, and write no status of theirs: another gateway does, on the same objects
+    #[arg(
+        long,
+        env = "POSTERN_NO_STATUS",
+        value_name = "GROUP,…",
+        value_delimiter = ',',
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub no_status: Vec<StatusGroup>,
 
     /// Keep the last good resource set in this folder, and start from it while the API server is away. It holds private keys: the
     /// folder must be in memory, in a pod `emptyDir: {medium: Memory}`. Without it: nothing is kept
@@ -282,6 +308,29 @@ pub struct Log {
         help_heading = "Operation"
     )]
     pub log_level: String,
+}
+
+/// A gateway whose place can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compat {
+    /// Emissary-ingress
+    Emissary,
+}
+
+/// Which objects are read, as the API server selects them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    pub labels: Option<String>,
+    pub fields: Option<String>,
+}
+
+/// A group whose objects have a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusGroup {
+    #[value(name = "postern.dev")]
+    Postern,
+    #[value(name = "getambassador.io")]
+    Emissary,
 }
 
 /// How log lines look.

@@ -3,6 +3,7 @@
 //! Every field is optional for serde; which ones a kind requires, and what each may hold, is in its schema, and
 //! [`schema`] checks an object against it before it is deserialised.
 
+pub mod emissary;
 pub mod gateway_settings;
 pub mod host;
 pub mod listener;

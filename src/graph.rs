@@ -65,8 +65,25 @@ pub struct Graph {
     pub listeners: Vec<Arc<Listener>>,
     pub requests: RequestPolicy,
     pub envoy: EnvoyHeaders,
+    pub own: OwnPaths,
     /// Addresses that must not be dialled, whatever name led there.
     pub dial: DialPolicy,
+}
+
+/// The paths at which Emissary-ingress answers itself, for those who ask there. None as a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnPaths {
+    /// On every Listener.
+    pub check_alive: bool,
+    /// On every Listener.
+    pub check_ready: bool,
+    /// On the health port only.
+    pub diagnostics: bool,
+}
+
+impl OwnPaths {
+    pub const CHECK_ALIVE: &str = "/ambassador/v0/check_alive";
+    pub const CHECK_READY: &str = "/ambassador/v0/check_ready";
 }
 
 /// What Envoy would say, for those who listen to it. Nothing as a rule.

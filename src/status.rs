@@ -40,6 +40,7 @@ pub use metrics::StatusMetrics;
 
 use crate::{
     report::{Report, version},
+    resource::Group,
     telemetry::health::Health,
 };
 use elector::Elector;
@@ -72,6 +73,8 @@ pub struct Options {
     pub pod_uid: Option<String>,
     /// The namespaces whose objects are watched, beside the own one; empty for all.
     pub namespaces: Vec<String>,
+    /// Groups whose objects are only read: somebody else says what becomes of them.
+    pub silent: Vec<Group>,
     /// The version of this build.
     pub build: String,
     /// The digest of the graph in use; asked for only when the Lease is written for a new snapshot.
@@ -284,6 +287,7 @@ mod tests {
                 replica: "pod-1".to_owned(),
                 pod_uid: None,
                 namespaces: Vec::new(),
+                silent: Vec::new(),
                 build: "test".to_owned(),
                 digest: Box::new(String::new),
                 health: Health::new(),

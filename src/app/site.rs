@@ -20,9 +20,9 @@ use super::{Snapshots, Stoppable};
 use crate::{
     admin,
     compile::{Backend, Environment, Options},
-    config::{DEFAULT_NAMESPACE, Serve},
+    config::{DEFAULT_NAMESPACE, Serve, StatusGroup},
     echo::{EMBEDDED, Echo},
-    resource::ObjectKey,
+    resource::{Group, ObjectKey},
     source::{
         Change,
         dir::Dir,
@@ -126,6 +126,8 @@ impl Site {
                 ..
             } => {
                 let kube = Kube {
+                    selector: serve.selector.clone(),
+                    spares_own_kinds: serve.compat.is_some(),
                     client: connection.client.clone(),
                     namespaces: serve.watch_namespaces.clone(),
                     own_namespace: self.namespace.clone(),
@@ -175,6 +177,7 @@ impl Site {
             replica: serve.pod.pod_name.clone().unwrap_or_else(machine_name),
             pod_uid: serve.pod.pod_uid.clone(),
             namespaces: serve.watch_namespaces.clone(),
+            silent: silent(serve),
             build: VERSION.to_owned(),
             digest: Box::new(digest),
             health: health.clone(),
@@ -205,6 +208,10 @@ impl Site {
             "kubeconfig": serve.kubeconfig,
             "watchNamespaces": serve.watch_namespaces,
             "stateDir": serve.state_dir,
+            "compat": serve.compat.map(|compat| format!("{compat:?}")),
+            "labelSelector": serve.selector.labels,
+            "fieldSelector": serve.selector.fields,
+            "noStatus": serve.no_status.iter().map(|group| format!("{group:?}")).collect::<Vec<_>>(),
             "clusterDomain": serve.cluster_domain,
             "holdOff": format!("{:?}", serve.hold_off),
             "echo": serve.echo,
@@ -225,6 +232,16 @@ impl Site {
             "podIps": serve.pod.pod_ips,
         })
     }
+}
+
+/// The groups whose objects get no status.
+fn silent(serve: &Serve) -> Vec<Group> {
+    let groups = serve.no_status.iter();
+    let named = groups.map(|group| match group {
+        StatusGroup::Postern => Group::Postern,
+        StatusGroup::Emissary => Group::Emissary,
+    });
+    named.collect()
 }
 
 async fn start_echo() -> Result<SocketAddr> {

@@ -1,6 +1,7 @@
 //! The reference pages that are generated from the code: `make gen` writes them, a test compares them.
 
 mod code;
+mod emissary;
 
 use std::fmt::Write;
 
@@ -16,6 +17,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("codes.md", codes()),
         ("cli.md", commands()),
         ("metrics.md", families()),
+        ("emissary.md", emissary::page()),
     ]
 }
 

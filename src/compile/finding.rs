@@ -3,7 +3,10 @@
 use crate::{
     crd::{
         HostSpec, ListenerSpec, MappingSpec, TlsContextSpec,
-        schema::{Node, Problem, ProblemKind, Spec, is_within, tree::Shape},
+        schema::{
+            Node, Problem, ProblemKind, Spec, is_within,
+            tree::{Names, Shape},
+        },
     },
     report::{Code, Diagnostic},
     resource::{Group, Kind, Object},
@@ -55,23 +58,23 @@ impl Findings {
     }
 }
 
-/// The path of a field as the object spells it. Passes name fields in camelCase, and Emissary's kinds have snake_case,
+/// The path of a field as the object spells it. Passes name fields in camelCase, and Emissary's kinds have its names,
 /// unless the object itself says otherwise.
 pub(super) fn as_written<T>(object: &Object<T>, field: String) -> String {
     if object.key.group != Group::Emissary || object.positions.get(&field).is_some() {
         return field;
     }
     match object.key.kind {
-        Kind::Mapping => snake(MappingSpec::tree(), &field),
-        Kind::Host => snake(HostSpec::tree(), &field),
-        Kind::Listener => snake(ListenerSpec::tree(), &field),
-        Kind::TlsContext => snake(TlsContextSpec::tree(), &field),
+        Kind::Mapping => spelled(MappingSpec::tree(), Names::Snake, &field),
+        Kind::Host => spelled(HostSpec::tree(), Names::Mixed, &field),
+        Kind::Listener => spelled(ListenerSpec::tree(), Names::Mixed, &field),
+        Kind::TlsContext => spelled(TlsContextSpec::tree(), Names::Snake, &field),
         _ => field,
     }
 }
 
 /// Names of map entries, and what no schema names, stay as they are.
-fn snake(mut node: &Node, path: &str) -> String {
+fn spelled(mut node: &Node, mut names: Names, path: &str) -> String {
     let Some(mut rest) = path.strip_prefix("spec") else {
         return path.to_owned();
     };
@@ -82,7 +85,8 @@ fn snake(mut node: &Node, path: &str) -> String {
             break;
         };
         out.push('.');
-        out.push_str(&field.snake);
+        out.push_str(names.of(field));
+        names = names.within(field);
         rest = &next[name.len()..];
         node = &field.node;
         if let (Shape::List { items, .. }, Some(end)) = (&node.shape, rest.find(']')) {
@@ -126,7 +130,22 @@ mod tests {
             ("metadata.fooBar", "metadata.fooBar"),
             ("", ""),
         ] {
-            assert_eq!(snake(MappingSpec::tree(), path), wanted, "{path}");
+            assert_eq!(
+                spelled(MappingSpec::tree(), Names::Snake, path),
+                wanted,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_of_emissary_has_snake_case_in_tls_and_for_its_ids_only() {
+        for (path, wanted) in [
+            ("spec.tlsSecret.name", "spec.tlsSecret.name"),
+            ("spec.tls.minTlsVersion", "spec.tls.min_tls_version"),
+            ("spec.ambassadorId[0]", "spec.ambassador_id[0]"),
+        ] {
+            assert_eq!(spelled(HostSpec::tree(), Names::Mixed, path), wanted);
         }
     }
 }

@@ -65,6 +65,18 @@ const KEYS: &[(&str, Key)] = &[
         "suppress_envoy_headers",
         Key::Apply(Field::ModuleSuppressEnvoyHeaders, suppress_envoy_headers),
     ),
+    (
+        "diagnostics",
+        Key::Apply(Field::ModuleDiagnostics, diagnostics),
+    ),
+    (
+        "liveness_probe",
+        Key::Apply(Field::ModuleLivenessProbe, liveness_probe),
+    ),
+    (
+        "readiness_probe",
+        Key::Apply(Field::ModuleReadinessProbe, readiness_probe),
+    ),
     ("ip_allow", Key::Protects),
     ("ip_deny", Key::Protects),
     ("lua_scripts", Key::Protects),
@@ -128,14 +140,11 @@ const KEYS: &[(&str, Key)] = &[
     ("admin_port", Key::NoEffect),
     ("auth_enabled", Key::NoEffect),
     ("debug_mode", Key::NoEffect),
-    ("diagnostics", Key::NoEffect),
     ("enable_ipv4", Key::NoEffect),
     ("enable_ipv6", Key::NoEffect),
     ("envoy_validation_timeout", Key::NoEffect),
     ("error_response_overrides", Key::NoEffect),
-    ("liveness_probe", Key::NoEffect),
     ("prune_unreachable_routes", Key::NoEffect),
-    ("readiness_probe", Key::NoEffect),
     ("regex_max_size", Key::NoEffect),
     ("regex_type", Key::NoEffect),
     ("runtime_flags", Key::NoEffect),
@@ -156,6 +165,33 @@ const KINDS: [Kind; 6] = [
     Kind::ConsulResolver,
     Kind::DevPortal,
 ];
+
+/// What becomes of a key of the Module, for the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleKey {
+    Works,
+    /// It protects: while it is there, every Mapping answers 503, unless `emissary.ignore` names it.
+    Closes,
+    /// Traffic is served without it, with a warning.
+    Missing,
+    NoEffect,
+}
+
+/// Every key of the Module, in the order of the names.
+pub fn module_keys() -> Vec<(&'static str, ModuleKey)> {
+    let keys = KEYS.iter().map(|(name, key)| {
+        let key = match key {
+            Key::Apply(..) => ModuleKey::Works,
+            Key::Protects => ModuleKey::Closes,
+            Key::Missing => ModuleKey::Missing,
+            Key::NoEffect => ModuleKey::NoEffect,
+        };
+        (*name, key)
+    });
+    let mut keys: Vec<_> = keys.collect();
+    keys.sort_unstable_by_key(|(name, _)| *name);
+    keys
+}
 
 /// What `emissary.ignore` may name.
 pub(super) fn may_be_ignored() -> impl Iterator<Item = &'static str> {
@@ -458,4 +494,31 @@ fn suppress_envoy_headers(value: &Value, settings: &mut Settings) -> Result<(), 
         .ok_or_else(|| format!("{value} is neither true nor false"))?;
     settings.envoy.written &= !suppress;
     Ok(())
+}
+
+fn liveness_probe(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    settings.own.check_alive = flag(value, "enabled", settings.own.check_alive)?;
+    Ok(())
+}
+
+fn readiness_probe(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    settings.own.check_ready = flag(value, "enabled", settings.own.check_ready)?;
+    Ok(())
+}
+
+/// It only takes away: whoever does not take Emissary's place tells nothing on that port.
+fn diagnostics(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let enabled = flag(value, "enabled", true)?;
+    let from_afar = flag(value, "allow_non_local", false)?;
+    settings.own.diagnostics &= enabled || from_afar;
+    Ok(())
+}
+
+fn flag(value: &Value, name: &str, otherwise: bool) -> Result<bool, String> {
+    let wrong = || format!("`{name}` must be true or false, in an object");
+    let fields = value.as_object().ok_or_else(wrong)?;
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(otherwise),
+        Some(value) => value.as_bool().ok_or_else(wrong),
+    }
 }

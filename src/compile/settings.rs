@@ -23,7 +23,7 @@ use crate::{
             Underscores, Verification,
         },
     },
-    graph::{EnvoyHeaders, RequestPolicy},
+    graph::{EnvoyHeaders, OwnPaths, RequestPolicy},
     report::Code,
     resource::{Kind, Object, ObjectKey, ResourceSet},
 };
@@ -47,6 +47,7 @@ pub(super) struct Settings {
     pub(super) ignore: BTreeSet<String>,
     pub(super) requests: RequestPolicy,
     pub(super) envoy: EnvoyHeaders,
+    pub(super) own: OwnPaths,
     pub(super) redirects_matched_only: bool,
     pub(super) verifies_with_authority_only: bool,
     /// Keys of Emissary's Module that the GatewaySettings decide, with the setting.
@@ -100,6 +101,7 @@ impl Settings {
             ignore: BTreeSet::new(),
             requests: RequestPolicy::default(),
             envoy: EnvoyHeaders::default(),
+            own: OwnPaths::default(),
             redirects_matched_only: false,
             verifies_with_authority_only: false,
             decided: BTreeMap::new(),
@@ -118,6 +120,13 @@ pub(super) fn read<'r>(
     asked: Preset,
 ) -> (Settings, Vec<SettingsReport<'r>>) {
     let mut settings = Settings::new(options);
+    if asked == Preset::Emissary {
+        settings.own = OwnPaths {
+            check_alive: true,
+            check_ready: true,
+            diagnostics: true,
+        };
+    }
     let mut reports = Vec::new();
     let ours = resources.settings.values().filter(|object| {
         installation::includes(

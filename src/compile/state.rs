@@ -164,6 +164,7 @@ impl State {
             listeners: self.linked.listeners.clone(),
             requests: self.settings.requests,
             envoy: self.settings.envoy.clone(),
+            own: self.settings.own,
             dial: self.cluster.dial_policy(options),
         };
         let [by_contexts, by_hosts] = &self.wanted;

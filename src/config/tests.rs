@@ -8,7 +8,7 @@ struct Command {
     serve: Serve,
 }
 
-fn parse(flags: &str) -> Result<Serve, String> {
+pub(super) fn parse(flags: &str) -> Result<Serve, String> {
     let words = std::iter::once("postern").chain(flags.split_whitespace());
     Command::try_parse_from(words)
         .map(|command| command.serve)

@@ -1,5 +1,6 @@
 //! The CustomResourceDefinitions of Postern's own kinds, made from the same trees that objects are checked against.
 
+pub mod emissary;
 mod kind;
 mod schema;
 mod status;
@@ -14,7 +15,16 @@ use kind::Definition;
 
 /// Each CustomResourceDefinition: the name of its file and its YAML. The same in every build.
 pub fn manifests() -> Vec<(&'static str, String)> {
-    definitions()
+    files(definitions())
+}
+
+/// The same for the kinds of Emissary-ingress, for clusters where its own are gone.
+pub fn of_emissary() -> Vec<(&'static str, String)> {
+    files(emissary::definitions())
+}
+
+fn files(definitions: Vec<(&'static str, Value)>) -> Vec<(&'static str, String)> {
+    definitions
         .into_iter()
         .map(|(file, definition)| {
             let yaml = serde_saphyr::to_string(&definition)

@@ -111,12 +111,15 @@ pub struct RequestsView {
     pub allow_escaped_slashes: bool,
 }
 
-/// What Envoy would say.
+/// What Envoy would say, and where Emissary-ingress answers itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EnvoyView {
     pub written: bool,
     pub server: Option<String>,
+    pub check_alive: bool,
+    pub check_ready: bool,
+    pub diagnostics: bool,
 }
 
 /// Route sets by their address, in the order in which they were met.
@@ -147,6 +150,9 @@ impl GraphView {
             route_sets,
             upstreams,
             envoy: EnvoyView {
+                check_alive: graph.own.check_alive,
+                check_ready: graph.own.check_ready,
+                diagnostics: graph.own.diagnostics,
                 written: graph.envoy.written,
                 server: { graph.envoy.server.as_ref() }
                     .map(|server| String::from_utf8_lossy(server.as_bytes()).into_owned()),

@@ -279,11 +279,13 @@ pub(super) enum Reason {
     UpstreamTimeout,
     Overloaded,
     CircuitOpen,
+    /// A path at which the gateway itself answers probes.
+    Probe,
 }
 
 impl Reason {
     /// In the order of their numbers.
-    pub(super) const ALL: [(Self, &'static str); 29] = [
+    pub(super) const ALL: [(Self, &'static str); 30] = [
         (Self::Upstream, "upstream"),
         (Self::Redirect, "redirect"),
         (Self::Preflight, "preflight"),
@@ -313,6 +315,7 @@ impl Reason {
         (Self::UpstreamTimeout, "upstream_timeout"),
         (Self::Overloaded, "overloaded"),
         (Self::CircuitOpen, "circuit_open"),
+        (Self::Probe, "probe"),
     ];
 
     pub(super) fn index(self) -> usize {

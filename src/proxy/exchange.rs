@@ -32,7 +32,7 @@ use super::{
     survey::{self, Rules, Survey},
 };
 use crate::graph::{
-    self, Action, Authority, Decision, Graph, Member, Redirect, decide,
+    self, Action, Authority, Decision, Graph, Member, OwnPaths, Redirect, decide,
     matching::{HeadView, Silent},
     path,
     shadow::Shadow,
@@ -187,6 +187,10 @@ impl<U: Upstreams> Exchange<'_, U> {
             query: uri.query(),
             forwarded_proto: proto.as_ref().map(HeaderValue::as_bytes),
         };
+        if let Some(status) = self.probed(path.as_str()) {
+            record.reason = Reason::Probe;
+            return Ok(reply::probed(status, asked));
+        }
         match self.route(parts, &request)? {
             Step::RedirectToHttps => {
                 record.reason = Reason::Redirect;
@@ -260,6 +264,19 @@ impl<U: Upstreams> Exchange<'_, U> {
             allow_underscores: self.graph.requests.allow_underscores,
         };
         Survey::of(&parts.headers, rules)
+    }
+
+    /// The answer to a probe, if this is one and the graph has it answered here. Who drains is not ready.
+    fn probed(&self, path: &str) -> Option<StatusCode> {
+        let own = self.graph.own;
+        if own.check_ready && path == OwnPaths::CHECK_READY {
+            return Some(if self.peer.is_closing() {
+                StatusCode::SERVICE_UNAVAILABLE
+            } else {
+                StatusCode::OK
+            });
+        }
+        (own.check_alive && path == OwnPaths::CHECK_ALIVE).then_some(StatusCode::OK)
     }
 
     /// From the head to what is done: Listener, Host, route, member.

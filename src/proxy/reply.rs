@@ -88,6 +88,15 @@ pub(super) fn redirect<B>(
     Ok(response)
 }
 
+/// Answers a probe.
+pub(super) fn probed<B>(status: StatusCode, asked: &Asked) -> Response<Kind<B>> {
+    let mut response = with_body(status, Bytes::new(), asked.is_head);
+    response
+        .headers_mut()
+        .insert(REQUEST_ID, asked.request_id.to_value());
+    response
+}
+
 /// An answer that says all with its status and headers.
 pub(super) fn empty<B>(status: StatusCode) -> Response<Kind<B>> {
     with_body(status, Bytes::new(), false)

@@ -81,6 +81,9 @@ fields! {
     ModuleLoadBalancer = "spec.config.loadBalancer",
     ModuleResolver = "spec.config.resolver",
     ModuleRetryPolicy = "spec.config.retryPolicy",
+    ModuleDiagnostics = "spec.config.diagnostics",
+    ModuleLivenessProbe = "spec.config.livenessProbe",
+    ModuleReadinessProbe = "spec.config.readinessProbe",
     ModuleServerName = "spec.config.serverName",
     ModuleSuppressEnvoyHeaders = "spec.config.suppressEnvoyHeaders",
 }

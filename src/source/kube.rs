@@ -39,6 +39,7 @@ pub use self::connect::{Connection, KubeError, connect, connect_as_kubectl};
 use self::{handover::Handover, hub::Hub};
 use super::{Change, kept::StateDir};
 use crate::{
+    config::Selector,
     resource::ObjectKey,
     telemetry::{health::Health, watches::WatchMetrics},
 };
@@ -49,6 +50,10 @@ pub struct Kube {
     pub client: kube::Client,
     /// Empty: all.
     pub namespaces: Vec<String>,
+    /// Which objects are read, of the kinds that another gateway reads too.
+    pub selector: Selector,
+    /// Whether it serves where Postern's own kinds are not installed.
+    pub spares_own_kinds: bool,
     /// Watched in any case.
     pub own_namespace: String,
     pub health: Health,

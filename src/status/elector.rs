@@ -100,7 +100,10 @@ impl Elector {
             failure => {
                 let why = failure.map_or("no answer in time".to_owned(), |error| error.to_string());
                 if !mem::replace(&mut self.complained, true) {
-                    warn!(why, "The leader Lease cannot be written: it is tried again");
+                    warn!(
+                        why,
+                        "The leader Lease cannot be written, so no status is: it is tried again. What it takes is get, list, watch, create, update, patch and delete of leases.coordination.k8s.io in the own namespace"
+                    );
                 }
             }
         }

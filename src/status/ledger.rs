@@ -42,6 +42,8 @@ pub(super) struct Ledger {
     /// How many objects do not say what they should, as far as known.
     unsettled: usize,
     dark: bool,
+    /// Groups whose objects are only read.
+    silent: Vec<Group>,
 }
 
 /// A write to carry out.
@@ -81,14 +83,26 @@ impl Ledger {
             newest: Arc::default(),
             unsettled: 0,
             dark: false,
+            silent: Vec::new(),
         }
+    }
+
+    /// Leaves the objects of these groups alone.
+    pub(super) fn silent(mut self, groups: &[Group]) -> Self {
+        self.silent = groups.to_vec();
+        self
+    }
+
+    fn writes(&self, key: &ObjectKey) -> bool {
+        has_status(key.group, key.kind) && !self.silent.contains(&key.group)
     }
 
     /// A new snapshot: looks at what is different in it.
     pub(super) fn apply(&mut self, snapshot: &Snapshot, now: Instant) {
-        let reports = snapshot.report.objects.iter().filter(|report| {
-            report.origin == Origin::Cluster && has_status(report.key.group, report.key.kind)
-        });
+        let reports = snapshot.report.objects.iter();
+        let reports: Vec<_> = reports
+            .filter(|report| report.origin == Origin::Cluster && self.writes(&report.key))
+            .collect();
         let mut present = BTreeSet::new();
         for report in reports {
             present.insert(&report.key);
@@ -161,7 +175,10 @@ impl Ledger {
                     self.waiting.remove(&found.key);
                 }
                 self.schedule(&found.key, now);
-            } else if found.key.group != Group::Emissary && found.says != Wanted::Nothing {
+            } else if found.key.group != Group::Emissary
+                && self.writes(&found.key)
+                && found.says != Wanted::Nothing
+            {
                 let mut tracked = Tracked::new(&found.uid.as_str().into());
                 tracked.says = Some(found.says.digest(&found.uid));
                 self.objects.insert(found.key.clone(), tracked);

@@ -7,6 +7,9 @@ use crate::report::replica::{installation_label, slug, with_digest};
 
 pub(super) const LEADER_ROLE: &str = "leader";
 
+/// What the name of every installation as a field manager begins with.
+pub(super) const FIELD_MANAGER: &str = "postern";
+
 /// A Lease name may have 253 bytes, of which a pod's name may take as much.
 const MAX_REPLICA: usize = 180;
 
@@ -60,7 +63,7 @@ impl Names {
 
     /// The name under which the API server keeps who owns which field.
     pub(super) fn field_manager(&self) -> String {
-        format!("postern-{}", self.installation)
+        format!("{FIELD_MANAGER}-{}", self.installation)
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
     condition::{Installation, ObjectStatus, PROGRAMMED, Truth},
     elector::{self, Term},
     emissary::EmissaryStatus,
+    name::FIELD_MANAGER,
     verdict::rfc3339,
 };
 use crate::{
@@ -36,6 +37,9 @@ const EMISSARY_VERSION: &str = "v3alpha1";
 const ATTEMPTS: u32 = 4;
 
 const PAGE: u32 = 250;
+
+/// The id of objects that every installation serves.
+const AUTOMATIC: &str = "_automatic_";
 
 /// What an object's status should say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -278,6 +282,9 @@ impl Objects {
         if other {
             return Ok(Outcome::Gone);
         }
+        if key.group == Group::Emissary && !self.speaks_for(&object) {
+            return Ok(Outcome::Unchanged);
+        }
         let status = object.data.get("status").unwrap_or(&Value::Null);
         let now = rfc3339(Timestamp::now());
         let Some(change) = wanted.change(status, &self.installation, &now) else {
@@ -297,6 +304,30 @@ impl Objects {
         };
         api.patch_status(&key.name, &params, &patch).await?;
         Ok(Outcome::Written)
+    }
+
+    /// Whether this installation says the state of one of Emissary's objects, which has room for one state only: the first that the
+    /// object names does. Where it names none but `_automatic_`, that is who said it first.
+    fn speaks_for(&self, object: &DynamicObject) -> bool {
+        let spec = object.data.get("spec");
+        let ids = spec.and_then(|spec| {
+            spec.get("ambassador_id")
+                .or_else(|| spec.get("ambassadorId"))
+        });
+        let Some(ids) = ids.and_then(Value::as_array) else {
+            return true;
+        };
+        let mut ids = ids.iter().filter_map(Value::as_str);
+        if let Some(first) = ids.find(|id| *id != AUTOMATIC) {
+            return first == &*self.installation;
+        }
+        let mut managers = object.metadata.managed_fields.iter().flatten();
+        !managers.any(|managed| {
+            let manager = managed.manager.as_deref().unwrap_or_default();
+            managed.subresource.as_deref() == Some("status")
+                && manager.starts_with(FIELD_MANAGER)
+                && manager != self.manager
+        })
     }
 
     fn api(&self, group: Group, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {

@@ -192,7 +192,7 @@ impl<'w> Leading<'w> {
                 installation.clone(),
                 writer.names.field_manager(),
             ),
-            ledger: Ledger::new(installation, options.timing),
+            ledger: Ledger::new(installation, options.timing).silent(&options.silent),
             lag: Lag::default(),
             writes: JoinSet::new(),
             lists: JoinSet::new(),

@@ -10,6 +10,7 @@ mod burst;
 mod cases;
 mod crds;
 mod dial;
+mod emissary;
 mod grants;
 mod guide;
 mod installation;

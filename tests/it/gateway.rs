@@ -59,6 +59,17 @@ impl Gateway {
         Self::spawn(folder, &arguments)
     }
 
+    /// The same in an environment of which it takes more than it is told by flags.
+    pub(crate) fn of_cluster_in(
+        kubeconfig: &Path,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut arguments = vec!["--kubeconfig", kubeconfig.to_str().unwrap()];
+        arguments.extend(flags);
+        Self::spawn_in(tempfile::tempdir().unwrap(), &arguments, environment)
+    }
+
     /// Starts it with what an API server holds.
     pub(crate) fn of_cluster(kubeconfig: &Path, flags: &[&str]) -> Self {
         let mut arguments = vec!["--kubeconfig", kubeconfig.to_str().unwrap()];
@@ -67,8 +78,13 @@ impl Gateway {
     }
 
     fn spawn(folder: TempDir, arguments: &[&str]) -> Self {
+        Self::spawn_in(folder, arguments, &[])
+    }
+
+    fn spawn_in(folder: TempDir, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_postern"))
             .arg("serve")
+            .envs(environment.iter().copied())
             .args(arguments)
             .args(["--log-format", "json", "--admin-address", "127.0.0.1:0"])
             .args(["--diagnostics-address", "127.0.0.1:0"])

@@ -25,6 +25,7 @@ fn generated() -> Vec<(&'static str, Vec<(String, String)>)> {
         ("docs/reference", named(pages)),
         ("docs/reference/codes", codes::pages()),
         ("crds", named(manifest::manifests())),
+        ("crds/emissary", named(manifest::of_emissary())),
     ]
 }
 

@@ -4,12 +4,12 @@ use serde_json::{Map, Value, json};
 
 use crate::crd::schema::{
     Node, Spec,
-    tree::{Field, Fields, Shape, Support},
+    tree::{Field, Fields, Names, Shape, Support},
 };
 
 /// The schema of a spec with its rules.
 pub(super) fn spec<S: Spec>() -> Value {
-    let mut schema = node(S::tree());
+    let mut schema = named(S::tree(), Names::Camel);
     if !S::RULES.is_empty() {
         let rules = S::RULES.iter().map(|rule| {
             json!({
@@ -23,18 +23,19 @@ pub(super) fn spec<S: Spec>() -> Value {
     schema
 }
 
-fn node(node: &Node) -> Value {
+/// The schema of a node, with its fields named in one of the spellings.
+pub(super) fn named(node: &Node, names: Names) -> Value {
     let mut schema = match &node.shape {
-        Shape::Object(fields) => object(fields),
+        Shape::Object(fields) => object(fields, names),
         Shape::Map { values, max } => json!({
             "type": "object",
             "maxProperties": max,
-            "additionalProperties": self::node(values),
+            "additionalProperties": named(values, names),
         }),
         Shape::List { items, max } => json!({
             "type": "array",
             "maxItems": max,
-            "items": self::node(items),
+            "items": named(items, names),
         }),
         Shape::Text { max } => json!({"type": "string", "maxLength": max}),
         Shape::Choice(words) => {
@@ -53,23 +54,23 @@ fn node(node: &Node) -> Value {
     schema
 }
 
-fn object(fields: &Fields) -> Value {
+fn object(fields: &Fields, names: Names) -> Value {
     let mut properties = Map::new();
     for field in &fields.list {
-        let mut schema = node(&field.node);
+        let mut schema = named(&field.node, names.within(field));
         let note = note(field);
         if !note.is_empty() {
             let text = schema["description"].as_str().unwrap_or_default();
             schema["description"] = json!(format!("{text} {note}").trim_start());
         }
-        properties.insert(field.name.clone(), schema);
+        properties.insert(names.of(field).to_owned(), schema);
     }
     let mut schema = json!({"type": "object", "properties": properties});
     let required: Vec<_> = fields
         .list
         .iter()
         .filter(|field| field.required)
-        .map(|field| &field.name)
+        .map(|field| names.of(field))
         .collect();
     if !required.is_empty() {
         schema["required"] = json!(required);

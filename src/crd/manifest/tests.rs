@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::definitions;
+use super::{definitions, emissary};
 
 /// The schema of every value with its path.
 fn walk<'a>(schema: &'a Value, path: &str, see: &mut dyn FnMut(&str, &'a Value)) {
@@ -18,11 +18,14 @@ fn walk<'a>(schema: &'a Value, path: &str, see: &mut dyn FnMut(&str, &'a Value))
 }
 
 fn each_schema(mut see: impl FnMut(&str, &Value)) {
-    for (file, definition) in definitions() {
+    for (file, definition) in definitions().into_iter().chain(emissary::definitions()) {
         let version = &definition["spec"]["versions"][0];
         let properties = &version["schema"]["openAPIV3Schema"]["properties"];
         for part in ["spec", "status"] {
-            walk(&properties[part], &format!("{file} {part}"), &mut see);
+            // Few kinds of Emissary-ingress have a status.
+            if let Some(schema) = properties.get(part) {
+                walk(schema, &format!("{file} {part}"), &mut see);
+            }
         }
     }
 }

@@ -71,6 +71,35 @@ pub struct Field {
     pub node: Node,
 }
 
+/// How the names of fields are spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    Camel,
+    Snake,
+    /// Emissary's Host and Listener: as [`Names::Camel`], but for `ambassador_id` and what is in `tls`.
+    Mixed,
+}
+
+impl Names {
+    /// The name of a field.
+    pub fn of(self, field: &Field) -> &str {
+        match self {
+            Self::Snake => &field.snake,
+            Self::Mixed if field.name == "ambassadorId" => &field.snake,
+            Self::Camel | Self::Mixed => &field.name,
+        }
+    }
+
+    /// The spelling inside of a field.
+    #[must_use]
+    pub fn within(self, field: &Field) -> Self {
+        match self {
+            Self::Mixed if field.name == "tls" => Self::Snake,
+            names => names,
+        }
+    }
+}
+
 /// What becomes of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {

@@ -44,6 +44,8 @@ pub(super) enum Step {
 pub(super) struct Catalogue {
     /// Groups that have been asked for with success.
     groups: BTreeMap<Group, BTreeMap<&'static str, Known>>,
+    /// Whether it serves without Postern's own kinds, too: in the place of another gateway.
+    pub(super) spares_own_kinds: bool,
     /// Why the last question about a group failed.
     failures: BTreeMap<Group, String>,
 }
@@ -112,6 +114,9 @@ impl Catalogue {
                 "which kinds of {} there are is not known{why}",
                 group.name()
             ));
+        }
+        if self.spares_own_kinds {
+            return None;
         }
         let ours = self.groups.get(&Group::Postern);
         let missing: Vec<_> = KINDS

@@ -31,9 +31,10 @@ use super::{
     recovery::{Away, Recovery},
     resource::{self, Resource},
     running::{self, Running, Watches},
-    watch::{Message, Watch},
+    watch::{Message, Watch, escaped},
 };
 use crate::{
+    config::Selector,
     resource::{Group, Kind, ObjectKey, Unavailable},
     source::Change,
     telemetry::health::Part,
@@ -76,6 +77,8 @@ impl Hub {
             namespaces.insert(kube.own_namespace.as_str().into());
         }
         let keeper = kube.state.clone().map(Keeper::new);
+        let mut catalogue = Catalogue::default();
+        catalogue.spares_own_kinds = kube.spares_own_kinds;
         let bodies = Bodies::new(kube.client.clone(), keeper.is_some());
         Self {
             kube,
@@ -85,7 +88,7 @@ impl Hub {
             inbox: mpsc::channel(1).0,
             watches: Watches::new(),
             last_watch: 0,
-            catalogue: Catalogue::default(),
+            catalogue,
             nudge: Arc::default(),
             known: Known::default(),
             recovery: Recovery::default(),
@@ -222,6 +225,7 @@ impl Hub {
                 client: self.kube.client.clone(),
                 resource,
                 namespace,
+                selection: self.selection(&resource),
                 keeps: self.keeper.is_some(),
                 hub: self.inbox.clone(),
                 back: self.recovery.subscribe(),
@@ -231,6 +235,20 @@ impl Hub {
             let running = Running::new(resource, name, task);
             self.watches.insert(self.last_watch, running);
         }
+    }
+
+    /// What is added to a query for a kind, so that only some objects are read.
+    fn selection(&self, resource: &Resource) -> Arc<str> {
+        let Selector { labels, fields } = &self.kube.selector;
+        let mut selection = String::new();
+        if resource.is_selected() {
+            for (name, value) in [("labelSelector", labels), ("fieldSelector", fields)] {
+                if let Some(value) = value {
+                    selection.extend(["&", name, "=", &escaped(value)]);
+                }
+            }
+        }
+        selection.into()
     }
 
     /// Ends the watches of a kind, and tells which they were.

@@ -110,6 +110,15 @@ impl Resource {
         }
     }
 
+    /// Whether a selection of another gateway is for it, too: its own kinds, and what its objects refer to.
+    pub(super) fn is_selected(&self) -> bool {
+        match self.group {
+            Group::Emissary | Group::Discovery | Group::Networking => true,
+            Group::Core => self.kind != Kind::Namespace,
+            Group::Postern | Group::Gateway => false,
+        }
+    }
+
     pub(super) fn api_version(&self) -> String {
         match self.group {
             Group::Core => self.version.to_owned(),
@@ -172,6 +181,19 @@ mod tests {
             "apps/endpointslices.discovery.k8s.io"
         );
         assert!(!built_in_kind(Kind::Namespace).namespaced);
+    }
+
+    #[test]
+    fn a_selection_of_another_gateway_is_for_its_kinds_and_what_they_refer_to() {
+        for (kind, selected) in [
+            (Kind::Service, true),
+            (Kind::Secret, true),
+            (Kind::EndpointSlice, true),
+            (Kind::Ingress, true),
+            (Kind::Namespace, false),
+        ] {
+            assert_eq!(built_in_kind(kind).is_selected(), selected, "{kind:?}");
+        }
     }
 
     #[test]

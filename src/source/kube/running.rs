@@ -17,6 +17,8 @@ pub(super) struct Running {
     pub(super) task: AbortHandle,
     /// Whether its list was there once, or can never be and is not waited for.
     pub(super) listed: bool,
+    /// Whether everybody goes on without it.
+    is_excused: bool,
     /// Whether the API server's last word was that there is no such kind.
     pub(super) is_unknown: bool,
     /// In a row.
@@ -38,6 +40,7 @@ impl Running {
             name,
             task,
             listed: false,
+            is_excused: false,
             is_unknown: false,
             failures: 0,
             failure: None,
@@ -55,8 +58,15 @@ impl Running {
             info!(watch = %self.name, failures = self.failures, "Watching again");
         }
         self.failures = 0;
+        self.is_excused = false;
         self.failure = None;
         self.is_unknown = false;
+    }
+
+    /// It is not waited for, and that it fails is no news any more.
+    pub(super) fn excuse(&mut self) {
+        self.listed = true;
+        self.is_excused = true;
     }
 
     /// Says it once, and counts from then on. What another watch says in the same words is no news: an API server that is
@@ -94,7 +104,10 @@ pub(super) fn waiting(watches: &Watches) -> String {
 
 /// What cannot be watched now, if anything.
 pub(super) fn problem(watches: &Watches) -> Option<String> {
-    let failing = || watches.values().filter(|running| running.failure.is_some());
+    let failing = || {
+        let failing = |running: &&Running| running.failure.is_some() && !running.is_excused;
+        watches.values().filter(failing)
+    };
     let why = failing().find_map(|running| running.failure.as_deref())?;
     let names = sentence(failing().map(|running| running.name.to_string()));
     Some(format!("cannot watch {names}: {why}"))

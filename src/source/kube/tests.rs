@@ -78,6 +78,8 @@ impl Cluster {
         });
         let health = Health::new();
         let kube = Kube {
+            selector: Selector::default(),
+            spares_own_kinds: false,
             client,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             own_namespace: "postern".to_owned(),
@@ -317,6 +319,8 @@ async fn with_a_list_of_namespaces_each_has_its_watches() {
 #[tokio::test(start_paused = true)]
 async fn it_ends_when_nobody_takes_its_changes() {
     let kube = Kube {
+        selector: Selector::default(),
+        spares_own_kinds: false,
         client: client(|_| Reply::Hang),
         namespaces: Vec::new(),
         own_namespace: "postern".to_owned(),

@@ -69,6 +69,8 @@ pub(super) struct Watch {
     pub(super) client: kube::Client,
     pub(super) resource: Resource,
     pub(super) namespace: Option<Arc<str>>,
+    /// What is added to every query, so that only some objects are read.
+    pub(super) selection: Arc<str>,
     /// Whether the documents of objects are wanted too.
     pub(super) keeps: bool,
     pub(super) hub: mpsc::Sender<Message>,
@@ -114,7 +116,7 @@ impl Watch {
             let query = token
                 .as_deref()
                 .map_or_else(String::new, |token| format!("&continue={}", escaped(token)));
-            let uri = format!("{path}?limit={page}{query}");
+            let uri = format!("{path}?limit={page}{query}{}", self.selection);
             let form = self.form(Form::Whole, Form::MetadataList);
             let mut list = match request::get(&self.client, &uri, form).await {
                 Err(Failure::TooLarge) if *page > 1 => {
@@ -199,9 +201,10 @@ impl Watch {
         started: Instant,
     ) -> Result<Option<Failure>, HubGone> {
         let uri = format!(
-            "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={}",
+            "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={}{}",
             self.resource.path(self.namespace.as_deref()),
             escaped(version),
+            self.selection,
         );
         let form = self.form(Form::Whole, Form::Metadata);
         let mut lines = match request::open(&self.client, &uri, form).await {
@@ -302,7 +305,7 @@ impl Watch {
 }
 
 /// A value for a query: everything but what is never special.
-fn escaped(value: &str) -> String {
+pub(super) fn escaped(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

@@ -187,3 +187,37 @@ async fn a_kind_without_namespaces_is_asked_for_without_one() {
         assert_eq!(url.contains("/namespaces/"), namespaced, "{url}");
     }
 }
+
+#[tokio::test]
+async fn one_installation_says_the_state_of_an_object_of_several() {
+    let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+        Err::<http::Response<kube::client::Body>, _>("nobody answers")
+    });
+    let (_leads, terms) = watch::channel(None);
+    let client = Client::new(nobody, "postern");
+    let of = |installation: &str| {
+        let manager = format!("{FIELD_MANAGER}-{installation}");
+        Objects::new(client.clone(), terms.clone(), installation.into(), manager)
+    };
+    let object = |ids: Value, manager: &str| {
+        let managed = json!([{"manager": manager, "subresource": "status", "operation": "Update"}]);
+        let object = json!({
+            "apiVersion": "getambassador.io/v3alpha1", "kind": "Mapping",
+            "metadata": {"name": "a", "managedFields": managed},
+            "spec": {"ambassador_id": ids},
+        });
+        serde_json::from_value::<DynamicObject>(object).unwrap()
+    };
+    for (ids, manager, a, b) in [
+        (json!(["a", "b"]), "", true, false),
+        (json!(["b", "a"]), "", false, true),
+        (json!(["_automatic_", "b"]), "", false, true),
+        (json!(["_automatic_"]), "kubectl", true, true),
+        (json!(["_automatic_"]), "postern-a", true, false),
+        (Value::Null, "postern-a", true, true),
+    ] {
+        let found = object(ids.clone(), manager);
+        let speak = [of("a"), of("b")].map(|objects| objects.speaks_for(&found));
+        assert_eq!(speak, [a, b], "{ids} {manager}");
+    }
+}

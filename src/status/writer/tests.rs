@@ -219,6 +219,7 @@ fn options() -> Options {
         replica: "me".to_owned(),
         pod_uid: None,
         namespaces: Vec::new(),
+        silent: Vec::new(),
         build: "test".to_owned(),
         digest: Box::new(String::new),
         health: Health::new(),

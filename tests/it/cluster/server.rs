@@ -25,6 +25,9 @@ pub(crate) const ADMIN_TOKEN: &str = "admin-of-the-test-cluster";
 pub(crate) const POSTERN_TOKEN: &str = "postern-of-the-test-cluster";
 /// The user with that token, as role bindings name it.
 pub(crate) const POSTERN_USER: &str = "postern";
+/// Of the ServiceAccount that an Emissary-ingress has left behind.
+pub(crate) const EMISSARY_TOKEN: &str = "emissary-of-the-test-cluster";
+pub(crate) const EMISSARY_USER: &str = "emissary";
 
 /// Has nothing but what a test gives.
 pub(crate) const TEAM_TOKEN: &str = "team-of-the-test-cluster";
@@ -407,7 +410,8 @@ fn credentials(folder: &Path) {
     let tokens = format!(
         "{ADMIN_TOKEN},admin,1,system:masters\n{POSTERN_TOKEN},{POSTERN_USER},2\n{TEAM_TOKEN},{TEAM_USER},3\n\
          {ACCOUNT_TOKEN},system:serviceaccount:postern:postern,4\n\
-         {SHOP_TOKEN},sam,5,team-shop\n{WEB_TOKEN},wendy,6,team-web\n"
+         {SHOP_TOKEN},sam,5,team-shop\n{WEB_TOKEN},wendy,6,team-web\n\
+         {EMISSARY_TOKEN},{EMISSARY_USER},7\n"
     );
     let files = [
         ("authority.pem", certificate.pem()),

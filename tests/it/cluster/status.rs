@@ -222,6 +222,7 @@ fn options(installation: &str, replica: &str) -> Options {
         replica: replica.to_owned(),
         pod_uid: None,
         namespaces: Vec::new(),
+        silent: Vec::new(),
         build: "test".to_owned(),
         digest: Box::new(|| "digest".to_owned()),
         health,

@@ -44,6 +44,8 @@ impl Watching {
         let connection = connect(Some(kubeconfig)).await.unwrap();
         let health = Health::new();
         let kube = Kube {
+            selector: postern::config::Selector::default(),
+            spares_own_kinds: false,
             client: connection.client,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             own_namespace: connection.namespace.unwrap(),

@@ -115,6 +115,19 @@ fn what_is_missing_is_said_with_the_next_step() {
 }
 
 #[test]
+fn in_the_place_of_another_gateway_own_kinds_need_not_be_there_but_must_be_asked_for() {
+    let mut catalogue = Catalogue {
+        spares_own_kinds: true,
+        ..Catalogue::default()
+    };
+    for group in [Group::Postern, Group::Emissary, Group::Gateway] {
+        assert!(catalogue.missing().unwrap().contains("is not known"));
+        take(&mut catalogue, answer(group, Vec::new()));
+    }
+    assert_eq!(catalogue.missing(), None);
+}
+
+#[test]
 fn only_what_can_be_listed_and_watched_counts() {
     let list = json!({"resources": [
         {"name": "mappings", "namespaced": true, "verbs": ["get", "list", "watch"]},

@@ -74,6 +74,9 @@ impl Hub {
         let Some(running) = self.watches.get_mut(&watch) else {
             return;
         };
+        // What everybody goes on without is said once, with what is lost by it.
+        let is_forbidden = matches!(failure, Failure::Forbidden(_));
+        let is_news = is_news && !(is_forbidden && is_dispensable(running.resource.kind));
         running.failed(failure, is_news);
         match failure {
             Failure::NotFound if resource::is_installed(running.resource.group) => {
@@ -112,13 +115,15 @@ impl Hub {
                 );
                 self.available(Kind::RouteClaim, Some(Unavailable::Forbidden), batch);
             }
-            // What is in the annotations of Ingresses is old, and most installations have none.
-            Kind::Ingress => {
-                running.listed = true;
+            // Each costs one ability, and what needs it says so.
+            kind if is_dispensable(kind) => {
+                running.excuse();
                 warn!(
-                    "Ingresses may not be read, so nothing in their annotations is served; for that, allow get, list and watch of ingresses.networking.k8s.io"
+                    resource = %running.resource.watch_name(None),
+                    "May not be read, so {}; allow get, list and watch of it for that",
+                    lost(kind)
                 );
-                self.available(Kind::Ingress, Some(Unavailable::Forbidden), batch);
+                self.available(kind, Some(Unavailable::Forbidden), batch);
             }
             Kind::Secret => {
                 running.listed = true;
@@ -144,5 +149,23 @@ impl Hub {
             None => self.unavailable.remove(&kind),
         };
         batch.push(Change::Unavailable(kind, why));
+    }
+}
+
+/// Whether an installation that may not read the objects of a kind serves what it can without them.
+fn is_dispensable(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Ingress | Kind::EndpointSlice | Kind::ReferenceGrant
+    )
+}
+
+/// What cannot be done without the objects of a kind.
+fn lost(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ingress => "nothing in the annotations of Ingresses is served",
+        Kind::EndpointSlice => "Services without a ClusterIP have no address",
+        Kind::ReferenceGrant => "nothing that needs a grant is referred to",
+        _ => "its objects are as if they were not there",
     }
 }

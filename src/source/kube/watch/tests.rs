@@ -21,6 +21,7 @@ fn start_kind(script: &Script, kind: Kind) -> mpsc::Receiver<Message> {
         client: script.client(),
         resource,
         namespace: Some("apps".into()),
+        selection: Arc::default(),
         keeps: false,
         hub,
         back: Recovery::default().subscribe(),

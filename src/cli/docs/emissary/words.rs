@@ -1,0 +1,499 @@
+//! What the definitions cannot say: in which way a field differs, and what there is instead of one that is refused.
+
+/// Kind, field in camelCase, and how it differs.
+pub(super) const DIFFERS: &[(&str, &str, &str)] = &[
+    (
+        "Mapping",
+        "hostname",
+        "A port in the Host header is ignored unless the hostname names one; equal matches of two namespaces are a conflict.",
+    ),
+    (
+        "Mapping",
+        "prefix",
+        "A prefix, an exact path and an expression with one text are different matches.",
+    ),
+    (
+        "Mapping",
+        "prefixRegex",
+        "Without `rewrite` and `regex_rewrite` the path is left alone.",
+    ),
+    (
+        "Mapping",
+        "rewrite",
+        "There is exactly one slash at the joint.",
+    ),
+    (
+        "Mapping",
+        "weight",
+        "Shares of the sum; above 100 the Mapping is refused, and 0 gets nothing.",
+    ),
+    (
+        "Mapping",
+        "service",
+        "A Service of another namespace needs a ReferenceGrant or `references.services: Allow`; loopback, link-local and own addresses are refused.",
+    ),
+    (
+        "Mapping",
+        "resolver",
+        "`kubernetes-service` and `kubernetes-endpoint` by their own names; an unknown one refuses the Mapping.",
+    ),
+    (
+        "Mapping",
+        "tls",
+        "An unknown TLSContext refuses the Mapping, and the certificate is verified.",
+    ),
+    (
+        "Mapping",
+        "timeoutMs",
+        "Without it the 3 seconds are those until the response begins.",
+    ),
+    ("Mapping", "idleTimeoutMs", "0 is the longest there is."),
+    (
+        "Mapping",
+        "precedence",
+        "It never reaches into what others have claimed.",
+    ),
+    (
+        "Mapping",
+        "hostRegex",
+        "The expression is matched without the port.",
+    ),
+    (
+        "Mapping",
+        "addRequestHeaders",
+        "Variables are those of the reference of Mapping; another refuses the Mapping.",
+    ),
+    (
+        "Mapping",
+        "addResponseHeaders",
+        "Variables are those of the reference of Mapping; another refuses the Mapping.",
+    ),
+    (
+        "Host",
+        "hostname",
+        "The first Host takes no names from anybody; see `defaultHost`.",
+    ),
+    (
+        "Host",
+        "tlsSecret",
+        "A bad Secret concerns TLS for these names only.",
+    ),
+    (
+        "Host",
+        "tlsSecret.namespace",
+        "A Secret of another namespace needs a ReferenceGrant.",
+    ),
+    (
+        "Host",
+        "requestPolicy.insecure.action",
+        "`Redirect` redirects every path; see `insecureRedirect`.",
+    ),
+    (
+        "Listener",
+        "protocol",
+        "`HTTP` and `HTTPS`; another refuses the Listener.",
+    ),
+    (
+        "Listener",
+        "protocolStack",
+        "Of TLS, HTTP and TCP; another refuses the Listener.",
+    ),
+    (
+        "Listener",
+        "securityModel",
+        "`SECURE` never serves cleartext.",
+    ),
+    (
+        "Listener",
+        "l7Depth",
+        "`X-Forwarded-*` counts when it comes from `trustedProxies`, private networks unless told.",
+    ),
+    (
+        "Listener",
+        "hostBinding.namespace.from",
+        "`SELECTOR` refuses the Listener.",
+    ),
+    (
+        "TLSContext",
+        "caSecret",
+        "For upstreams; the name of the certificate is verified, too.",
+    ),
+    (
+        "TLSContext",
+        "secret",
+        "The client certificate for upstreams; a Secret of another namespace needs a ReferenceGrant.",
+    ),
+    ("TLSContext", "sni", "It is the name that is verified, too."),
+    (
+        "KubernetesServiceResolver",
+        "ambassadorId",
+        "The object is named in its findings and not needed: Services are routed to by default.",
+    ),
+    (
+        "KubernetesEndpointResolver",
+        "ambassadorId",
+        "The object is named in its findings and not needed for its built-in names.",
+    ),
+    (
+        "ConsulResolver",
+        "ambassadorId",
+        "The object is named in its findings, and Mappings that name it are refused.",
+    ),
+];
+
+/// Kind, field in camelCase, and why it makes no difference.
+pub(super) const NO_EFFECT: &[(&str, &str, &str)] = &[
+    (
+        "Mapping",
+        "bypassErrorResponseOverrides",
+        "Nor has it there.",
+    ),
+    ("Mapping", "docs", "There is no developer portal."),
+    (
+        "Mapping",
+        "enableIpv6",
+        "What the Service or the DNS answer has is dialled.",
+    ),
+    ("Mapping", "envoyOverride", "Nor has it there."),
+    ("Mapping", "modules", "Nor has it there."),
+    ("Mapping", "respectDnsTtl", "The TTL is always kept to."),
+    ("Mapping", "statsName", "Metrics are named by the object."),
+    ("TCPMapping", "idleTimeoutMs", "Nor has it there."),
+    ("TCPMapping", "statsName", "Nor has it there."),
+    (
+        "Host",
+        "acmeProvider.authority",
+        "Certificates come from `tlsSecret`.",
+    ),
+    (
+        "Host",
+        "acmeProvider.email",
+        "Certificates come from `tlsSecret`.",
+    ),
+    (
+        "Host",
+        "acmeProvider.privateKeySecret",
+        "Certificates come from `tlsSecret`.",
+    ),
+    (
+        "Host",
+        "acmeProvider.registration",
+        "Certificates come from `tlsSecret`.",
+    ),
+    ("Host", "previewUrl", "Nor has it there."),
+    (
+        "Host",
+        "requestPolicy.insecure.additionalPort",
+        "Nor has it there: a Listener opens a port.",
+    ),
+    (
+        "Host",
+        "tls.alpnProtocols",
+        "HTTP/2 and HTTP/1.1 are always offered.",
+    ),
+    ("Host", "tls.ambassadorId", "The Host has ids of its own."),
+    ("Host", "tls.hosts", "The Host has a hostname."),
+    ("Host", "tls.insecureSkipVerify", "It is for upstreams."),
+    ("Host", "tls.sni", "It is for upstreams."),
+    (
+        "Listener",
+        "statsPrefix",
+        "Metrics are named by the Listener.",
+    ),
+    ("TLSContext", "alpnProtocols", "What is spoken is offered."),
+    (
+        "TLSContext",
+        "hosts",
+        "Names and their certificates are those of Hosts.",
+    ),
+];
+
+/// Kind, field in camelCase, and what there is instead.
+pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
+    (
+        "Mapping",
+        "clusterTag",
+        "Pools are told apart by all that a connection depends on: remove it.",
+    ),
+    (
+        "Mapping",
+        "dnsType",
+        "`strict_dns` asks for nothing: all addresses of an answer are used.",
+    ),
+    (
+        "Mapping",
+        "enableIpv4",
+        "`true` asks for nothing: what the Service or the DNS answer has is dialled.",
+    ),
+    (
+        "Mapping",
+        "addLinkerdHeaders",
+        "Services are dialled by their ClusterIP, which linkerd knows.",
+    ),
+    (
+        "Mapping",
+        "authContextExtensions",
+        "Asking for authentication fails closed until AuthService is there.",
+    ),
+    (
+        "Mapping",
+        "bypassAuth",
+        "`emissary.ignore` of the GatewaySettings lets traffic go without an AuthService.",
+    ),
+    (
+        "Mapping",
+        "errorResponseOverrides",
+        "Removed there, too, and it drops the Mapping.",
+    ),
+    (
+        "Mapping",
+        "healthChecks",
+        "Readiness probes of the pods decide which endpoints there are.",
+    ),
+    (
+        "Mapping",
+        "labels",
+        "Asking for rate limits fails closed until RateLimitService is there.",
+    ),
+    (
+        "Mapping",
+        "outlierDetection",
+        "It drops the Mapping there, too.",
+    ),
+    ("Mapping", "shadow", "Keep the object on Emissary-ingress."),
+    (
+        "TCPMapping",
+        "address",
+        "Keep the object on Emissary-ingress.",
+    ),
+    (
+        "TCPMapping",
+        "circuitBreakers",
+        "Keep the object on Emissary-ingress.",
+    ),
+    (
+        "TCPMapping",
+        "clusterTag",
+        "Keep the object on Emissary-ingress.",
+    ),
+    (
+        "TCPMapping",
+        "enableIpv4",
+        "Keep the object on Emissary-ingress.",
+    ),
+    (
+        "TCPMapping",
+        "enableIpv6",
+        "Keep the object on Emissary-ingress.",
+    ),
+    ("TCPMapping", "host", "Keep the object on Emissary-ingress."),
+    (
+        "TCPMapping",
+        "port",
+        "Keep the object on Emissary-ingress, or give the pods a Service of type LoadBalancer.",
+    ),
+    (
+        "TCPMapping",
+        "resolver",
+        "Keep the object on Emissary-ingress.",
+    ),
+    (
+        "TCPMapping",
+        "service",
+        "Keep the object on Emissary-ingress.",
+    ),
+    ("TCPMapping", "tls", "Keep the object on Emissary-ingress."),
+    (
+        "TCPMapping",
+        "weight",
+        "Keep the object on Emissary-ingress.",
+    ),
+    (
+        "Host",
+        "tls.caSecret",
+        "The Host answers 503, as it would protect: keep it on Emissary-ingress.",
+    ),
+    (
+        "Host",
+        "tls.cacertChainFile",
+        "Put the authorities into a Secret, once client certificates are there.",
+    ),
+    (
+        "Host",
+        "tls.certChainFile",
+        "Put the certificate into the Secret of `tlsSecret`.",
+    ),
+    (
+        "Host",
+        "tls.certRequired",
+        "The Host answers 503, as it would protect: keep it on Emissary-ingress.",
+    ),
+    (
+        "Host",
+        "tls.cipherSuites",
+        "The suites are those that are safe.",
+    ),
+    (
+        "Host",
+        "tls.crlSecret",
+        "The Host answers 503, as it would protect: keep it on Emissary-ingress.",
+    ),
+    (
+        "Host",
+        "tls.ecdhCurves",
+        "The groups are those that are safe.",
+    ),
+    ("Host", "tls.maxTlsVersion", "`v1.3` asks for nothing."),
+    (
+        "Host",
+        "tls.minTlsVersion",
+        "Up to `v1.2` it asks for nothing.",
+    ),
+    (
+        "Host",
+        "tls.privateKeyFile",
+        "Put the key into the Secret of `tlsSecret`.",
+    ),
+    (
+        "Host",
+        "tls.redirectCleartextFrom",
+        "`requestPolicy.insecure.action: Redirect`.",
+    ),
+    ("Host", "tls.secret", "`tlsSecret`."),
+    (
+        "Host",
+        "tls.secretNamespacing",
+        "`tlsSecret` has a namespace of its own.",
+    ),
+    (
+        "Host",
+        "tlsContext",
+        "Write the settings into `tls` of the Host.",
+    ),
+    (
+        "TLSContext",
+        "cacertChainFile",
+        "Put the authorities into the Secret of `ca_secret`.",
+    ),
+    (
+        "TLSContext",
+        "certChainFile",
+        "Put the certificate into the Secret of `secret`.",
+    ),
+    (
+        "TLSContext",
+        "certRequired",
+        "Keep the Host on Emissary-ingress.",
+    ),
+    (
+        "TLSContext",
+        "cipherSuites",
+        "The suites are those that are safe.",
+    ),
+    (
+        "TLSContext",
+        "crlSecret",
+        "Keep the Host on Emissary-ingress.",
+    ),
+    (
+        "TLSContext",
+        "ecdhCurves",
+        "The groups are those that are safe.",
+    ),
+    ("TLSContext", "maxTlsVersion", "`v1.3` asks for nothing."),
+    (
+        "TLSContext",
+        "minTlsVersion",
+        "Up to `v1.2` it asks for nothing.",
+    ),
+    (
+        "TLSContext",
+        "privateKeyFile",
+        "Put the key into the Secret of `secret`.",
+    ),
+    (
+        "TLSContext",
+        "redirectCleartextFrom",
+        "`requestPolicy.insecure.action: Redirect` of a Host.",
+    ),
+    (
+        "TLSContext",
+        "secretNamespacing",
+        "`true` asks for nothing.",
+    ),
+    (
+        "ConsulResolver",
+        "address",
+        "Give what Consul knows a Service with EndpointSlices.",
+    ),
+    (
+        "ConsulResolver",
+        "datacenter",
+        "Give what Consul knows a Service with EndpointSlices.",
+    ),
+];
+
+/// Keys of the Module that work in another way.
+pub(super) const MODULE: &[(&str, &str)] = &[
+    (
+        "cluster_request_timeout_ms",
+        "Until the response begins; `timeout_ms` of a Mapping bounds all of it.",
+    ),
+    (
+        "diagnostics",
+        "Only when this replica takes Emissary's place: `diag/?json=true` on the health port, 404 with `enabled: false` unless `allow_non_local` is true.",
+    ),
+    (
+        "headers_with_underscores_action",
+        "`ALLOW` and `REJECT_REQUEST`; without it they are rejected, with the preset let through.",
+    ),
+    (
+        "liveness_probe",
+        "`check_alive` on the Listeners when `enabled` is true, or this replica takes Emissary's place.",
+    ),
+    (
+        "merge_slashes",
+        "Without it they are merged, with the preset kept.",
+    ),
+    (
+        "readiness_probe",
+        "`check_ready` on the Listeners when `enabled` is true, or this replica takes Emissary's place; 503 while draining.",
+    ),
+    (
+        "reject_requests_with_escaped_slashes",
+        "Without it they are rejected, with the preset let through.",
+    ),
+    (
+        "server_name",
+        "Without it the upstream's own, or `envoy` with `envoyHeaders`.",
+    ),
+    (
+        "suppress_envoy_headers",
+        "They are written only with `envoyHeaders`.",
+    ),
+];
+
+pub(super) const KINDS: &str = "
+## Other kinds
+
+| | | |
+|---|---|---|
+| `AuthService` | refused | Every Mapping answers 503, unless `emissary.ignore` of the GatewaySettings names it. |
+| `RateLimitService` | refused | Every Mapping answers 503, unless `emissary.ignore` of the GatewaySettings names it. |
+| `LogService` | refused | Traffic is served without it, and the object says so. |
+| `TracingService` | refused | Traffic is served without it, and the object says so. |
+| `DevPortal` | no effect | Nor has it there. |
+";
+
+pub(super) const PATHS: &str = "
+## Ports and paths
+
+| | | |
+|---|---|---|
+| 8080, 8443 | works | Listeners; without any, both are open. |
+| 8877 `/ambassador/v0/check_alive`, `check_ready` | works | 200 or 503. |
+| 8877 `/metrics` | differs | The families of [the reference](metrics.md), not Envoy's. |
+| 8877 `/ambassador/v0/diag/?json=true` | differs | With `--compat emissary`: `system`, `envoy_status`, `errors`, `notices` and `route_info`, each also with `filter=`. No page. |
+| the probes on the Listeners | works | With `--compat emissary`, or where the Module asks for them. |
+| 8001, 8003, 8004, 8005, 8006, 9696 | no effect | There is no Envoy; nothing is open there. |
+";
