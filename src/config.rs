@@ -89,6 +89,17 @@ pub struct Serve {
     )]
     pub watch_namespaces: Vec<String>,
 
+    /// Read Secrets of these namespaces only. Without it: of all that are watched
+    #[arg(
+        long,
+        env = "POSTERN_SECRET_NAMESPACES",
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub secret_namespaces: Vec<String>,
+
     /// Keep the last good resource set in this folder, and start from it while the API server is away. It holds private keys: the
     /// folder must be in memory, in a pod `emptyDir: {medium: Memory}`. Without it: nothing is kept
     #[arg(

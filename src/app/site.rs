@@ -128,6 +128,7 @@ impl Site {
                 let kube = Kube {
                     client: connection.client.clone(),
                     namespaces: serve.watch_namespaces.clone(),
+                    secret_namespaces: serve.secret_namespaces.clone(),
                     own_namespace: self.namespace.clone(),
                     health: health.clone(),
                     metrics: watches.clone(),
@@ -204,6 +205,7 @@ impl Site {
             "installation": serve.installation,
             "kubeconfig": serve.kubeconfig,
             "watchNamespaces": serve.watch_namespaces,
+            "secretNamespaces": serve.secret_namespaces,
             "stateDir": serve.state_dir,
             "clusterDomain": serve.cluster_domain,
             "holdOff": format!("{:?}", serve.hold_off),

@@ -49,6 +49,8 @@ pub struct Kube {
     pub client: kube::Client,
     /// Empty: all.
     pub namespaces: Vec<String>,
+    /// Where Secrets may be read. Empty: in all that are watched.
+    pub secret_namespaces: Vec<String>,
     /// Watched in any case.
     pub own_namespace: String,
     pub health: Health,

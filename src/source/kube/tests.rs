@@ -79,6 +79,7 @@ impl Cluster {
         let health = Health::new();
         let kube = Kube {
             client,
+            secret_namespaces: Vec::new(),
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             own_namespace: "postern".to_owned(),
             health: health.clone(),
@@ -318,6 +319,7 @@ async fn with_a_list_of_namespaces_each_has_its_watches() {
 async fn it_ends_when_nobody_takes_its_changes() {
     let kube = Kube {
         client: client(|_| Reply::Hang),
+        secret_namespaces: Vec::new(),
         namespaces: Vec::new(),
         own_namespace: "postern".to_owned(),
         health: Health::new(),

@@ -45,6 +45,7 @@ impl Watching {
         let health = Health::new();
         let kube = Kube {
             client: connection.client,
+            secret_namespaces: Vec::new(),
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             own_namespace: connection.namespace.unwrap(),
             health: health.clone(),
