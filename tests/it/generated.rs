@@ -8,13 +8,25 @@ use postern::{
     plugin,
 };
 
+use crate::chart::{dashboard, values};
+
 /// Folder, and the files in it that are generated.
 fn generated() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
     let mut pages = docs::pages();
     pages.extend(reference::pages());
     pages.push(("kubectl-postern.md", plugin::docs::page()));
     pages.push(("kubectl-postern.1", plugin::docs::man()));
-    vec![("docs/reference", pages), ("crds", manifest::manifests())]
+    pages.push(("values.md", values::page()));
+    vec![
+        ("docs/reference", pages),
+        ("crds", manifest::manifests()),
+        // helm reads only what is inside of a chart.
+        ("helm/postern/files/crds", manifest::manifests()),
+        (
+            "helm/postern/files",
+            vec![("dashboard.json", dashboard::dashboard())],
+        ),
+    ]
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod arch;
 mod attacks;
 mod cases;
+mod chart;
 mod client;
 mod cluster;
 mod gateway;
@@ -12,6 +13,8 @@ mod generated;
 mod golden;
 mod good_and_bad;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod node;
 mod ownership;
 mod plugin;
 mod process;

@@ -1,0 +1,116 @@
+//! What a platform team does to Postern on a working day, under load: no request may fail.
+
+use std::{thread, time::Duration};
+
+use super::{
+    cluster::{Cluster, file, shared},
+    load::{Load, Outcome},
+};
+use crate::cluster::installation::figure;
+
+/// Before and after whatever happens.
+const AROUND: Duration = Duration::from_secs(1);
+
+/// Does it under load; whatever it is, no request may fail.
+fn under_load(what: &str, work: impl FnOnce(&Cluster)) {
+    let cluster = shared();
+    let load = Load::start(&cluster, "/quote/");
+    thread::sleep(AROUND);
+    work(&cluster);
+    thread::sleep(AROUND);
+    let Outcome {
+        sent,
+        sent_again,
+        failed,
+    } = load.stop();
+    figure(format_args!(
+        "{what}: {sent} requests, {} failed, {sent_again} sent again on another connection",
+        failed.len()
+    ));
+    let first: Vec<_> = failed.iter().take(10).collect();
+    assert!(
+        failed.is_empty(),
+        "{what}: {} of {sent} requests failed: {first:#?}",
+        failed.len()
+    );
+    assert!(sent > 100, "{what}: only {sent} requests were sent");
+}
+
+fn rolled_out(cluster: &Cluster) {
+    let arguments = ["rollout", "status", "deployment/postern", "--timeout=90s"];
+    cluster.kubectl(&[&arguments[..], &["-n", "postern"]].concat());
+    gone(cluster);
+}
+
+/// Waits until no pod is on its way out any more.
+fn gone(cluster: &Cluster) {
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    loop {
+        let pods = cluster.get(&["pods", "-n", "postern"]);
+        let mut pods = pods["items"].as_array().unwrap().iter();
+        if pods.all(|pod| pod["metadata"]["deletionTimestamp"].is_null()) {
+            return;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "a pod does not go away"
+        );
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn helm_upgrade_that_replaces_every_pod() {
+    under_load("helm upgrade", |cluster| {
+        let before = cluster.pods();
+        let chart = file("helm/postern").display().to_string();
+        let upgrade = ["upgrade", "postern", &chart, "-n", "postern", "--wait"];
+        let change = ["--set", "podAnnotations.example\\.com/turn=next"];
+        cluster.helm(&[&upgrade[..], &change].concat());
+        rolled_out(cluster);
+        let after = cluster.pods();
+        assert!(
+            after.iter().all(|pod| !before.contains(pod)),
+            "every pod must be another one: {before:?} {after:?}"
+        );
+    });
+}
+
+#[test]
+fn kubectl_delete_of_one_pod_after_another() {
+    under_load("kubectl delete pod", |cluster| {
+        for pod in cluster.pods() {
+            cluster.kubectl(&["delete", "pod", &pod, "-n", "postern"]);
+            rolled_out(cluster);
+        }
+    });
+}
+
+#[test]
+fn scaling_up_and_down() {
+    under_load("kubectl scale", |cluster| {
+        for replicas in ["--replicas=4", "--replicas=2"] {
+            let scale = ["scale", "deployment/postern", "-n", "postern", replicas];
+            cluster.kubectl(&scale);
+            rolled_out(cluster);
+        }
+    });
+}
+
+#[test]
+fn draining_the_node_evicts_one_replica_at_a_time() {
+    under_load("eviction", |cluster| {
+        for pod in cluster.pods() {
+            let eviction = format!(
+                r#"{{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {{"name": "{pod}", "namespace": "postern"}}}}"#
+            );
+            let path = format!("/api/v1/namespaces/postern/pods/{pod}/eviction");
+            let folder = tempfile::tempdir().unwrap();
+            let body = folder.path().join("eviction.json");
+            std::fs::write(&body, eviction).unwrap();
+            let body = body.display().to_string();
+            cluster.kubectl(&["create", "--raw", &path, "-f", &body]);
+            rolled_out(cluster);
+        }
+    });
+}
