@@ -183,6 +183,7 @@ fn proxy_options(serve: &Serve) -> proxy::Options {
         drain_delay: serve.drain_delay(),
         drain_timeout: serve.drain_timeout,
         access_log: serve.access_log.clone(),
+        route_metrics: serve.route_metrics,
         hostname: site::machine_name().into(),
     }
 }

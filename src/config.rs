@@ -220,6 +220,17 @@ pub struct Serve {
     )]
     pub access_log: AccessLog,
 
+    /// Metrics of their own for so many routes, in the order in which they are first asked for: at most 17 series each. The others
+    /// are counted together as `_other`; 0 counts none
+    #[arg(
+        long,
+        env = "POSTERN_ROUTE_METRICS",
+        default_value_t = 1000,
+        value_name = "N",
+        help_heading = "Operation"
+    )]
+    pub route_metrics: usize,
+
     #[command(flatten)]
     pub pod: Pod,
 

@@ -27,7 +27,11 @@ pub mod upstream;
 pub mod why;
 pub mod wire;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
+
+use foldhash::fast::RandomState;
+
+use matching::RouteSet;
 
 pub use authority::{Authority, AuthorityError};
 pub use decide::{Connection, Decision, Entry, Handshake, HostChoice, Request, decide};
@@ -53,6 +57,24 @@ pub struct Graph {
     pub requests: RequestPolicy,
     /// Addresses that must not be dialled, whatever name led there.
     pub dial: DialPolicy,
+}
+
+impl Graph {
+    /// What every route leads to. Virtual hosts that share their routes count once.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        let listeners = self.listeners.iter();
+        let hosts = listeners.flat_map(|listener| listener.hosts.iter());
+        let mut looked_at: HashSet<*const RouteSet, RandomState> = HashSet::default();
+        hosts
+            .filter(move |host| looked_at.insert(Arc::as_ptr(&host.routes)))
+            .flat_map(|host| host.routes.regions.iter())
+            .flat_map(|region| {
+                let by_regex = region.regex_hosts.iter().map(|(_, table)| table);
+                region.tables.iter().chain(by_regex)
+            })
+            .flat_map(|table| table.iter())
+            .flat_map(|route| route.members.iter())
+    }
 }
 
 /// What is refused or rewritten in every request.

@@ -58,7 +58,7 @@ use crate::{
 
 use access_log::Logger;
 use bind::Bindings;
-use metrics::Metrics;
+use metrics::{Metrics, Routes};
 use site::{Common, Site};
 use tls::Certificates;
 use upstream::{Pools, Shared};
@@ -73,6 +73,8 @@ pub struct Options {
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub access_log: AccessLog,
+    /// How many routes have metrics of their own; none with 0.
+    pub route_metrics: usize,
     /// What `%HOSTNAME%` stands for: the name of the machine or pod.
     pub hostname: Arc<str>,
 }
@@ -112,7 +114,8 @@ impl Proxy {
         registry: &mut Registry,
     ) -> io::Result<Self> {
         let workers = options.workers.get();
-        let metrics = Metrics::register(registry);
+        let routes = Routes::new(options.route_metrics, Some(graphs.clone()));
+        let metrics = Metrics::register(registry, routes);
         let common = Common {
             certificates: Certificates::default(),
             hostname: options.hostname,
@@ -187,7 +190,7 @@ impl Proxy {
 
 /// Registers the metrics of a proxy that never starts: for those who list them.
 pub fn describe_metrics(registry: &mut Registry) {
-    Metrics::register(registry);
+    Metrics::register(registry, Routes::new(0, None));
     upstream::describe_metrics(registry);
 }
 

@@ -1,9 +1,9 @@
 //! From changes to snapshots. Four things can happen, and nothing else:
 //!
-//! 1. Changes arrive: they are kept, and the hold-off starts. It ends when nothing arrived for a few milliseconds, and after
+//! 1. Changes arrive: until the source has said that its list is whole they go into the resource set, and nothing else happens.
+//!    From then on they are kept, and the hold-off starts. It ends when nothing arrived for a few milliseconds, and after
 //!    50 ms in any case, so that a stream of changes cannot starve the snapshot.
-//! 2. The hold-off ends: if the source has said once that its list is whole, the changes go to the compiler, on a thread of
-//!    its own. While it works, changes are only kept.
+//! 2. The hold-off ends: the changes go to the compiler, on a thread of its own. While it works, changes are only kept.
 //! 3. The compile ends: the snapshot is published. If it panicked, a fresh compiler is made, the last good snapshot stays in
 //!    use, and health, metrics and log say so; the next change tries again.
 //! 4. The source ends: what is left is compiled, and the loop is over.
@@ -164,7 +164,7 @@ where
         let mut compiling: Option<JoinHandle<Done<C>>> = None;
         let mut source_ended = false;
         loop {
-            let due = self.waiting.due.filter(|_| self.synced);
+            let due = self.waiting.due;
             tokio::select! {
                 biased;
                 done = async { compiling.as_mut().expect("the branch must be guarded").await }, if compiling.is_some() => {
@@ -189,6 +189,13 @@ where
         if !self.synced && batch.iter().any(|change| matches!(change, Change::Synced)) {
             self.synced = true;
             self.ends.health.satisfied(Part::Resources);
+        }
+        if !self.synced {
+            // Nothing is compiled before the list is whole, however long that takes: the set is what bounds the memory of it.
+            if let Some(desk) = &mut self.desk {
+                desk.apply(batch);
+            }
+            return;
         }
         let now = Instant::now();
         let first = *self.waiting.first.get_or_insert(now);

@@ -222,6 +222,7 @@ impl Site {
             "adminAddress": serve.admin_address,
             "diagnosticsAddress": serve.diagnostics_address,
             "accessLog": format!("{:?}", serve.access_log),
+            "routeMetrics": serve.route_metrics,
             "podName": serve.pod.pod_name,
             "podIps": serve.pod.pod_ips,
         })

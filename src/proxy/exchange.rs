@@ -9,7 +9,7 @@
 
 mod onward;
 
-use std::{convert::Infallible, rc::Rc, sync::Arc};
+use std::{convert::Infallible, rc::Rc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
@@ -31,7 +31,7 @@ use super::{
     survey::{self, Rules, Survey},
 };
 use crate::graph::{
-    self, Action, Authority, Decision, Forward, Graph, Redirect, decide,
+    self, Action, Authority, Decision, Graph, Member, Redirect, decide,
     matching::{HeadView, Silent},
     path,
 };
@@ -163,23 +163,39 @@ impl<U: Upstreams> Exchange<'_, U> {
                 let location = decide::https_location(&authority, path.as_str(), uri.query());
                 reply::redirect(StatusCode::MOVED_PERMANENTLY, location, asked)
             }
-            Step::Redirect(redirect) => {
-                record.reason = Reason::Redirect;
-                let location = self.location(redirect, &request)?;
-                reply::redirect(redirect.status, location, asked)
-            }
-            Step::Forward(forward, name) => {
-                if let Some(told) = &mut record.told {
-                    told.route = Some(name.clone());
-                    told.upstream = Some(forward.upstream.id.0.clone());
+            Step::Take(member) => {
+                self.note(member, record);
+                if member.refuses(&path, self.graph.requests) {
+                    return Err(ProxyError::EscapedSlash);
                 }
-                let target = self.target(forward, &path, &uri)?;
-                let onward = Onward {
-                    target,
-                    authority: &value,
-                };
-                self.forward(forward, onward, parts, body, &survey, record)
-                    .await
+                match &member.action {
+                    Action::Fail(fail) => Err(ProxyError::Failed(*fail)),
+                    Action::Redirect(redirect) => {
+                        record.reason = Reason::Redirect;
+                        let location = self.location(redirect, &request)?;
+                        reply::redirect(redirect.status, location, asked)
+                    }
+                    Action::Forward(forward) => {
+                        let target = self.target(forward, &path, &uri)?;
+                        let onward = Onward {
+                            target,
+                            authority: &value,
+                        };
+                        self.forward(forward, onward, parts, body, &survey, record)
+                            .await
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps who takes the request, for the metrics and the access log.
+    fn note(&self, member: &Member, record: &mut Record) {
+        record.route = self.site.routes.counters(&member.id.0);
+        if let Some(told) = &mut record.told {
+            told.route = Some(member.id.0.clone());
+            if let Action::Forward(forward) = &member.action {
+                told.upstream = Some(forward.upstream.id.0.clone());
             }
         }
     }
@@ -221,15 +237,7 @@ impl<U: Upstreams> Exchange<'_, U> {
             [member] if member.share > 0 => Some(member),
             _ => route.member(fastrand::u64(..)),
         };
-        let member = member.ok_or(ProxyError::NoRoute)?;
-        if member.refuses(request.path, self.graph.requests) {
-            return Err(ProxyError::EscapedSlash);
-        }
-        match &member.action {
-            Action::Forward(forward) => Ok(Step::Forward(forward, &member.id.0)),
-            Action::Redirect(redirect) => Ok(Step::Redirect(redirect)),
-            Action::Fail(fail) => Err(ProxyError::Failed(*fail)),
-        }
+        member.map(Step::Take).ok_or(ProxyError::NoRoute)
     }
 
     fn location(
@@ -257,6 +265,5 @@ impl<U: Upstreams> Exchange<'_, U> {
 /// What the route wants done.
 enum Step<'g> {
     RedirectToHttps,
-    Redirect(&'g Redirect),
-    Forward(&'g Forward, &'g Arc<str>),
+    Take(&'g Member),
 }

@@ -1,7 +1,9 @@
 //! The families of the data plane, all declared here.
 //!
 //! Each worker has counters of its own for each Listener, which it alone writes; a scrape sums them. So counting a request
-//! touches no cache line of another core. Series by route are not among them yet.
+//! touches no cache line of another core.
+
+mod routes;
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +25,7 @@ use prometheus_client::{
 };
 
 use super::error::Reason;
+pub(super) use routes::{RouteCounters, Routes, WorkerRoutes};
 
 /// Upper bounds of the durations that are told apart, in seconds.
 const BUCKETS: [f64; 14] = [
@@ -85,9 +88,7 @@ impl Counters {
 
     /// A request has ended.
     pub(super) fn ended(&self, status: StatusCode, reason: Reason, took: Duration) {
-        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
-        let class = &self.requests[class.min(CLASSES.len() - 1)];
-        class[reason.index()].add(1);
+        self.requests[class_of(status)][reason.index()].add(1);
         let seconds = took.as_secs_f64();
         let bucket = BUCKETS.partition_point(|bound| *bound < seconds);
         self.durations[bucket].add(1);
@@ -96,16 +97,35 @@ impl Counters {
     }
 }
 
+/// The place of a status in [`CLASSES`].
+fn class_of(status: StatusCode) -> usize {
+    let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+    class.min(CLASSES.len() - 1)
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "a sum of durations that large has lost nothing that matters"
+)]
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
 /// The counters of all workers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Metrics {
     counters: Arc<Mutex<Vec<Arc<Counters>>>>,
+    routes: Routes,
     log_lines_dropped: Arc<AtomicU64>,
 }
 
 impl Metrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
+    pub(super) fn register(registry: &mut Registry, routes: Routes) -> Self {
+        let metrics = Self {
+            counters: Arc::default(),
+            routes,
+            log_lines_dropped: Arc::default(),
+        };
         registry.register_collector(Box::new(metrics.clone()));
         metrics
     }
@@ -115,6 +135,11 @@ impl Metrics {
         let counters = Arc::new(Counters::new(listener.clone()));
         self.counters.lock().push(counters.clone());
         counters
+    }
+
+    /// Where one worker counts the requests of routes.
+    pub(super) fn routes(&self) -> WorkerRoutes {
+        self.routes.worker()
     }
 
     pub(super) fn dropped_log_lines(&self) -> &Arc<AtomicU64> {
@@ -191,6 +216,7 @@ impl Collector for Metrics {
         }
         encode_requests(&mut encoder, &listeners)?;
         encode_durations(&mut encoder, &listeners)?;
+        self.routes.encode(&mut encoder)?;
         let dropped = ConstCounter::new(self.log_lines_dropped.load(Relaxed));
         let family = encoder.encode_descriptor(
             "access_log_lines_dropped",
@@ -248,14 +274,9 @@ fn encode_durations(
             .collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         let nanoseconds: u64 = counters.iter().map(|each| each.nanoseconds.get()).sum();
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "a sum of durations that large has lost nothing that matters"
-        )]
-        let sum = nanoseconds as f64 / 1e9;
         family
             .encode_family(&[("listener", &**listener)])?
-            .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            .encode_histogram::<NoLabelSet>(seconds(nanoseconds), count, &buckets, None)?;
     }
     Ok(())
 }
@@ -268,7 +289,7 @@ mod tests {
     #[test]
     fn the_counters_of_all_workers_are_summed() {
         let mut registry = metrics::registry();
-        let metrics = Metrics::register(&mut registry);
+        let metrics = Metrics::register(&mut registry, Routes::new(0, None));
         let listener = "web".into();
         for _ in 0..2 {
             let counters = metrics.counters(&listener);

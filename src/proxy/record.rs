@@ -10,6 +10,7 @@ use super::{
     access_log::{self, Line},
     body::Upload,
     error::Reason,
+    metrics::RouteCounters,
     peer::Peer,
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Record {
     pub(super) complete: bool,
     bytes_out: u64,
     pub(super) upload: Option<Rc<Upload>>,
+    /// Of the route, once there is one and if routes are counted.
+    pub(super) route: Option<Arc<RouteCounters>>,
     /// Only when there is an access log.
     pub(super) told: Option<Box<Told>>,
 }
@@ -55,6 +58,7 @@ impl Record {
             complete: false,
             bytes_out: 0,
             upload: None,
+            route: None,
             told: None,
         }
     }
@@ -103,6 +107,9 @@ impl Drop for Record {
         let took = now - self.started;
         let counters = &self.peer.counters;
         counters.ended(self.status, self.reason, took);
+        if let Some(route) = &self.route {
+            route.ended(self.status, took);
+        }
         counters.response_bytes.add(self.bytes_out);
         counters.request_bytes.add(self.bytes_in());
         if let (Some(log), Some(told)) = (&self.peer.log, &self.told) {

@@ -14,7 +14,7 @@ use super::{
     access_log::Logger,
     drain::Gate,
     forward::Upstreams,
-    metrics::{Counters, Metrics},
+    metrics::{Counters, Metrics, WorkerRoutes},
     tls::Certificates,
 };
 use crate::graph::Graph;
@@ -31,6 +31,7 @@ pub(super) struct Site<U> {
     /// Connections that have become tunnels.
     pub(super) tunnels: RefCell<JoinSet<()>>,
     pub(super) gate: Rc<Gate>,
+    pub(super) routes: WorkerRoutes,
     metrics: Metrics,
     counters: RefCell<HashMap<Arc<str>, Arc<Counters>>>,
 }
@@ -73,6 +74,7 @@ impl<U: Upstreams> Site<U> {
             running: Rc::default(),
             tunnels: RefCell::default(),
             gate: Rc::default(),
+            routes: common.metrics.routes(),
             metrics: common.metrics,
             counters: RefCell::default(),
         }
@@ -94,6 +96,7 @@ impl<U: Upstreams> Site<U> {
     pub(super) fn swap(&self, graph: Arc<Graph>) {
         self.upstreams.sweep(&graph);
         self.certificates.sweep(&graph);
+        self.routes.sweep();
         self.snapshot.replace(Rc::new(Snapshot(graph)));
         // Ended tunnels leave their result behind until somebody takes it.
         self.reap();

@@ -16,7 +16,7 @@ use super::{
     connection,
     error::ProxyError,
     forward::Upstreams,
-    metrics::Metrics,
+    metrics::{Metrics, Routes},
     peer::PeerParts,
     site::{Common, Site},
     tls::Certificates,
@@ -30,6 +30,7 @@ use crate::graph::{
     route::{PathMatch, Rank},
     table::RouteTable,
 };
+use crate::telemetry::metrics;
 
 /// The port of the Listener of [`graph`].
 pub(super) const PORT: u16 = 8080;
@@ -106,6 +107,13 @@ pub(super) fn host(pattern: &str, tls: HostTls, routes: Vec<Route>) -> VirtualHo
             }),
         }),
     }
+}
+
+/// A graph with one route, of this name.
+pub(super) fn graph_of(name: &str) -> Graph {
+    let mut route = route("/", Action::Forward(Arc::new(forward("quote"))));
+    route.members[0].id = RouteId(name.into());
+    graph(listener(), vec![host("*", HostTls::None, vec![route])])
 }
 
 /// One Listener with these Hosts.
@@ -220,7 +228,7 @@ pub(super) fn site<U: Upstreams>(graph: Graph, upstreams: U) -> Rc<Site<U>> {
         certificates: Certificates::default(),
         hostname: "pod-1".into(),
         log: None,
-        metrics: Metrics::default(),
+        metrics: Metrics::register(&mut metrics::registry(), Routes::new(100, None)),
     };
     let site = Rc::new(Site::new(upstreams, common));
     site.swap(Arc::new(graph));

@@ -53,9 +53,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::graph::{
-    Action, DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, matching::RouteSet,
-};
+use crate::graph::{Action, DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol};
 
 pub use body::ResponseBody;
 pub use dns::DnsError;
@@ -201,19 +199,8 @@ impl<B> fmt::Debug for Pools<B> {
 }
 
 fn upstreams(graph: &Graph) -> HashSet<&UpstreamId, RandomState> {
-    let listeners = graph.listeners.iter();
-    let hosts = listeners.flat_map(|listener| listener.hosts.iter());
-    // Most virtual hosts share their routes: each set of them is looked at once.
-    let mut looked_at: HashSet<*const RouteSet, RandomState> = HashSet::default();
-    hosts
-        .filter(|host| looked_at.insert(Arc::as_ptr(&host.routes)))
-        .flat_map(|host| host.routes.regions.iter())
-        .flat_map(|region| {
-            let by_regex = region.regex_hosts.iter().map(|(_, table)| table);
-            region.tables.iter().chain(by_regex)
-        })
-        .flat_map(|table| table.iter())
-        .flat_map(|route| route.members.iter())
+    graph
+        .members()
         .filter_map(|member| match &member.action {
             Action::Forward(forward) => Some(&forward.upstream.id),
             Action::Redirect(_) | Action::Fail(_) => None,

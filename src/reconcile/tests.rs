@@ -55,21 +55,32 @@ fn compile(resources: &ResourceSet) -> (Arc<Graph>, Arc<Report>) {
     )
 }
 
-fn start() -> Harness {
+type OtherEnds = (
+    mpsc::Sender<Vec<Change>>,
+    watch::Receiver<Option<Arc<Published>>>,
+    watch::Receiver<Arc<BTreeSet<ObjectKey>>>,
+);
+
+fn ends() -> (Ends, OtherEnds) {
     let (changes, receiver) = mpsc::channel(64);
     let (published_sender, published) = watch::channel(None);
     let (wanted_sender, wanted) = watch::channel(Arc::default());
-    let health = Health::new();
-    let compiles = Arc::new(AtomicUsize::new(0));
-    let count = compiles.clone();
     let ends = Ends {
         changes: receiver,
         published: published_sender,
         wanted: wanted_sender,
         hold_off: HOLD_OFF,
-        health: health.clone(),
+        health: Health::new(),
         metrics: ConfigMetrics::register(&mut metrics::registry()),
     };
+    (ends, (changes, published, wanted))
+}
+
+fn start() -> Harness {
+    let (ends, (changes, published, wanted)) = ends();
+    let health = ends.health.clone();
+    let compiles = Arc::new(AtomicUsize::new(0));
+    let count = compiles.clone();
     let reconciler = Reconciler::new(ends, move || {
         let count = count.clone();
         move |resources: &ResourceSet| {
@@ -132,6 +143,19 @@ async fn nothing_is_compiled_before_the_list_is_whole() {
     let published = harness.next().await;
     assert_eq!(published.generation, 1);
     assert_eq!(published.report.objects.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_the_list_to_be_whole_grows_no_larger_than_the_set() {
+    let mut reconciler = Reconciler::new(ends().0, || compile);
+    for number in 0..1000 {
+        let version = number.to_string().as_str().into();
+        reconciler.receive(vec![namespace("a"), Change::Version("w".into(), version)]);
+    }
+    assert!(reconciler.waiting.changes.is_empty());
+    let desk = reconciler.desk.unwrap();
+    assert_eq!(desk.resources.namespaces.len(), 1);
+    assert_eq!(&*desk.versions["w"], "999");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use prometheus_client::registry::Registry;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -32,6 +33,7 @@ struct Running {
     proxy: Proxy,
     graphs: watch::Sender<Option<Arc<Graph>>>,
     health: Health,
+    registry: Registry,
     address: SocketAddr,
 }
 
@@ -42,6 +44,7 @@ async fn start(graph: Graph) -> Running {
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(5),
         access_log: AccessLog::Off,
+        route_metrics: 10,
         hostname: "pod".into(),
     };
     let health = Health::new();
@@ -61,6 +64,7 @@ async fn start(graph: Graph) -> Running {
         proxy,
         graphs,
         health,
+        registry,
         address,
     }
 }
@@ -158,6 +162,23 @@ async fn every_worker_serves_what_the_newest_snapshot_says() {
     timeout(PATIENCE, closed).await.unwrap();
     drop(kept);
     assert_eq!(running.proxy.drain().await, 0);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_the_route_that_takes_them() {
+    let backend = backend(HELLO).await;
+    let routes = vec![route("/", to(backend))];
+    let running = start(graph(listener(), vec![host("*", HostTls::None, routes)])).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    for _ in 0..3 {
+        stream.write_all(GET).await.unwrap();
+        read(&mut stream, "hello").await;
+    }
+    drop(stream);
+    assert_eq!(running.proxy.drain().await, 0);
+    let text = metrics::render(&running.registry);
+    let line = "postern_route_requests_total{route=\"mapping/apps/quote\",code=\"2xx\"} 3\n";
+    assert!(text.contains(line), "no {line:?} in\n{text}");
 }
 
 #[tokio::test]

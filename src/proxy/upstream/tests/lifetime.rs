@@ -7,6 +7,7 @@ use super::*;
 use crate::graph::{
     Forward, HostId, HostPattern, HostRewrite, HostTable, HostTls, InsecureAction, Listener,
     Member, Rewrite, Route, RouteId, SecurityModel, VirtualHost,
+    matching::RouteSet,
     region::{Region, Regions},
     route::PathMatch,
     table::RouteTable,
