@@ -8,3 +8,5 @@ mod disruption;
 mod installed;
 mod load;
 mod ports;
+mod process;
+mod scoped;

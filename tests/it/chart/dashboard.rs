@@ -16,6 +16,7 @@ pub(crate) struct Family {
 /// Rows, and the families in them by the beginning of their names. The first that fits has it.
 const ROWS: &[(&str, &[&str])] = &[
     ("Requests", &["postern_request", "postern_response"]),
+    ("Routes", &["postern_route"]),
     (
         "Clients",
         &["postern_connections", "postern_tls", "postern_access_log"],
@@ -35,6 +36,8 @@ const ROWS: &[(&str, &[&str])] = &[
 /// By which labels the series of a family are told apart, beside the pod's.
 const LABELS: &[(&str, &str)] = &[
     ("postern_requests", "code, reason"),
+    ("postern_route_requests", "route, code"),
+    ("postern_route_request_duration_seconds", "route"),
     ("postern_upstream_connections_failed", "cause"),
     ("postern_objects", "kind, state"),
     ("postern_diagnostics", "code"),
@@ -104,17 +107,19 @@ impl Family {
             .collect();
         let legend = legend.join(" ");
         let series = self.series();
+        let rate = format!("rate({}{selector}[$__rate_interval])", series[0]);
         match self.kind.as_str() {
-            "counter" => {
-                let query = format!(
-                    "sum by ({labels}) (rate({}{selector}[$__rate_interval]))",
-                    series[0]
-                );
-                vec![(query, legend)]
+            // There may be thousands of routes: the busiest, and the slowest.
+            "counter" if labels.starts_with("route") => {
+                vec![(format!("topk(20, sum by ({labels}) ({rate}))"), legend)]
             }
+            "histogram" if labels.starts_with("route") => {
+                let slowest = format!("histogram_quantile(0.99, sum by (le, {labels}) ({rate}))");
+                vec![(format!("topk(20, {slowest})"), format!("p99 {legend}"))]
+            }
+            "counter" => vec![(format!("sum by ({labels}) ({rate})"), legend)],
             "histogram" => [("0.5", "p50"), ("0.9", "p90"), ("0.99", "p99")]
                 .map(|(quantile, legend)| {
-                    let rate = format!("rate({}{selector}[$__rate_interval])", series[0]);
                     let query = format!("histogram_quantile({quantile}, sum by (le) ({rate}))");
                     (query, legend.to_owned())
                 })

@@ -2,11 +2,14 @@
 
 use std::{thread, time::Duration};
 
+use rustix::process::Signal;
+
 use super::{
     cluster::{Cluster, file, shared},
     load::{Load, Outcome},
+    process::{api_server, gateways},
 };
-use crate::cluster::installation::figure;
+use crate::{client::Request, cluster::installation::figure};
 
 /// Before and after whatever happens.
 const AROUND: Duration = Duration::from_secs(1);
@@ -113,4 +116,57 @@ fn draining_the_node_evicts_one_replica_at_a_time() {
             rolled_out(cluster);
         }
     });
+}
+
+/// Long enough for every watch to be lost and begun again.
+#[test]
+fn the_api_server_goes_away_and_comes_back() {
+    under_load("API server away for 10 s", |cluster| {
+        let server = api_server();
+        server.send(Signal::STOP);
+        thread::sleep(Duration::from_secs(10));
+        server.send(Signal::CONT);
+        rolled_out(cluster);
+    });
+}
+
+#[test]
+fn a_container_that_restarts_while_the_api_server_is_away_serves_what_was_kept() {
+    let cluster = shared();
+    // The newest set is kept within five seconds.
+    thread::sleep(Duration::from_secs(6));
+    let pod = cluster.pods()[0].clone();
+    let object = cluster.get(&["pod", &pod, "-n", "postern"]);
+    let address = object["status"]["podIP"].as_str().unwrap().to_owned();
+    let ask = |port: u16, path: &str| {
+        let url = format!("http://{address}:{port}{path}");
+        let socket = format!("{address}:{port}").parse().unwrap();
+        cluster.inside(|| Request::get(&url).try_send(socket))
+    };
+    let gateway = gateways().into_iter().find(|gateway| {
+        let table = gateway.network_table("fib_trie");
+        table.contains(&address)
+    });
+    let server = api_server();
+    server.send(Signal::STOP);
+    gateway.unwrap().send(Signal::KILL);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let kept = loop {
+        if let Ok(answer) = ask(8080, "/quote/")
+            && answer.status == 200
+        {
+            break ask(8877, "/metrics").map(|answer| answer.text());
+        }
+        if tokio::time::Instant::now() > deadline {
+            server.send(Signal::CONT);
+            panic!("it does not serve 30 s after its container was killed");
+        }
+        thread::sleep(Duration::from_millis(100));
+    };
+    server.send(Signal::CONT);
+    assert!(
+        kept.unwrap().contains("postern_config_kept_age_seconds "),
+        "it must say that it serves what an earlier container has kept"
+    );
+    rolled_out(&cluster);
 }

@@ -64,7 +64,7 @@ fn the_plugin_asks_a_replica_through_a_port_forward() {
     let cluster = shared();
     let plugin = file(env!("CARGO_BIN_EXE_kubectl-postern"));
     let url = format!("http://{}/quote/x", cluster.address());
-    let from_replica = ["--from-replica", "-n", "postern"];
+    let from_replica = ["--from-replica", "--gateway-namespace", "postern"];
     let why = [&["why", &url][..], &from_replica].concat();
     let (succeeded, said) = cluster.attempt(&plugin, &why);
     assert!(succeeded, "{said}");
@@ -78,7 +78,7 @@ fn the_plugin_asks_a_replica_through_a_port_forward() {
     );
 
     let named = format!("--from-replica={}", cluster.pods()[0]);
-    let routes = ["routes", &named, "-n", "postern"];
+    let routes = ["routes", "-A", &named, "--gateway-namespace", "postern"];
     let (succeeded, said) = cluster.attempt(&plugin, &routes);
     assert!(succeeded && said.contains("/cart/"), "{said}");
 }
@@ -131,4 +131,11 @@ fn a_pod_is_denied_nothing_and_fetches_no_secret_that_nobody_refers_to() {
         .map(|event| &event["requestURI"])
         .collect();
     assert!(fetched.is_empty(), "no Host names a Secret: {fetched:#?}");
+}
+
+#[test]
+fn helm_test_asks_postern_through_its_service() {
+    let cluster = shared();
+    let said = cluster.helm(&["test", "postern", "-n", "postern", "--timeout=60s"]);
+    assert!(said.contains("Phase:          Succeeded"), "{said}");
 }

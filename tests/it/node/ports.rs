@@ -1,8 +1,8 @@
 //! What listens in a pod: what the documents list, and nothing else.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr};
 
-use super::cluster::shared;
+use super::{cluster::shared, process::gateways};
 use crate::client::Request;
 
 /// Of the listeners by default, and those of the page on security.
@@ -26,30 +26,17 @@ fn listening(table: &str) -> BTreeSet<(bool, u16)> {
     found
 }
 
-/// The processes of Postern's pods, as this machine numbers them.
-fn gateways() -> Vec<u32> {
-    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| {
-            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            command.starts_with(b"/postern\0serve\0")
-        })
-        .collect()
-}
-
 #[test]
 fn a_pod_listens_on_nothing_but_the_documented_ports() {
     let _cluster = shared();
-    let pids = gateways();
-    assert!(pids.len() >= 2, "both replicas must run: {pids:?}");
-    for pid in pids {
+    let gateways = gateways();
+    assert!(gateways.len() >= 2, "both must run: {gateways:?}");
+    for gateway in gateways {
         for protocol in ["udp", "udp6"] {
-            let table = fs::read_to_string(format!("/proc/{pid}/net/{protocol}")).unwrap();
+            let table = gateway.network_table(protocol);
             assert_eq!(table.lines().count(), 1, "{protocol}: {table}");
         }
-        let tables = ["tcp", "tcp6"]
-            .map(|protocol| fs::read_to_string(format!("/proc/{pid}/net/{protocol}")).unwrap());
+        let tables = ["tcp", "tcp6"].map(|protocol| gateway.network_table(protocol));
         let sockets: BTreeSet<_> = tables.iter().flat_map(|table| listening(table)).collect();
         let ports: BTreeSet<_> = sockets.iter().map(|(_, port)| *port).collect();
         assert_eq!(ports, BTreeSet::from(DOCUMENTED), "{sockets:?}");
