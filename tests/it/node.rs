@@ -5,6 +5,7 @@
 
 mod cluster;
 mod disruption;
+mod image;
 mod installed;
 mod load;
 mod ports;

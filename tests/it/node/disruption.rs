@@ -3,6 +3,7 @@
 use std::{thread, time::Duration};
 
 use rustix::process::Signal;
+use tokio::time::Instant;
 
 use super::{
     cluster::{Cluster, file, shared},
@@ -42,22 +43,19 @@ fn under_load(what: &str, work: impl FnOnce(&Cluster)) {
 fn rolled_out(cluster: &Cluster) {
     let arguments = ["rollout", "status", "deployment/postern", "--timeout=90s"];
     cluster.kubectl(&[&arguments[..], &["-n", "postern"]].concat());
-    gone(cluster);
+    gone(cluster, "postern");
 }
 
 /// Waits until no pod is on its way out any more.
-fn gone(cluster: &Cluster) {
-    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+fn gone(cluster: &Cluster, namespace: &str) {
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
-        let pods = cluster.get(&["pods", "-n", "postern"]);
+        let pods = cluster.get(&["pods", "-n", namespace]);
         let mut pods = pods["items"].as_array().unwrap().iter();
         if pods.all(|pod| pod["metadata"]["deletionTimestamp"].is_null()) {
             return;
         }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "a pod does not go away"
-        );
+        assert!(Instant::now() < deadline, "a pod does not go away");
         thread::sleep(Duration::from_millis(200));
     }
 }
@@ -118,6 +116,17 @@ fn draining_the_node_evicts_one_replica_at_a_time() {
     });
 }
 
+/// The Service stays, and what is behind it becomes other pods: kube-proxy moves, and kept connections end.
+#[test]
+fn a_backend_is_rolled_out_anew() {
+    under_load("rollout of the backend", |cluster| {
+        let quote = ["deployment/quote", "-n", "quickstart"];
+        cluster.kubectl(&[&["rollout", "restart"][..], &quote].concat());
+        cluster.kubectl(&[&["rollout", "status", "--timeout=60s"][..], &quote].concat());
+        gone(cluster, "quickstart");
+    });
+}
+
 /// Long enough for every watch to be lost and begun again.
 #[test]
 fn the_api_server_goes_away_and_comes_back() {
@@ -150,14 +159,14 @@ fn a_container_that_restarts_while_the_api_server_is_away_serves_what_was_kept()
     let server = api_server();
     server.send(Signal::STOP);
     gateway.unwrap().send(Signal::KILL);
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(30);
     let kept = loop {
         if let Ok(answer) = ask(8080, "/quote/")
             && answer.status == 200
         {
             break ask(8877, "/metrics").map(|answer| answer.text());
         }
-        if tokio::time::Instant::now() > deadline {
+        if Instant::now() > deadline {
             server.send(Signal::CONT);
             panic!("it does not serve 30 s after its container was killed");
         }
