@@ -20,6 +20,7 @@ mod mapping;
 mod ownership;
 mod pattern;
 mod policies;
+mod preset;
 mod region;
 mod reports;
 mod routing;
@@ -29,9 +30,11 @@ mod seen;
 mod selector;
 mod service;
 mod settings;
+mod settled;
 mod slot;
 mod state;
 mod touched;
+mod twin;
 mod upstream;
 mod virtual_host;
 mod walls;
@@ -40,6 +43,7 @@ mod weight;
 use std::{net::IpAddr, net::SocketAddr, sync::Arc};
 
 use crate::{
+    crd::gateway_settings::Preset,
     graph::Graph,
     report::Report,
     resource::{Kind, Object, Origin, ResourceSet},
@@ -101,6 +105,13 @@ impl Compiler {
             state: State::new(&options),
             options,
         }
+    }
+
+    /// Begins with a preset, where the GatewaySettings name none.
+    #[must_use]
+    pub fn with_preset(mut self, preset: Preset) -> Self {
+        self.state.preset(preset);
+        self
     }
 
     pub fn compile(&mut self, resources: &ResourceSet) -> (Arc<Graph>, Arc<Report>) {

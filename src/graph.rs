@@ -30,6 +30,7 @@ pub mod wire;
 use std::{collections::HashSet, sync::Arc};
 
 use foldhash::fast::RandomState;
+use http::HeaderValue;
 
 use matching::RouteSet;
 
@@ -55,8 +56,18 @@ pub struct Graph {
     /// In the order of their ports; no two have the same port.
     pub listeners: Vec<Arc<Listener>>,
     pub requests: RequestPolicy,
+    pub envoy: EnvoyHeaders,
     /// Addresses that must not be dialled, whatever name led there.
     pub dial: DialPolicy,
+}
+
+/// What Envoy would say, for those who listen to it. Nothing as a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvoyHeaders {
+    /// Whether `x-envoy-*` headers are written into requests and responses.
+    pub written: bool,
+    /// What every response has as `server`.
+    pub server: Option<HeaderValue>,
 }
 
 impl Graph {

@@ -10,12 +10,14 @@
 //! compiled. Verbs see facts, not where they came from: for the same objects they say the same.
 
 mod args;
+mod backing;
 mod bundle;
 mod can;
 mod certs;
 mod check;
 mod conflicts;
 mod diff;
+mod difference;
 pub mod docs;
 mod endpoints;
 mod explain;
@@ -46,6 +48,7 @@ use jiff::Timestamp;
 
 use self::{
     args::{Cli, Verb},
+    check::Check,
     facts::Facts,
     output::{Page, Verdict},
 };
@@ -137,6 +140,10 @@ fn dispatch(cli: &Cli, console: &mut Console<'_>) -> Result<Verdict> {
                 let page = diff.page(common, console).await?;
                 print(&page, cli, console)
             }
+            Verb::Check(check) if check.pre_upgrade => {
+                let page = check.before_upgrade(common, console).await?;
+                print(&page, cli, console)
+            }
             Verb::Bundle(bundle) => bundle.run(common, console).await,
             Verb::Status(status) if status.watch => watch(cli, console).await,
             _ => once(cli, console).await,
@@ -185,7 +192,7 @@ async fn page(cli: &Cli, facts: &Facts, now: Timestamp) -> Result<Page> {
         Verb::Endpoints(endpoints) => endpoints.page(facts),
         Verb::Certs(certs) => certs.page(facts, scope, now),
         Verb::Sync(sync) => sync.page(facts, now)?,
-        Verb::Check(check) => check.page(facts, now),
+        Verb::Check(_) => Check::page(facts, now),
         Verb::Lint(_)
         | Verb::Diff(_)
         | Verb::Bundle(_)

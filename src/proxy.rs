@@ -16,6 +16,7 @@ mod body;
 mod connection;
 mod drain;
 mod edits;
+mod envoy;
 mod error;
 mod exchange;
 mod forward;
@@ -58,7 +59,7 @@ use crate::{
 
 use access_log::Logger;
 use bind::Bindings;
-use metrics::{Metrics, Routes};
+use metrics::Metrics;
 use site::{Common, Site};
 use tls::Certificates;
 use upstream::{Pools, Shared};
@@ -114,8 +115,7 @@ impl Proxy {
         registry: &mut Registry,
     ) -> io::Result<Self> {
         let workers = options.workers.get();
-        let routes = Routes::new(options.route_metrics, Some(graphs.clone()));
-        let metrics = Metrics::register(registry, routes);
+        let metrics = Metrics::register(registry, options.route_metrics, Some(graphs.clone()));
         let common = Common {
             certificates: Certificates::default(),
             hostname: options.hostname,
@@ -190,7 +190,7 @@ impl Proxy {
 
 /// Registers the metrics of a proxy that never starts: for those who list them.
 pub fn describe_metrics(registry: &mut Registry) {
-    Metrics::register(registry, Routes::new(0, None));
+    Metrics::register(registry, 0, None);
     upstream::describe_metrics(registry);
 }
 

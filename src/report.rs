@@ -3,6 +3,7 @@
 pub mod code;
 mod list;
 pub mod replica;
+pub mod settled;
 pub mod version;
 pub mod wire;
 
@@ -11,6 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 pub use code::{Code, Condition, Severity};
 pub use list::ReportList;
 use serde::{Deserialize, Serialize};
+pub use settled::{Field, Settled};
 
 use crate::resource::{ObjectKey, Origin};
 
@@ -32,6 +34,8 @@ pub struct ObjectReport {
     pub key: ObjectKey,
     pub origin: Origin,
     pub uid: Arc<str>,
+    /// Seconds since 1970; none in a folder, unless the manifest says it.
+    pub created: Option<i64>,
     /// The generation that this report is about.
     pub generation: i64,
     /// Of the object as it was when this was first said of it: what changed since has changed no word.
@@ -42,8 +46,11 @@ pub struct ObjectReport {
     pub in_graph: bool,
     /// Where it serves, as a person writes it: `example.com/api/`, `:8080`.
     pub serves: Vec<String>,
-    /// What an object asks for that has errors and nothing in the graph, if that can be read.
+    /// What an object asks for that does not get all of it, if that can be read: it has errors and nothing in the graph, or a
+    /// part belongs to others.
     pub asks: Option<Asked>,
+    /// By which of its fields it settles how requests are handled.
+    pub settled: Settled,
     /// For a Host with a certificate: when it ends, in seconds since 1970. Data, not a judgement: the compiler has no clock.
     pub certificate_not_after: Option<i64>,
 }
@@ -104,6 +111,7 @@ impl PartialEq for ObjectReport {
             key,
             origin,
             uid,
+            created,
             generation,
             // A label that nobody selects by makes a new version, and nothing new to say: what is equal keeps its `Arc`.
             resource_version: _,
@@ -111,16 +119,19 @@ impl PartialEq for ObjectReport {
             in_graph,
             serves,
             asks,
+            settled,
             certificate_not_after,
         } = self;
         *key == other.key
             && *origin == other.origin
             && *uid == other.uid
+            && *created == other.created
             && *generation == other.generation
             && *diagnostics == other.diagnostics
             && *in_graph == other.in_graph
             && *serves == other.serves
             && *asks == other.asks
+            && *settled == other.settled
             && *certificate_not_after == other.certificate_not_after
     }
 }

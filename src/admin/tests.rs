@@ -42,6 +42,7 @@ fn snapshot() -> Snapshot {
         key: ObjectKey::new(Group::Postern, Kind::Mapping, "apps", "quote"),
         origin: Origin::Cluster,
         uid: "".into(),
+        created: None,
         generation: 3,
         resource_version: "".into(),
         diagnostics: vec![Diagnostic::new(
@@ -53,6 +54,7 @@ fn snapshot() -> Snapshot {
         in_graph: true,
         serves: vec!["*/quote/".to_owned()],
         asks: None,
+        settled: crate::report::Settled::default(),
         certificate_not_after: None,
     };
     Snapshot {

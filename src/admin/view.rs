@@ -22,6 +22,10 @@ pub fn dump(graph: &Graph, report: &Report) -> (Value, Value) {
     for object in &mut shown.objects {
         // The manifest, with which these are compared, says it already.
         object.asks = None;
+        object.settles = None;
+        object.tls_context = None;
+        object.owners = None;
+        object.created = None;
     }
     let report = json!({
         "objects": shown.objects,

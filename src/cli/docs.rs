@@ -1,13 +1,14 @@
 //! The reference pages that are generated from the code: `make gen` writes them, a test compares them.
 
+mod code;
+
 use std::fmt::Write;
 
 use clap::CommandFactory;
 
-use crate::{
-    app,
-    report::{Severity, code::CODES},
-};
+pub use code::code_page;
+
+use crate::{app, report::code::CODES};
 
 /// File names below `docs/reference/`, and what they hold.
 pub fn pages() -> Vec<(&'static str, String)> {
@@ -24,42 +25,20 @@ fn codes() -> String {
          Everything that Postern says about an object has a number that never changes its meaning. An error makes the condition \
          false that stands with it. A warning makes none false, except that one about Programmed says why no request reaches \
          an object, which then is not programmed.\n\n\
+         Each has a page with what causes it, an example, and what mends it; `kubectl postern explain PST2007` says it in a few lines.\n\n\
          | code | reason | severity | condition |\n|---|---|---|---|\n",
     );
     for info in CODES {
         let _infallible = writeln!(
             page,
-            "| [{code}](#{anchor}) | {reason} | {severity} | {condition:?} |",
-            code = info.code,
-            anchor = info.code.to_string().to_lowercase(),
-            reason = info.reason,
-            severity = severity(info.severity),
-            condition = info.condition,
-        );
-    }
-    for info in CODES {
-        let _infallible = write!(
-            page,
-            "\n## {code}\n\n**{reason}**, {severity}, condition {condition:?}.\n\n{cause}\n\n\
-             Example: `{example}`\n\n{remedy}\n",
+            "| [{code}](codes/{code}.md) | {reason} | {severity} | {condition:?} |",
             code = info.code,
             reason = info.reason,
-            severity = severity(info.severity),
+            severity = info.severity,
             condition = info.condition,
-            cause = info.cause,
-            example = info.example.replace('`', "'"),
-            remedy = info.remedy,
         );
     }
     page
-}
-
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    }
 }
 
 fn families() -> String {

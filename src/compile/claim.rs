@@ -50,6 +50,8 @@ pub(super) struct Claims {
 pub(super) struct Claim {
     pub(super) name: Arc<str>,
     pub(super) owners: BTreeSet<Arc<str>>,
+    /// Whether namespaces with its labels may not be seen here.
+    unseen: bool,
     contact: Option<Arc<str>>,
 }
 
@@ -88,6 +90,7 @@ pub(super) struct ClaimReport {
     pub(super) findings: Findings,
     /// What it owns, as a person writes it.
     pub(super) serves: Vec<String>,
+    pub(super) owners: BTreeSet<Arc<str>>,
 }
 
 impl PartialEq for Claims {
@@ -109,13 +112,15 @@ impl Claims {
             let contact = object.spec.contact.as_deref().map(str::trim);
             claims.list.push(Claim {
                 name: Arc::clone(&object.key.name),
-                owners,
+                owners: owners.clone(),
+                unseen: namespaces::are_unseen(&object.spec, resources),
                 contact: contact.filter(|text| !text.is_empty()).map(Arc::from),
             });
             reports.push(ClaimReport {
                 object: Arc::clone(object),
                 findings,
                 serves: Vec::new(),
+                owners,
             });
         }
         claims.settle(asked, &mut reports);
@@ -332,6 +337,7 @@ impl Claim {
         const SHOWN: usize = 3;
         let names: Vec<_> = self.owners.iter().take(SHOWN).map(|name| &**name).collect();
         let owners = match (names.as_slice(), self.owners.len()) {
+            ([], _) if self.unseen => "namespaces with certain labels".to_owned(),
             ([], _) => "nobody".to_owned(),
             ([name], _) => format!("namespace {name}"),
             (names, all) if all <= SHOWN => format!("namespaces {}", names.join(", ")),

@@ -75,7 +75,14 @@ impl Contexts {
     ) -> Option<&Context> {
         let get = |namespace: &str| self.by_name.get(&(name.into(), namespace.into()));
         let mut instance = settings.instance_namespaces.iter();
-        get(namespace).or_else(|| instance.find_map(|namespace| get(namespace)))
+        let anywhere = || {
+            let mut named = self.by_name.range((Arc::from(name), Arc::default())..);
+            let first = named.next().filter(|((found, _), _)| **found == *name);
+            first.map(|(_, context)| context)
+        };
+        get(namespace)
+            .or_else(|| instance.find_map(|namespace| get(namespace)))
+            .or_else(|| settings.instance_anywhere.then(anywhere).flatten())
     }
 }
 

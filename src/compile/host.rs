@@ -1,6 +1,6 @@
 //! Hosts: each lowered on its own.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Options,
@@ -8,6 +8,8 @@ use super::{
     installation,
     secret::{self, Referrer, Secrets},
     selector::Selector,
+    settings::Settings,
+    twin,
 };
 use crate::{
     crd::{HostSpec, host::InsecureAction as Asked},
@@ -36,19 +38,35 @@ pub(super) struct LoweredHost {
 pub(super) fn lower_all(
     objects: &Objects<HostSpec>,
     options: &Options,
+    settings: &Settings,
     secrets: &mut Secrets<'_>,
 ) -> Vec<LoweredHost> {
-    objects
+    let mut hosts: Vec<_> = objects
         .values()
         .filter(|object| {
             let ids = object.spec.ambassador_id.as_deref();
             installation::includes(ids, &object.problems, options)
         })
-        .map(|object| lower(object, secrets))
-        .collect()
+        .map(|object| lower(object, settings, secrets))
+        .collect();
+    let group = |host: Option<&LoweredHost>| host.map(|host| host.object.key.group);
+    if group(hosts.first()) == group(hosts.last()) {
+        return hosts;
+    }
+    let keys: BTreeSet<_> = hosts.iter().map(|host| host.object.key.clone()).collect();
+    for host in &mut hosts {
+        if let Some(twin) = twin::of(&host.object.key).filter(|twin| keys.contains(twin)) {
+            twin::tell(&twin, &mut host.findings);
+        }
+    }
+    hosts
 }
 
-fn lower(object: &Arc<Object<HostSpec>>, secrets: &mut Secrets<'_>) -> LoweredHost {
+fn lower(
+    object: &Arc<Object<HostSpec>>,
+    settings: &Settings,
+    secrets: &mut Secrets<'_>,
+) -> LoweredHost {
     let mut findings = Findings::of(&object.problems);
     let spec = &object.spec;
     let pattern = hostname(spec, &mut findings);
@@ -65,7 +83,7 @@ fn lower(object: &Arc<Object<HostSpec>>, secrets: &mut Secrets<'_>) -> LoweredHo
             (Some(fail), HostTls::Certificate(_)) => HostTls::Broken(fail),
             (_, tls) => tls,
         },
-        insecure: insecure(spec, broken),
+        insecure: insecure(spec, broken, settings),
         selector: Selector::of(spec.mapping_selector.as_ref())
             .or_else(|| Selector::of(spec.selector.as_ref()))
             .map(Arc::new),
@@ -107,7 +125,7 @@ fn hostname(spec: &HostSpec, findings: &mut Findings) -> Option<HostPattern> {
     }
 }
 
-fn insecure(spec: &HostSpec, broken: Option<Fail>) -> InsecureAction {
+fn insecure(spec: &HostSpec, broken: Option<Fail>, settings: &Settings) -> InsecureAction {
     let asked = spec
         .request_policy
         .as_ref()
@@ -118,6 +136,9 @@ fn insecure(spec: &HostSpec, broken: Option<Fail>) -> InsecureAction {
         _ if broken.is_some() => InsecureAction::Route,
         Some(Asked::Route) => InsecureAction::Route,
         Some(Asked::Reject) => InsecureAction::Reject,
+        Some(Asked::Redirect) | None if settings.redirects_matched_only => {
+            InsecureAction::RedirectMatched
+        }
         Some(Asked::Redirect) | None => InsecureAction::Redirect,
     }
 }

@@ -1,6 +1,9 @@
 //! Listeners: each lowered on its own, then one for each port.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 
@@ -11,6 +14,7 @@ use super::{
     installation,
     selector::Selector,
     settings::{self, Settings},
+    twin,
 };
 use crate::{
     crd::{
@@ -96,11 +100,19 @@ pub(super) fn lower_all(
     for listener in &mut listeners {
         settings::tell_of_claims(resources, &mut listener.findings);
     }
+    let key = |listener: &LoweredListener| Some(listener.object.as_ref()?.key.clone());
+    let keys: BTreeSet<_> = listeners.iter().filter_map(key).collect();
+    for listener in &mut listeners {
+        let twin = key(listener).as_ref().and_then(twin::of);
+        if let Some(twin) = twin.filter(|twin| keys.contains(twin)) {
+            twin::tell(&twin, &mut listener.findings);
+        }
+    }
     one_for_each_port(&mut listeners);
     // One that may not settle anything here is no Listener of this installation.
     let in_force = listeners.iter().any(|listener| {
         let key = listener.object.as_ref().map(|object| &object.key.namespace);
-        key.is_some_and(|namespace| settings.instance_namespaces.contains(namespace))
+        key.is_some_and(|namespace| settings.may_settle(namespace))
     });
     if !in_force {
         listeners.push(default("default-http", 8080, false));
@@ -133,7 +145,7 @@ fn default(name: &str, port: u16, tls: bool) -> LoweredListener {
 fn lower(object: &Arc<Object<ListenerSpec>>, settings: &Settings) -> LoweredListener {
     let mut findings = Findings::of(&object.problems);
     let key = &object.key;
-    if !settings.instance_namespaces.contains(&key.namespace) {
+    if !settings.may_settle(&key.namespace) {
         findings.push(
             Code::WrongNamespace,
             "",

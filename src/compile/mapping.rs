@@ -15,6 +15,7 @@ use super::{
     intern::Interner,
     service::{PortText, ServiceHost, ServiceText},
     settings::Settings,
+    settled,
     upstream::Dialled,
 };
 pub(super) use matching::{Match, NameMatch, PathKey, PathKind};
@@ -23,7 +24,7 @@ use timeouts::Timeouts;
 use crate::{
     crd::MappingSpec,
     graph::{Forward, ForwardTerms, HostRewrite, Redirect, Rewrite, RouteId},
-    report::Code,
+    report::{Code, Settled},
     resource::{Group, Mapping},
 };
 
@@ -39,6 +40,7 @@ pub(super) struct Lowered {
     pub(super) matching: Option<Match>,
     pub(super) weight: Weight,
     pub(super) intent: Intent,
+    pub(super) settled: Settled,
 }
 
 /// The share of its group that a Mapping asks for.
@@ -138,6 +140,7 @@ pub(super) fn lower(
         matching,
         weight,
         intent,
+        settled: settled::of_mapping(object, spec),
     }
 }
 

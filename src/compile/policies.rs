@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use serde_json::Value;
 
 use super::{
@@ -11,8 +12,8 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    report::Code,
-    resource::{Group, Kind, Object, Objects},
+    report::{Code, Field, Settled},
+    resource::{Group, Kind, Object, ObjectKey, Objects},
 };
 
 /// An object of these kinds with what there is to say about it.
@@ -21,12 +22,14 @@ pub(super) struct PolicyReport<'r> {
     pub(super) findings: Findings,
     /// Whether something of it is in force.
     pub(super) in_force: bool,
+    /// What of the Module holds for requests.
+    pub(super) settled: Settled,
 }
 
 /// What becomes of a key of the Module.
 enum Key {
     /// It changes the settings; an error says why it cannot.
-    Apply(fn(&Value, &mut Settings) -> Result<(), String>),
+    Apply(Field, fn(&Value, &mut Settings) -> Result<(), String>),
     /// It protects, and is not implemented. Absent, null, false and empty ask for nothing.
     Protects,
     /// Traffic is served without it.
@@ -37,12 +40,29 @@ enum Key {
 
 /// The keys of Emissary's Module (emissary.md, section 1.10).
 const KEYS: &[(&str, Key)] = &[
-    ("cluster_request_timeout_ms", Key::Apply(request_timeout)),
-    ("headers_with_underscores_action", Key::Apply(underscores)),
-    ("merge_slashes", Key::Apply(merge_slashes)),
+    (
+        "cluster_request_timeout_ms",
+        Key::Apply(Field::ModuleTimeout, request_timeout),
+    ),
+    (
+        "headers_with_underscores_action",
+        Key::Apply(Field::ModuleUnderscores, underscores),
+    ),
+    (
+        "merge_slashes",
+        Key::Apply(Field::ModuleMergeSlashes, merge_slashes),
+    ),
     (
         "reject_requests_with_escaped_slashes",
-        Key::Apply(escaped_slashes),
+        Key::Apply(Field::ModuleEscapedSlashes, escaped_slashes),
+    ),
+    (
+        "server_name",
+        Key::Apply(Field::ModuleServerName, server_name),
+    ),
+    (
+        "suppress_envoy_headers",
+        Key::Apply(Field::ModuleSuppressEnvoyHeaders, suppress_envoy_headers),
     ),
     ("ip_allow", Key::Protects),
     ("ip_deny", Key::Protects),
@@ -76,7 +96,6 @@ const KEYS: &[(&str, Key)] = &[
     ("proper_case", Key::Missing),
     ("resolver", Key::Missing),
     ("retry_policy", Key::Missing),
-    ("server_name", Key::Missing),
     ("set_current_client_cert_details", Key::Missing),
     ("strip_matching_host_port", Key::Missing),
     (
@@ -100,7 +119,6 @@ const KEYS: &[(&str, Key)] = &[
     ("runtime_flags", Key::NoEffect),
     ("service_port", Key::NoEffect),
     ("statsd", Key::NoEffect),
-    ("suppress_envoy_headers", Key::NoEffect),
     ("tls", Key::NoEffect),
     ("use_proxy_proto", Key::NoEffect),
     ("x_forwarded_proto_redirect", Key::NoEffect),
@@ -135,11 +153,13 @@ pub(super) fn read<'r>(
     settings: &mut Settings,
 ) -> Vec<PolicyReport<'r>> {
     let mut reports = Vec::new();
+    let in_force = module_in_force(objects, options, settings);
     for object in objects.values() {
         let mut report = PolicyReport {
             object,
             findings: Findings::of(&object.problems),
             in_force: false,
+            settled: Settled::default(),
         };
         match installation::belongs(&object.spec, options) {
             Belongs::ToOthers => continue,
@@ -151,18 +171,57 @@ pub(super) fn read<'r>(
                 "Write a list of strings",
             ),
         }
-        report.read(settings);
+        match &in_force {
+            Some(first) if is_module(object) && *first != object.key => report.stands_back(first),
+            _ => report.read(settings),
+        }
         reports.push(report);
     }
     reports
 }
 
+/// Whether this is what settles Emissary's global settings.
+fn is_module(object: &Object<Value>) -> bool {
+    let key = &object.key;
+    key.kind == Kind::Module && key.group == Group::Emissary && *key.name == *"ambassador"
+}
+
+/// The one Module of the installation: that of the own namespace, else the first that may settle anything. So Emissary has it,
+/// but for the own namespace.
+fn module_in_force(
+    objects: &Objects<Value>,
+    options: &Options,
+    settings: &Settings,
+) -> Option<ObjectKey> {
+    let modules = objects.values().filter(|object| {
+        is_module(object)
+            && settings.may_settle(&object.key.namespace)
+            && !matches!(
+                installation::belongs(&object.spec, options),
+                Belongs::ToOthers
+            )
+    });
+    let keys = modules.map(|module| &module.key);
+    let first = keys.min_by_key(|key| (key.namespace != options.namespace, &key.namespace));
+    first.cloned()
+}
+
 impl PolicyReport<'_> {
+    /// Says that another Module is in force.
+    fn stands_back(&mut self, first: &ObjectKey) {
+        self.findings.push(
+            Code::ModuleNotInForce,
+            "",
+            format!("{first} is the Module of this installation, so this one changes nothing"),
+            "Put what is to hold into that one, and delete this one",
+        );
+    }
+
     fn read(&mut self, settings: &mut Settings) {
         let key = &self.object.key;
         match key.kind {
             Kind::AuthService | Kind::RateLimitService | Kind::Module
-                if !settings.instance_namespaces.contains(&key.namespace) =>
+                if !settings.may_settle(&key.namespace) =>
             {
                 self.findings.push(
                     Code::WrongNamespace,
@@ -244,9 +303,21 @@ impl PolicyReport<'_> {
         for (name, value) in config {
             let field = format!("spec.config.{name}");
             let name = &*snake_case(name);
+            if let Some(setting) = settings.decided.get(name) {
+                self.findings.push(
+                    Code::ModuleNotInForce,
+                    &field,
+                    format!("`{setting}` of the GatewaySettings decides this"),
+                    "Remove the key, or that setting",
+                );
+                continue;
+            }
             match KEYS.iter().find(|row| row.0 == name).map(|row| &row.1) {
-                Some(Key::Apply(apply)) => match apply(value, settings) {
-                    Ok(()) => self.in_force = true,
+                Some(Key::Apply(settles, apply)) => match apply(value, settings) {
+                    Ok(()) => {
+                        self.in_force = true;
+                        self.settled.add(*settles, field.contains('_'));
+                    }
                     Err(message) => {
                         self.findings.push(
                             Code::InvalidValue,
@@ -338,5 +409,23 @@ fn escaped_slashes(value: &Value, settings: &mut Settings) -> Result<(), String>
         .as_bool()
         .ok_or_else(|| format!("{value} is neither true nor false"))?;
     settings.requests.allow_escaped_slashes &= !reject;
+    Ok(())
+}
+
+fn server_name(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let name = value
+        .as_str()
+        .and_then(|name| HeaderValue::from_str(name).ok())
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| format!("{value} is not the value of a header"))?;
+    settings.envoy.server = Some(name);
+    Ok(())
+}
+
+fn suppress_envoy_headers(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let suppress = value
+        .as_bool()
+        .ok_or_else(|| format!("{value} is neither true nor false"))?;
+    settings.envoy.written &= !suppress;
     Ok(())
 }

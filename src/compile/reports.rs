@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::finding::{Findings, as_written};
 use crate::{
-    report::{Asked, Code, Diagnostic, ObjectReport, ReportList},
+    report::{Asked, Code, Diagnostic, ObjectReport, ReportList, Settled},
     resource::{FileProblemKind, Object, ObjectKey, Origin, ResourceSet},
 };
 
@@ -33,6 +33,7 @@ pub(super) struct Place {
     pub(super) in_graph: bool,
     pub(super) serves: Vec<String>,
     pub(super) asks: Option<Asked>,
+    pub(super) settled: Settled,
     pub(super) certificate_not_after: Option<i64>,
 }
 
@@ -49,12 +50,14 @@ pub(super) fn object<T>(object: &Object<T>, findings: Findings, place: Place) ->
         key: object.key.clone(),
         origin: object.origin.clone(),
         uid: Arc::clone(&object.meta.uid),
+        created: object.meta.created,
         generation: object.meta.generation,
         resource_version: Arc::clone(&object.meta.resource_version),
         diagnostics,
         in_graph: place.in_graph,
         serves: place.serves,
         asks: place.asks,
+        settled: place.settled,
         certificate_not_after: place.certificate_not_after,
     }
 }

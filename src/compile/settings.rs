@@ -1,14 +1,23 @@
 //! What holds for the whole installation: the GatewaySettings, read so that a mistake never opens anything.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{Options, finding::Findings, installation, policies};
+use http::HeaderValue;
+
+use super::{Options, finding::Findings, installation, policies, preset};
 use crate::{
     crd::{
         GatewaySettingsSpec,
-        gateway_settings::{DefaultHost, ExternalPolicy, ReferencePolicy, Unclaimed, Underscores},
+        gateway_settings::{
+            DefaultHost, ExternalPolicy, InsecureRedirect, Preset, ReferencePolicy, Unclaimed,
+            Underscores, Verification,
+        },
     },
-    graph::RequestPolicy,
+    graph::{EnvoyHeaders, RequestPolicy},
     report::Code,
     resource::{Kind, Object, ObjectKey, ResourceSet},
 };
@@ -26,9 +35,16 @@ pub(super) struct Settings {
     pub(super) external: External,
     /// Namespaces that may hold what settles something for the installation; the own one among them.
     pub(super) instance_namespaces: BTreeSet<Arc<str>>,
+    /// Whether every other namespace may, too. It makes none of them the platform's where names have owners.
+    pub(super) instance_anywhere: bool,
     /// Kinds of Emissary and keys of its Module that may be ignored, in lower case.
     pub(super) ignore: BTreeSet<String>,
     pub(super) requests: RequestPolicy,
+    pub(super) envoy: EnvoyHeaders,
+    pub(super) redirects_matched_only: bool,
+    pub(super) verifies_with_authority_only: bool,
+    /// Keys of Emissary's Module that the GatewaySettings decide, with the setting.
+    pub(super) decided: BTreeMap<&'static str, &'static str>,
     pub(super) default_timeout: Option<Duration>,
     /// Why no Mapping may be served: an object that protects all of them and cannot be honoured.
     pub(super) refusal: Option<Arc<str>>,
@@ -70,8 +86,13 @@ impl Settings {
             services_allowed: false,
             external: External::Any,
             instance_namespaces: BTreeSet::from([Arc::clone(&options.namespace)]),
+            instance_anywhere: false,
             ignore: BTreeSet::new(),
             requests: RequestPolicy::default(),
+            envoy: EnvoyHeaders::default(),
+            redirects_matched_only: false,
+            verifies_with_authority_only: false,
+            decided: BTreeMap::new(),
             default_timeout: Some(DEFAULT_TIMEOUT),
             refusal: None,
         }
@@ -82,6 +103,7 @@ impl Settings {
 pub(super) fn read<'r>(
     resources: &'r ResourceSet,
     options: &Options,
+    asked: Preset,
 ) -> (Settings, Vec<SettingsReport<'r>>) {
     let mut settings = Settings::new(options);
     let mut reports = Vec::new();
@@ -99,6 +121,9 @@ pub(super) fn read<'r>(
         let mut findings = Findings::of(&object.problems);
         if position == 0 {
             settings.apply(&object.spec, &findings);
+            if object.spec.preset.unwrap_or(asked) == Preset::Emissary {
+                preset::apply(&object.spec, &mut settings, &mut findings);
+            }
             check_ignored(&object.spec, &mut findings);
             tell_of_claims(resources, &mut findings);
         } else {
@@ -109,6 +134,10 @@ pub(super) fn read<'r>(
             findings,
             in_force: position == 0,
         });
+    }
+    if candidates.is_empty() && asked == Preset::Emissary {
+        let spec = GatewaySettingsSpec::default();
+        preset::apply(&spec, &mut settings, &mut Findings::default());
     }
     reports.extend(strangers.into_iter().map(|object| {
         let mut findings = Findings::of(&object.problems);
@@ -190,6 +219,47 @@ impl Settings {
         self.requests.allow_escaped_slashes = paths
             .and_then(|paths| paths.allow_escaped_slashes)
             .unwrap_or(false);
+        self.redirects_matched_only =
+            spec.insecure_redirect == Some(InsecureRedirect::MatchedPaths);
+        let upstream = spec.upstream_tls.as_ref();
+        self.verifies_with_authority_only =
+            upstream.and_then(|tls| tls.verification) == Some(Verification::WithAuthority);
+        self.write_envoy_headers(spec.envoy_headers == Some(true));
+        for (said, key, setting) in [
+            (
+                headers.is_some_and(|headers| headers.underscores.is_some()),
+                "headers_with_underscores_action",
+                "headers.underscores",
+            ),
+            (
+                paths.is_some_and(|paths| paths.merge_slashes.is_some()),
+                "merge_slashes",
+                "paths.mergeSlashes",
+            ),
+            (
+                paths.is_some_and(|paths| paths.allow_escaped_slashes.is_some()),
+                "reject_requests_with_escaped_slashes",
+                "paths.allowEscapedSlashes",
+            ),
+        ] {
+            if said || unreadable(setting) {
+                self.decided.insert(key, setting);
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// Whether objects of a namespace may settle something for the whole installation.
+    pub(super) fn may_settle(&self, namespace: &str) -> bool {
+        self.instance_anywhere || self.instance_namespaces.contains(namespace)
+    }
+
+    pub(super) fn write_envoy_headers(&mut self, written: bool) {
+        self.envoy = EnvoyHeaders {
+            written,
+            server: written.then(|| HeaderValue::from_static("envoy")),
+        };
     }
 }
 

@@ -31,15 +31,16 @@ use super::{
     seen::{self, Before, Changed, Edit, Seen},
     selector::Selector,
     settings::{self, Settings},
-    slot,
+    settled, slot,
     touched::Touched,
+    twin,
     upstream::{Dialled, Dials, Resolver},
     virtual_host,
 };
 use crate::{
-    crd::{MappingSpec, schema::Written},
+    crd::{MappingSpec, gateway_settings::Preset, schema::Written},
     graph::{Action, Fail, Graph, Upstream, UpstreamId},
-    report::{Code, Diagnostic, ObjectReport, Report},
+    report::{Code, Diagnostic, ObjectReport, Report, Settled},
     resource::{Mapping, ObjectKey, ResourceSet},
 };
 
@@ -48,6 +49,8 @@ use crate::{
 pub(super) struct State {
     seen: Seen,
     settings: Settings,
+    /// What the GatewaySettings begin with, where they name no preset.
+    preset: Preset,
     claims: Claims,
     cluster: Cluster,
     contexts: Contexts,
@@ -103,6 +106,7 @@ impl State {
         Self {
             seen: Seen::default(),
             settings: Settings::new(options),
+            preset: Preset::None,
             claims: Claims::default(),
             cluster: Cluster::default(),
             contexts: Contexts::default(),
@@ -122,6 +126,11 @@ impl State {
             linked: virtual_host::Linked::default(),
             reports: Reports::default(),
         }
+    }
+
+    /// Begins with a preset, where the GatewaySettings name none.
+    pub(super) fn preset(&mut self, preset: Preset) {
+        self.preset = preset;
     }
 
     pub(super) fn compile(
@@ -154,6 +163,7 @@ impl State {
         let graph = Graph {
             listeners: self.linked.listeners.clone(),
             requests: self.settings.requests,
+            envoy: self.settings.envoy.clone(),
             dial: self.cluster.dial_policy(options),
         };
         let [by_contexts, by_hosts] = &self.wanted;
@@ -243,7 +253,7 @@ impl State {
 
     /// Reads the settings and what counts as such; says whether they are others than before.
     fn lower_settings(&mut self, resources: &ResourceSet, options: &Options) -> bool {
-        let (mut settings, found) = settings::read(resources, options);
+        let (mut settings, found) = settings::read(resources, options, self.preset);
         let place = |in_graph| Place {
             in_graph,
             ..Place::default()
@@ -251,13 +261,23 @@ impl State {
         let found = found.into_iter();
         self.reports.replace(
             Pass::Settings,
-            found.map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+            found.map(|found| {
+                let mut place = place(found.in_force);
+                if found.in_force {
+                    place.settled = settled::of_settings(found.object);
+                }
+                reports::object(found.object, found.findings, place)
+            }),
         );
         let found = policies::read(&resources.others, options, &mut settings);
         let found = found.into_iter();
         self.reports.replace(
             Pass::Policies,
-            found.map(|found| reports::object(found.object, found.findings, place(found.in_force))),
+            found.map(|found| {
+                let mut place = place(found.in_force);
+                place.settled = found.settled;
+                reports::object(found.object, found.findings, place)
+            }),
         );
         let changed = settings != self.settings;
         self.settings = settings;
@@ -271,8 +291,8 @@ impl State {
             let place = Place {
                 in_graph: !found.serves.is_empty(),
                 serves: found.serves,
-                asks: None,
-                certificate_not_after: None,
+                settled: Settled::of_owners(found.owners),
+                ..Place::default()
             };
             reports::object(&found.object, found.findings, place)
         });
@@ -297,6 +317,7 @@ impl State {
             let in_graph = found.findings.first_error().is_none();
             let place = Place {
                 in_graph,
+                settled: settled::of_context(&found.object),
                 ..Place::default()
             };
             reports::object(&found.object, found.findings, place)
@@ -314,7 +335,7 @@ impl State {
             certificates: &mut self.certificates,
             wanted: BTreeSet::new(),
         };
-        self.hosts = host::lower_all(&resources.hosts, options, &mut secrets);
+        self.hosts = host::lower_all(&resources.hosts, options, &self.settings, &mut secrets);
         self.wanted[1] = secrets.wanted;
     }
 
@@ -340,6 +361,7 @@ impl State {
         let mut touched = Touched::default();
         for (key, object) in edits {
             touched.insert(&key);
+            touched.extend(&self.twin(&key));
             if let Some(old) = self.mappings.remove(&key) {
                 self.routing.remove(&key, &routing::slots(&old));
                 self.dependents.remove(&key, &old.on);
@@ -517,8 +539,9 @@ impl State {
             let place = Place {
                 in_graph,
                 serves: serves.map(ToString::to_string).collect(),
-                asks: None,
+                settled: settled::of_host(&host.object),
                 certificate_not_after: host.not_after,
+                ..Place::default()
             };
             reports::object(&host.object, findings, place)
         });
@@ -528,8 +551,7 @@ impl State {
             let place = Place {
                 in_graph: plan.is_some(),
                 serves: plan.iter().map(|plan| format!(":{}", plan.port)).collect(),
-                asks: None,
-                certificate_not_after: None,
+                ..Place::default()
             };
             let object = listener.object.as_ref()?;
             Some(reports::object(object, listener.findings.clone(), place))
@@ -546,6 +568,17 @@ impl State {
         }
     }
 
+    /// The Mapping of the same name in the other group, if there is one.
+    fn twin(&self, key: &ObjectKey) -> Option<ObjectKey> {
+        // Most clusters have Mappings of one group only, and then nothing is looked up.
+        let first = self.mappings.first_key_value()?.0.group;
+        let last = self.mappings.last_key_value()?.0.group;
+        if first == last && first == key.group {
+            return None;
+        }
+        twin::of(key).filter(|twin| self.mappings.contains_key(twin))
+    }
+
     fn report_mapping(&self, state: &MappingState) -> ObjectReport {
         let lowered = &state.lowered;
         let object = &lowered.object;
@@ -554,6 +587,9 @@ impl State {
         let elsewhere = resolved.into_iter().chain([&state.placement.findings]);
         let elsewhere = elsewhere.flat_map(|found| found.0.iter().cloned());
         findings.0.extend(elsewhere);
+        if let Some(twin) = self.twin(&object.key) {
+            twin::tell(&twin, &mut findings);
+        }
         if let Some(reason) = &self.settings.refusal {
             findings.push(
                 Code::PolicyNotHonoured,
@@ -584,10 +620,17 @@ impl State {
         }
         let in_graph = placed && !serves.is_empty();
         let refused = !in_graph && findings.first_error().is_some();
+        let is_part =
+            |found: &Diagnostic| matches!(found.code, Code::PartlyClaimed | Code::PartlyConflict);
+        // One without a hostname asks for those of the Hosts that select it, and has them in what it serves.
+        let is_named = |matching: &Match| !matches!(matching.name, NameMatch::Unnamed);
+        let is_named = lowered.matching.as_ref().is_some_and(is_named);
+        let kept_out = is_named && findings.0.iter().any(is_part);
         let place = Place {
             in_graph,
             serves: if in_graph { serves } else { Vec::new() },
-            asks: slot::asked(lowered).filter(|_| refused),
+            asks: slot::asked(lowered).filter(|_| refused || kept_out),
+            settled: lowered.settled.clone(),
             certificate_not_after: None,
         };
         reports::object(object, findings, place)

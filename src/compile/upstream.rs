@@ -385,9 +385,12 @@ impl Resolver<'_> {
         let name = match &plan.tls {
             TlsPlan::Off => return Some(None),
             TlsPlan::On => {
+                if self.settings.verifies_with_authority_only {
+                    unverified("spec.service", findings);
+                }
                 return Some(Some(UpstreamTls {
                     server_name: own_name(),
-                    verify: true,
+                    verify: !self.settings.verifies_with_authority_only,
                     roots: Roots::System,
                     client: None,
                 }));
@@ -411,6 +414,9 @@ impl Resolver<'_> {
             );
             return None;
         };
+        // A context that asks for verification itself, by its authority, has it.
+        let without_authority =
+            self.settings.verifies_with_authority_only && context.roots == Roots::System;
         if !context.verify {
             findings.push(
                 Code::UpstreamNotVerified,
@@ -422,13 +428,26 @@ impl Resolver<'_> {
                 "",
             );
         }
+        if context.verify && without_authority {
+            unverified("spec.tls", findings);
+        }
         Some(Some(UpstreamTls {
             server_name: context.server_name.clone().unwrap_or_else(own_name),
-            verify: context.verify,
+            verify: context.verify && !without_authority,
             roots: context.roots.clone(),
             client: context.client.clone(),
         }))
     }
+}
+
+/// Says whose decision it is that a certificate is not verified.
+fn unverified(field: &str, findings: &mut Findings) {
+    findings.push(
+        Code::UpstreamNotVerified,
+        field,
+        "As the GatewaySettings say, the certificate of the upstream is not verified",
+        "Name its authority in the `caSecret` of a TLSContext, or have `upstreamTls.verification: Always` set",
+    );
 }
 
 fn upstream(plan: &DialPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstream {

@@ -10,6 +10,8 @@ use super::schema::{Spec, made_once};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GatewaySettingsSpec {
+    /// Settings that a running installation of another gateway counts on, wherever this object says nothing else. Default: `none`.
+    pub preset: Option<Preset>,
     /// Whether names without a Host are served. Default: `Always`.
     pub default_host: Option<DefaultHost>,
     /// Who may route which hostname and path.
@@ -25,6 +27,13 @@ pub struct GatewaySettingsSpec {
     pub headers: Option<HeaderPolicy>,
     /// Paths of requests.
     pub paths: Option<PathPolicy>,
+    /// Which requests without TLS the Hosts with `Redirect` redirect. Default: `EveryPath`.
+    pub insecure_redirect: Option<InsecureRedirect>,
+    /// TLS to upstreams.
+    pub upstream_tls: Option<UpstreamTlsPolicy>,
+    /// Whether `x-envoy-original-path`, `x-envoy-expected-rq-timeout-ms` and `x-envoy-upstream-service-time` are written, and
+    /// responses come from the server `envoy`. Default: false.
+    pub envoy_headers: Option<bool>,
     /// The installations that these settings are for, by their id. Default: `[default]`.
     #[schemars(length(max = 16), inner(length(max = 63)))]
     pub ambassador_id: Option<Vec<String>>,
@@ -134,6 +143,43 @@ pub struct PathPolicy {
     pub merge_slashes: Option<bool>,
     /// Whether `%2F` is let through for every Mapping. Default: false.
     pub allow_escaped_slashes: Option<bool>,
+}
+
+/// Settings that a running installation of another gateway counts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// No such settings, whatever the environment of the process asks for.
+    None,
+    /// Those of Emissary-ingress, as far as they protect less.
+    Emissary,
+}
+
+/// Which requests without TLS are redirected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum InsecureRedirect {
+    /// All of them, but those below `/.well-known/acme-challenge/`.
+    EveryPath,
+    /// Those that some Mapping matches. Others are answered with 404.
+    MatchedPaths,
+}
+
+/// TLS to upstreams.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UpstreamTlsPolicy {
+    /// Whose certificates are verified. Default: `Always`.
+    pub verification: Option<Verification>,
+}
+
+/// Whose certificates are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verification {
+    /// Those of every upstream, unless a TLSContext says otherwise.
+    Always,
+    /// Those of upstreams whose TLSContext names the authority in `caSecret`. Whoever can stand between reads and changes all
+    /// the rest.
+    WithAuthority,
 }
 
 impl Spec for GatewaySettingsSpec {

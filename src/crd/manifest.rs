@@ -25,8 +25,8 @@ pub fn manifests() -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// Each CustomResourceDefinition as JSON.
-fn definitions() -> Vec<(&'static str, Value)> {
+/// Each CustomResourceDefinition as JSON, with the name of its file.
+pub fn definitions() -> Vec<(&'static str, Value)> {
     vec![
         (
             "postern.dev_mappings.yaml",

@@ -63,6 +63,8 @@ pub enum Entry {
     Route,
     /// 301 to https.
     Redirect,
+    /// 301 to https, if a route matches.
+    RedirectMatched,
     /// 404.
     NotFound,
 }
@@ -106,7 +108,7 @@ pub fn decide<'g, E: Explain>(
     match entry {
         Entry::Redirect => return Decision::RedirectToHttps(host),
         Entry::NotFound => return Decision::Rejected(host),
-        Entry::Route => {}
+        Entry::Route | Entry::RedirectMatched => {}
     }
     let target = Target {
         host: request.authority.host(),
@@ -115,6 +117,7 @@ pub fn decide<'g, E: Explain>(
         query: request.query,
     };
     match host.routes.find(&target, head, explain) {
+        Some(_) if entry == Entry::RedirectMatched => Decision::RedirectToHttps(host),
         Some(route) => Decision::Route { host, route },
         None => Decision::NoRoute(host),
     }
@@ -206,6 +209,7 @@ impl VirtualHost {
         match self.insecure {
             InsecureAction::Route => Entry::Route,
             InsecureAction::Redirect => Entry::Redirect,
+            InsecureAction::RedirectMatched => Entry::RedirectMatched,
             InsecureAction::Reject => Entry::NotFound,
         }
     }

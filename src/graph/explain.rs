@@ -79,6 +79,7 @@ impl Explain for Trace {
         let action = match entry {
             Entry::Route => "route",
             Entry::Redirect => "redirect",
+            Entry::RedirectMatched => "redirectMatched",
             Entry::NotFound => "reject",
         };
         self.steps.push(Step::Entry { secure, action });

@@ -72,6 +72,8 @@ pub enum HostTls {
 pub enum InsecureAction {
     /// 301 to https, on every path except the ACME prefix.
     Redirect,
+    /// The same on the paths that a route matches; 404 on the others.
+    RedirectMatched,
     Route,
     /// 404, on every path except the ACME prefix.
     Reject,

@@ -6,6 +6,7 @@
 //! ```
 
 mod answer;
+mod policy;
 mod question;
 mod recorder;
 
@@ -13,6 +14,7 @@ pub use answer::{
     Answer, Candidate, EntryAnswer, HandshakeAnswer, HostAnswer, ListenerAnswer, Lost,
     MemberAnswer, Outcome, Verdict,
 };
+pub use policy::{Policy, PolicyAnswer};
 pub use question::{Question, QuestionError};
 
 use http::HeaderName;
@@ -78,6 +80,7 @@ impl Graph {
         answer.entry = recorder.entry.take();
         answer.region.clone_from(&recorder.region);
         answer.host = host_of(&decision).map(host_answer);
+        answer.policies = self.policies(&answer, host_of(&decision));
         answer.candidates = candidates(&recorder, &decision, &request);
         let outcome = self.outcome(&decision, &request);
         Ok(answer.ends(outcome))
@@ -97,6 +100,20 @@ impl Graph {
             .filter(takes)
             .find(|listener| Some(listener.port) == port)
             .or_else(|| listeners().find(takes))
+    }
+
+    /// What holds for the request whichever route it takes.
+    fn policies(&self, answer: &Answer, host: Option<&VirtualHost>) -> Vec<PolicyAnswer> {
+        let entry = answer.entry.as_ref().filter(|entry| !entry.secure);
+        let shaken = answer.handshake.as_ref();
+        let certificate = host.and_then(|host| policy::of_certificate(host, shaken));
+        let insecure = entry.map(|entry| policy::of_insecure(&entry.action));
+        let requests = policy::of_requests(self.requests).into_iter();
+        certificate
+            .into_iter()
+            .chain(insecure)
+            .chain(requests)
+            .collect()
     }
 
     fn outcome(&self, decision: &Decision<'_>, request: &Request<'_>) -> Outcome {
@@ -123,25 +140,32 @@ impl Graph {
         }
     }
 
-    fn member(&self, member: &Member, total: u64, path: &CanonicalPath<'_>) -> MemberAnswer {
+    fn member(
+        &self,
+        member: &Member,
+        total: u64,
+        request_path: &CanonicalPath<'_>,
+    ) -> MemberAnswer {
         let (upstream, sent) = match &member.action {
             Action::Forward(forward) => (
                 Some(UpstreamView::of(&forward.upstream)),
-                Some(forward.rewrite.apply(path.as_str(), self.requests)),
+                Some(forward.rewrite.apply(request_path.as_str(), self.requests)),
             ),
             Action::Redirect(_) | Action::Fail(_) => (None, None),
         };
-        let refused = member.refuses(path, self.requests);
+        let refused = member.refuses(request_path, self.requests);
         let (path, error) = match sent {
             Some(Ok(path)) => (Some(path.into_owned()), None),
             Some(Err(error)) => (None, Some(error.to_string())),
             None => (None, None),
         };
+        let percent = (u64::from(member.share) * 100)
+            .checked_div(total)
+            .unwrap_or(0);
         MemberAnswer {
             id: member.id.to_string(),
-            percent: (u64::from(member.share) * 100)
-                .checked_div(total)
-                .unwrap_or(0),
+            percent,
+            policies: policy::of_member(member, percent, request_path),
             action: super::wire::MemberView::of(member).action,
             upstream,
             path,

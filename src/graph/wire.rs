@@ -26,6 +26,8 @@ pub struct GraphView {
     /// By their ids.
     pub upstreams: BTreeMap<String, UpstreamView>,
     pub requests: RequestsView,
+    #[serde(skip_serializing_if = "EnvoyView::is_nothing")]
+    pub envoy: EnvoyView,
 }
 
 /// A Listener.
@@ -220,6 +222,14 @@ pub struct RequestsView {
     pub allow_escaped_slashes: bool,
 }
 
+/// What Envoy would say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvoyView {
+    pub written: bool,
+    pub server: Option<String>,
+}
+
 /// Route sets by their address, in the order in which they were met.
 #[derive(Default)]
 struct Sets<'g> {
@@ -247,12 +257,23 @@ impl GraphView {
             listeners,
             route_sets,
             upstreams,
+            envoy: EnvoyView {
+                written: graph.envoy.written,
+                server: { graph.envoy.server.as_ref() }
+                    .map(|server| String::from_utf8_lossy(server.as_bytes()).into_owned()),
+            },
             requests: RequestsView {
                 allow_underscores: graph.requests.allow_underscores,
                 merge_slashes: graph.requests.merge_slashes,
                 allow_escaped_slashes: graph.requests.allow_escaped_slashes,
             },
         }
+    }
+}
+
+impl EnvoyView {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -298,6 +319,7 @@ impl HostView {
             },
             insecure: match host.insecure {
                 InsecureAction::Redirect => "redirect",
+                InsecureAction::RedirectMatched => "redirectMatched",
                 InsecureAction::Route => "route",
                 InsecureAction::Reject => "reject",
             }

@@ -180,6 +180,15 @@ impl Common {
         }
     }
 
+    /// The same, with this namespace where none is said.
+    pub(super) fn in_namespace(&self, namespace: Option<&str>) -> Self {
+        let said = self.namespace.as_deref().or(namespace);
+        Self {
+            namespace: said.map(str::to_owned),
+            ..self.clone()
+        }
+    }
+
     /// The same, read from the cluster.
     pub(super) fn of_cluster(&self) -> Self {
         self.of_files(Vec::new())

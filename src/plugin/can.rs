@@ -63,11 +63,16 @@ impl Can {
         let Some(namespace) = namespace else {
             bail!("who would ask? Name a namespace with --as-namespace");
         };
+        let Ok(compiled) = facts.compiled() else {
+            bail!(
+                "`can` tries a Mapping that does not exist, and a replica has only what exists: leave --from-replica out to ask the cluster, or name a folder with -f"
+            );
+        };
         let path = place.path.clone().unwrap_or_else(|| "/".to_owned());
-        let mut told = tried(facts.compiled()?, place, &path, namespace)?;
+        let mut told = tried(compiled, place, &path, namespace)?;
         if told.allowed && !path.ends_with('/') {
             // A prefix is no whole segment: what begins with the same letters may be free where what is asked for is not.
-            let below = tried(facts.compiled()?, place, &format!("{path}/"), namespace)?;
+            let below = tried(compiled, place, &format!("{path}/"), namespace)?;
             if !below.allowed {
                 told = Told { path, ..below };
             }

@@ -1,17 +1,35 @@
 //! `check`: whether the installation is sound.
 
+mod schema;
+mod upgrade;
+
+use anyhow::{Result, bail};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
+    Console,
+    args::Common,
     facts::{Facts, Origin},
     output::{Cell, Page, Style, Table, Verdict},
+    source::cluster::{self, Connection},
     state::State,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  kubectl postern check                            the installation as it runs
+  kubectl postern check --pre-upgrade              with the program of the new version: what the upgrade would change
+  kubectl postern check --pre-upgrade --from-replica=postern/postern-7c9f-2xk4q";
+
 #[derive(Args, Debug)]
-pub(super) struct Check {}
+#[command(after_help = EXAMPLES)]
+pub(super) struct Check {
+    /// Also what would change if the replicas were of the version of this program: versions, CustomResourceDefinitions, and the objects of the cluster, compiled here and by a running replica
+    #[arg(long)]
+    pub(super) pre_upgrade: bool,
+}
 
 /// One thing that must hold.
 #[derive(Debug, Serialize)]
@@ -29,35 +47,66 @@ enum Outcome {
 }
 
 impl Check {
-    pub(super) fn page(&self, facts: &Facts, now: Timestamp) -> Page {
-        let Self {} = self;
-        let mut rows = Vec::new();
-        if facts.origin == Origin::Cluster {
-            rows.push(kinds(facts));
-            rows.push(permissions(facts));
-            rows.push(replicas(facts, now));
-        }
-        rows.push(listeners(facts));
-        rows.push(instance(facts));
-        let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]);
-        for row in &rows {
-            let cell = match row.result {
-                Outcome::Ok => Cell::new("ok", Style::Good),
-                Outcome::Unknown => Cell::new("unknown", Style::Warn),
-                Outcome::Failed => Cell::new("failed", Style::Bad),
-            };
-            table.push([row.check.into(), cell, (&*row.what).into()]);
-        }
-        let has = |outcome| rows.iter().any(|row| row.result == outcome);
-        let verdict = if has(Outcome::Failed) {
-            Verdict::Problems
-        } else if has(Outcome::Unknown) {
-            Verdict::Unknown
-        } else {
-            Verdict::Clean
-        };
-        Page::list(&rows, table, verdict)
+    pub(super) fn page(facts: &Facts, now: Timestamp) -> Page {
+        page(&rows(facts, now))
     }
+
+    /// The same, and what an upgrade to the version of this program would change.
+    pub(super) async fn before_upgrade(
+        &self,
+        common: &Common,
+        console: &mut Console<'_>,
+    ) -> Result<Page> {
+        if !common.files.is_empty() {
+            bail!(
+                "an upgrade is of what runs in a cluster, so `--pre-upgrade` needs one: leave -f out"
+            );
+        }
+        let connection = Connection::open(common).await?;
+        let facts = cluster::load(&common.of_cluster(), &connection).await?;
+        facts.complain(console)?;
+        let mut rows = rows(&facts, console.now);
+        let difference = upgrade::check(common, &connection, &facts, console.now, &mut rows).await;
+        let lines = difference.map(|difference| difference.lines());
+        let page = page(&rows);
+        Ok(match lines {
+            Some(lines) => page.with_text(lines.join("\n")),
+            None => page,
+        })
+    }
+}
+
+fn rows(facts: &Facts, now: Timestamp) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if facts.origin == Origin::Cluster {
+        rows.push(kinds(facts));
+        rows.push(permissions(facts));
+        rows.push(replicas(facts, now));
+    }
+    rows.push(listeners(facts));
+    rows.push(instance(facts));
+    rows
+}
+
+fn page(rows: &[Row]) -> Page {
+    let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]);
+    for row in rows {
+        let cell = match row.result {
+            Outcome::Ok => Cell::new("ok", Style::Good),
+            Outcome::Unknown => Cell::new("unknown", Style::Warn),
+            Outcome::Failed => Cell::new("failed", Style::Bad),
+        };
+        table.push([row.check.into(), cell, (&*row.what).into()]);
+    }
+    let has = |outcome| rows.iter().any(|row| row.result == outcome);
+    let verdict = if has(Outcome::Failed) {
+        Verdict::Problems
+    } else if has(Outcome::Unknown) {
+        Verdict::Unknown
+    } else {
+        Verdict::Clean
+    };
+    Page::list(rows, table, verdict)
 }
 
 fn kinds(facts: &Facts) -> Row {

@@ -4,15 +4,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    facts::{Answers, Facts},
+    backing::{self, Backing},
+    facts::Facts,
     output::{Cell, Page, Style, Table, Verdict, many},
     place::{Place, object_of},
     routes,
 };
-use crate::{
-    graph::wire::{ActionView, GraphView, TargetView, UpstreamView},
-    resource::{ClusterIp, ResourceSet},
-};
+use crate::graph::wire::{ActionView, MemberView, TargetView, UpstreamView};
 
 #[derive(Args, Debug)]
 pub(super) struct Endpoints {
@@ -33,19 +31,14 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     addresses: Vec<String>,
-    /// Endpoints of the Service that are ready, if they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ready: Option<usize>,
+    backing: Option<Backing>,
     fails: bool,
 }
 
 impl Endpoints {
     pub(super) fn page(&self, facts: &Facts) -> Page {
-        let set = match &facts.answers {
-            Answers::Compiled(compiled) => Some(&compiled.set),
-            Answers::Replica(_) => None,
-        };
-        let rows = self.rows(&facts.graph, set);
+        let rows = self.rows(facts);
         let mut table = Table::new(&["HOST", "PATH", "FROM", "TO", "KIND", "READY", "ADDRESSES"]);
         for row in &rows {
             let style = if row.fails { Style::Bad } else { Style::Plain };
@@ -55,9 +48,7 @@ impl Endpoints {
                 (&*row.from).into(),
                 Cell::new(&*row.upstream, style),
                 row.kind.unwrap_or_default().into(),
-                row.ready
-                    .map_or_else(String::new, |ready| ready.to_string())
-                    .into(),
+                row.readiness(),
                 row.addresses.join(", ").into(),
             ]);
         }
@@ -65,12 +56,22 @@ impl Endpoints {
             0 => "No route serves it.".to_owned(),
             count => many(count, "upstream"),
         };
-        let none_ready = |row: &Row| row.fails || row.ready == Some(0);
-        let verdict = Verdict::problems_if(rows.is_empty() || rows.iter().any(none_ready));
-        Page::list(&rows, table, verdict).with_text(text)
+        let is_down = |row: &Row| row.fails || row.backing.as_ref().is_some_and(Backing::is_down);
+        let backings: Vec<_> = rows.iter().filter_map(|row| row.backing.clone()).collect();
+        let verdict = if rows.is_empty() || rows.iter().any(is_down) {
+            Verdict::Problems
+        } else if backings.iter().any(|backing| backing.unknown.is_some()) {
+            Verdict::Unknown
+        } else {
+            Verdict::Clean
+        };
+        Page::list(&rows, table, verdict)
+            .with_text(text)
+            .with_wide_table(backing::table(&backings))
     }
 
-    fn rows(&self, graph: &GraphView, set: Option<&ResourceSet>) -> Vec<Row> {
+    fn rows(&self, facts: &Facts) -> Vec<Row> {
+        let graph = &facts.graph;
         let mut rows: Vec<Row> = Vec::new();
         let regions = graph.route_sets.iter().flat_map(|set| &set.regions);
         let hosts = regions.flat_map(|region| &region.hostnames);
@@ -81,7 +82,7 @@ impl Endpoints {
                     continue;
                 }
                 for member in &route.members {
-                    let row = row(&host.hostname, &path, member, graph, set);
+                    let row = row(&host.hostname, &path, member, facts);
                     let is_same = |other: &Row| {
                         (&other.hostname, &other.path, &other.from)
                             == (&row.hostname, &row.path, &row.from)
@@ -96,44 +97,52 @@ impl Endpoints {
     }
 }
 
-fn row(
-    hostname: &str,
-    path: &str,
-    member: &crate::graph::wire::MemberView,
-    graph: &GraphView,
-    set: Option<&ResourceSet>,
-) -> Row {
+fn row(hostname: &str, path: &str, member: &MemberView, facts: &Facts) -> Row {
+    let graph = &facts.graph;
     let upstream = match &member.action {
-        ActionView::Forward(forward) => graph.upstreams.get(&forward.upstream),
+        ActionView::Forward(forward) => graph.upstreams.get_key_value(&forward.upstream),
         ActionView::Redirect(_) | ActionView::Fail(_) => None,
     };
-    let shown = routes::action(&member.action, graph);
-    let service = set.and_then(|set| Some((set, service(set, &shown)?)));
+    let backing = upstream.and_then(|(id, upstream)| Backing::of(id, &upstream.target, facts));
+    let upstream = upstream.map(|(_, upstream)| upstream);
     Row {
         hostname: hostname.to_owned(),
         path: path.to_owned(),
         from: object_of(&member.id),
-        kind: upstream.map(|upstream| kind(upstream, service)),
+        kind: upstream.map(|upstream| kind(upstream, backing.as_ref())),
         addresses: upstream.map(addresses).unwrap_or_default(),
-        ready: service.map(|(set, key)| ready(set, key)),
-        upstream: shown,
+        backing,
+        upstream: routes::action(&member.action, graph),
         fails: matches!(member.action, ActionView::Fail(_)),
     }
 }
 
-fn kind(
-    upstream: &UpstreamView,
-    service: Option<(&ResourceSet, &crate::resource::ObjectKey)>,
-) -> &'static str {
-    let service = service.and_then(|(set, key)| set.services.get(key));
+impl Row {
+    /// `2/3`.
+    fn readiness(&self) -> Cell {
+        let Some(backing) = &self.backing else {
+            return Cell::default();
+        };
+        let (Some(ready), Some(endpoints)) = (backing.ready(), &backing.endpoints) else {
+            return Cell::new("not told", Style::Warn);
+        };
+        let style = match ready {
+            0 => Style::Bad,
+            some if some < endpoints.len() => Style::Warn,
+            _ => Style::Good,
+        };
+        Cell::new(format!("{ready}/{}", endpoints.len()), style)
+    }
+}
+
+fn kind(upstream: &UpstreamView, backing: Option<&Backing>) -> &'static str {
     match &upstream.target {
         TargetView::Dns { .. } => "DNS",
         TargetView::Echo { .. } => "echo",
-        TargetView::Addresses { .. } => match service.map(|service| &service.spec.cluster_ip) {
-            Some(ClusterIp::Addresses(_)) => "ClusterIP",
-            Some(ClusterIp::Headless | ClusterIp::None) => "endpoints",
-            None => "addresses",
-        },
+        TargetView::Addresses { .. } => {
+            let dialled = backing.and_then(|backing| backing.dialled);
+            dialled.unwrap_or("addresses")
+        }
     }
 }
 
@@ -143,24 +152,4 @@ fn addresses(upstream: &UpstreamView) -> Vec<String> {
         TargetView::Dns { dns } => vec![dns.clone()],
         TargetView::Echo { .. } => Vec::new(),
     }
-}
-
-/// The Service that an upstream is, by the beginning of its name: `shop/cart:80`.
-fn service<'s>(set: &'s ResourceSet, upstream: &str) -> Option<&'s crate::resource::ObjectKey> {
-    let name = upstream.split([':', ' ']).next()?;
-    let (namespace, name) = name.split_once('/')?;
-    set.services
-        .keys()
-        .find(|key| *key.namespace == *namespace && *key.name == *name)
-}
-
-fn ready(set: &ResourceSet, service: &crate::resource::ObjectKey) -> usize {
-    let slices = set.endpoint_slices.values();
-    let own = slices.filter(|slice| {
-        slice.key.namespace == service.namespace && slice.spec.service == service.name
-    });
-    let mut ready: Vec<_> = own.flat_map(|slice| &slice.spec.ready).collect();
-    ready.sort_unstable();
-    ready.dedup();
-    ready.len()
 }

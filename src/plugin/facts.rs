@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, Result};
 
-use super::{Console, source::replica::Diagnostics};
+use super::{
+    Console,
+    source::{leases, replica::Diagnostics},
+};
 use crate::{
     compile::Options,
     graph::{
@@ -77,8 +80,6 @@ pub(super) struct Compiled {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     pub(super) view: ObjectView,
-    /// Seconds since 1970.
-    pub(super) created: Option<i64>,
     /// How many of the live replicas serve it as it is now.
     pub(super) live: Option<Live>,
 }
@@ -108,7 +109,19 @@ pub(super) struct ReplicaState {
 impl Facts {
     /// Says on standard error what could not be read, one line for each.
     pub(super) fn complain(&self, console: &mut Console<'_>) -> Result<()> {
+        let mut told: Vec<Unread> = Vec::new();
         for unread in &self.unread {
+            let alike = |other: &&mut Unread| {
+                unread.forbidden
+                    && other.forbidden
+                    && (&other.namespace, &other.except) == (&unread.namespace, &unread.except)
+            };
+            match told.iter_mut().find(alike) {
+                Some(other) => other.resource = format!("{}, {}", other.resource, unread.resource),
+                None => told.push(unread.clone()),
+            }
+        }
+        for unread in &told {
             writeln!(console.err, "kubectl postern: {}", sentence(unread))
                 .context("writing to standard error")?;
         }
@@ -120,6 +133,21 @@ impl Facts {
         self.objects
             .iter()
             .filter(|known| scope.includes(&known.view.namespace))
+    }
+
+    /// What the report says of each object.
+    pub(super) fn views(&self) -> Vec<ObjectView> {
+        self.objects
+            .iter()
+            .map(|known| known.view.clone())
+            .collect()
+    }
+
+    /// By its title: `Mapping shop/cart`.
+    pub(super) fn object(&self, title: &str) -> Option<&Known> {
+        self.objects
+            .iter()
+            .find(|known| known.view.title() == title)
     }
 
     pub(super) async fn why(&self, question: &Question) -> Result<Answer> {
@@ -143,6 +171,7 @@ impl Facts {
     pub(super) fn unread(&self, kinds: &[Kind], namespace: &str) -> Option<String> {
         let hides = |unread: &&Unread| {
             kinds.contains(&unread.kind)
+                && unread.resource != leases::RESOURCE
                 && unread.namespace.as_deref().is_none_or(|n| n == namespace)
                 && !unread.except.iter().any(|n| n == namespace)
         };
@@ -173,6 +202,24 @@ fn sentence(unread: &Unread) -> String {
             "cannot read {resource} {place}{nevertheless}: {}",
             unread.why
         )
+    }
+}
+
+#[cfg(test)]
+impl Facts {
+    /// Of a cluster that holds nothing.
+    pub(super) fn for_tests() -> Self {
+        use crate::compile::Environment;
+        let options = Options {
+            namespace: "postern".into(),
+            installation: "default".into(),
+            environment: Environment::Folder {
+                backends: Vec::new(),
+                echo: None,
+            },
+        };
+        let compiled = super::source::compiled(ResourceSet::default(), options);
+        super::source::facts(compiled, Origin::Cluster, Scope::default())
     }
 }
 

@@ -8,11 +8,15 @@ use serde_json::{Value, json};
 use super::{
     Console,
     args::Common,
+    facts::{Compiled, Facts},
     output::{Format, Verdict, many},
-    source,
+    source::{
+        cluster::{self, Connection},
+        folder,
+    },
+    state::doubts,
 };
 use crate::{
-    compile::compile,
     report::{
         Diagnostic, ObjectReport, Report, Severity,
         code::{CODES, CodeInfo},
@@ -41,6 +45,9 @@ pub struct Finding {
     pub field: String,
     pub message: String,
     pub next: String,
+    /// What could not be read, if it may be there only because of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
     #[serde(skip)]
     file: Option<(String, Position)>,
 }
@@ -50,27 +57,13 @@ impl Lint {
         if common.files.is_empty() {
             bail!("which manifests? Name a file or a folder with -f");
         }
-        let linted = source::folder::compile(&common.files, common)?;
-        let (set, report) = if self.against_cluster {
-            let cluster = source::load(&common.of_cluster()).await?;
-            cluster.complain(console)?;
-            let cluster = cluster.compiled()?;
-            let mut set = cluster.set.clone();
-            for object in super::diff::objects_of(&linted.set, &cluster.set) {
-                set.insert(object);
-            }
-            set.files.clone_from(&linted.set.files);
-            let (_, report) = compile(&set, &cluster.options);
-            (set, report)
-        } else {
-            (linted.set, linted.report)
-        };
-        let found = findings(&set, &report);
-        let found: Vec<_> = found
-            .into_iter()
-            .filter(|finding| finding.file.is_some() || !self.against_cluster)
-            .collect();
-        let objects = linted_objects(&report);
+        let facts = self.facts(common).await?;
+        facts.complain(console)?;
+        let Compiled { set, report, .. } = facts.compiled()?;
+        let mut found = findings(set, report);
+        found.retain(|finding| finding.file.is_some() || !self.against_cluster);
+        doubt(&mut found, &facts);
+        let objects = linted_objects(report);
         let errors = found.iter().filter(|f| f.severity == "error").count();
         let text = match common.output {
             Format::Table | Format::Wide => text(&found, objects),
@@ -85,7 +78,40 @@ impl Lint {
             }
         };
         console.out.write_all(text.as_bytes())?;
-        Ok(Verdict::problems_if(errors > 0))
+        let is_doubtful = found.iter().any(|finding| finding.unknown.is_some());
+        Ok(match errors {
+            0 if is_doubtful => Verdict::Unknown,
+            errors => Verdict::problems_if(errors > 0),
+        })
+    }
+
+    /// The manifests, alone or among the objects of the cluster.
+    async fn facts(&self, common: &Common) -> Result<Facts> {
+        if !self.against_cluster {
+            return folder::load(&common.of_files(common.files.clone()));
+        }
+        let connection = Connection::open(common).await?;
+        let linted = common.in_namespace(connection.namespace.as_deref());
+        let linted = folder::compile(&common.files, &linted)?;
+        let cluster = common.of_cluster();
+        let (_, after) = cluster::load_applied(&cluster, &connection, &linted.set).await?;
+        Ok(after)
+    }
+}
+
+/// An error that may be there only because something could not be read is none that is certain.
+fn doubt(found: &mut [Finding], facts: &Facts) {
+    let doubts = doubts(facts);
+    for finding in found.iter_mut().filter(|found| found.severity == "error") {
+        let which = (
+            finding.object.clone(),
+            finding.code.clone(),
+            finding.field.clone(),
+        );
+        if let Some(why) = doubts.get(&which) {
+            finding.severity = "warning";
+            finding.unknown = Some(why.clone());
+        }
     }
 }
 
@@ -131,7 +157,11 @@ fn of_object(set: &ResourceSet, object: &ObjectReport, diagnostic: &Diagnostic) 
 fn place(origin: &Origin, field_at: Option<Position>) -> (String, Option<Position>) {
     match origin {
         Origin::File { path, at } => (path.to_string(), Some(field_at.unwrap_or(*at))),
-        Origin::Cluster | Origin::Annotation { .. } => (origin.to_string(), None),
+        Origin::Annotation { of, at } => {
+            let at = field_at.unwrap_or(*at);
+            (Origin::Annotation { of: of.clone(), at }.to_string(), None)
+        }
+        Origin::Cluster => (origin.to_string(), None),
     }
 }
 
@@ -151,6 +181,7 @@ fn finding(
         field: diagnostic.field.clone(),
         message: diagnostic.message.clone(),
         next: diagnostic.next.clone(),
+        unknown: None,
     }
 }
 
@@ -178,6 +209,9 @@ pub fn text(findings: &[Finding], objects: usize) -> String {
             "{}: {} {}{about}: {}",
             finding.at, finding.severity, finding.code, finding.message
         ));
+        if let Some(why) = &finding.unknown {
+            lines.push(format!("    not certain: {why}"));
+        }
         if !finding.next.is_empty() {
             lines.push(format!("    {}", finding.next));
         }

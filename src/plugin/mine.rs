@@ -25,7 +25,7 @@ impl Mine {
             .collect();
         let vain: Vec<_> = facts
             .in_scope(scope)
-            .filter(|known| known.view.asks.is_some())
+            .filter(|known| known.view.asks.is_some() && !known.view.in_graph)
             .map(|known| known.view.title())
             .collect();
         let mut text = many(owned.len(), "place");

@@ -72,6 +72,8 @@ pub(super) struct Table {
 #[derive(Clone, Debug)]
 pub(super) enum Block {
     Table(Table),
+    /// Only with `-o wide`.
+    Wide(Table),
     Text(String),
 }
 
@@ -244,6 +246,11 @@ impl Page {
         self
     }
 
+    pub(super) fn with_wide_table(mut self, table: Table) -> Self {
+        self.blocks.push(Block::Wide(table));
+        self
+    }
+
     pub(super) fn render(&self, format: Format, colour: bool) -> Result<String> {
         Ok(match format {
             Format::Table => self.blocks(false, colour),
@@ -265,8 +272,11 @@ impl Page {
         let mut text = String::new();
         for block in &self.blocks {
             match block {
-                Block::Table(table) if table.rows.is_empty() => {}
-                Block::Table(table) => text.push_str(&table.render(wide, colour)),
+                Block::Wide(_) if !wide => {}
+                Block::Table(table) | Block::Wide(table) if table.rows.is_empty() => {}
+                Block::Table(table) | Block::Wide(table) => {
+                    text.push_str(&table.render(wide, colour));
+                }
                 Block::Text(line) => {
                     text.push_str(line);
                     if !line.ends_with('\n') {

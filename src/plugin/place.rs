@@ -91,6 +91,14 @@ pub(super) fn object_of(id: &str) -> String {
     format!("{kind}{dot}{group} {name}")
 }
 
+/// The id of a Host as people write it; none for the default one, which is no object.
+pub(super) fn host_of(id: &str) -> Option<String> {
+    let (group, name) = id
+        .strip_prefix("getambassador.io:")
+        .map_or(("", id), |name| (".getambassador.io", name));
+    name.contains('/').then(|| format!("Host{group} {name}"))
+}
+
 /// The namespace of `mapping/apps/quote`.
 pub(super) fn namespace_of(id: &str) -> &str {
     id.split('/').nth(1).unwrap_or_default()

@@ -5,7 +5,10 @@ pub(super) mod folder;
 pub(super) mod leases;
 pub(super) mod replica;
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use anyhow::Result;
 
@@ -17,7 +20,7 @@ use crate::{
     compile::{Options, compile},
     graph::wire::GraphView,
     report::wire::ReportView,
-    resource::ResourceSet,
+    resource::{AnyObject, ClusterIp, Object, ResourceSet, Service},
 };
 
 /// Loads what the flags say.
@@ -65,18 +68,10 @@ pub(super) fn compiled(set: ResourceSet, options: Options) -> Compiled {
 /// Facts of what was compiled here.
 pub(super) fn facts(compiled: Compiled, origin: Origin, scope: Scope) -> Facts {
     let view = ReportView::of(&compiled.report);
-    let keys = compiled.report.objects.iter().map(|object| &object.key);
-    let metas: Vec<_> = keys.map(|key| compiled.set.meta(key)?.created).collect();
-    let objects = view.objects.into_iter().zip(metas);
+    let objects = view.objects.into_iter();
     Facts {
         origin,
-        objects: objects
-            .map(|(view, created)| Known {
-                view,
-                created,
-                live: None,
-            })
-            .collect(),
+        objects: objects.map(|view| Known { view, live: None }).collect(),
         files: view.files,
         graph: GraphView::of(&compiled.graph),
         certificates: compiled.graph.certificates(),
@@ -87,6 +82,76 @@ pub(super) fn facts(compiled: Compiled, origin: Origin, scope: Scope) -> Facts {
         missing_kinds: Vec::new(),
         scope,
     }
+}
+
+/// Puts objects in the place of those of their names, as if they were applied.
+fn insert_applied(applied: &ResourceSet, set: &mut ResourceSet) {
+    for object in objects_of(applied, set) {
+        set.insert(object);
+    }
+    set.files.clone_from(&applied.files);
+}
+
+/// The objects of a set as they would be if they were applied to another: what is there already keeps its age, and what is new
+/// is younger than everything that has one.
+fn objects_of(applied: &ResourceSet, now: &ResourceSet) -> Vec<AnyObject> {
+    let has_ages = now.mappings.values().any(|m| m.meta.created.is_some());
+    let mut objects = objects(applied);
+    for object in &mut objects {
+        let before = now.meta(object.key()).and_then(|meta| meta.created);
+        object.meta_mut().created = before.or(has_ages.then_some(i64::MAX));
+        if let AnyObject::Service(service) = object {
+            give_address(service, now);
+        }
+    }
+    objects
+}
+
+/// As the API server does: a Service keeps its address, and a new one gets some, so that it is not missed here.
+fn give_address(service: &mut Arc<Object<Service>>, now: &ResourceSet) {
+    /// For documentation (RFC 5737): nobody has it.
+    const SOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    if service.spec.cluster_ip != ClusterIp::None || service.spec.external_name.is_some() {
+        return;
+    }
+    let kept = now
+        .services
+        .get(&service.key)
+        .map(|old| &old.spec.cluster_ip);
+    let kept = kept.filter(|address| **address != ClusterIp::None).cloned();
+    Arc::make_mut(service).spec.cluster_ip = kept.unwrap_or(ClusterIp::Addresses(vec![SOME]));
+}
+
+fn objects(set: &ResourceSet) -> Vec<AnyObject> {
+    let mut all = Vec::new();
+    all.extend(set.mappings.values().cloned().map(AnyObject::Mapping));
+    all.extend(set.hosts.values().cloned().map(AnyObject::Host));
+    all.extend(set.listeners.values().cloned().map(AnyObject::Listener));
+    all.extend(
+        set.settings
+            .values()
+            .cloned()
+            .map(AnyObject::GatewaySettings),
+    );
+    all.extend(set.claims.values().cloned().map(AnyObject::RouteClaim));
+    all.extend(
+        set.tls_contexts
+            .values()
+            .cloned()
+            .map(AnyObject::TlsContext),
+    );
+    all.extend(set.others.values().cloned().map(AnyObject::Other));
+    all.extend(set.namespaces.values().cloned().map(AnyObject::Namespace));
+    all.extend(set.services.values().cloned().map(AnyObject::Service));
+    all.extend(
+        set.endpoint_slices
+            .values()
+            .cloned()
+            .map(AnyObject::EndpointSlice),
+    );
+    all.extend(set.secrets.values().cloned().map(AnyObject::Secret));
+    all.extend(set.grants.values().cloned().map(AnyObject::Grant));
+    all
 }
 
 /// Options with what the flags say of the installation.

@@ -1,5 +1,7 @@
 //! What has become of an object, in one word.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{
@@ -34,7 +36,11 @@ const DOUBTS: &[(&[&str], &[Kind])] = &[
     (&["PST4001"], &[Kind::Secret]),
     (&["PST2006"], &[Kind::Host]),
     (&["PST5004"], &[Kind::Listener]),
+    (OF_CLAIMS, &[Kind::Namespace]),
 ];
+
+/// What a claim for labels says: the labels of the object's own namespace decide, whoever is named beside it.
+const OF_CLAIMS: &[&str] = &["PST2012", "PST2013"];
 
 impl State {
     pub(super) fn of(known: &Known, facts: &Facts) -> Self {
@@ -97,7 +103,7 @@ pub(super) fn doubt(facts: &Facts, known: &Known, found: &DiagnosticView) -> Opt
         .find(|(codes, _)| codes.contains(&&*found.code))?;
     let named = namespaces_in(&found.message);
     let own = [&*known.view.namespace];
-    let looked_at = if named.is_empty() {
+    let looked_at = if named.is_empty() || OF_CLAIMS.contains(&&*found.code) {
         &own[..]
     } else {
         &named[..]
@@ -105,6 +111,24 @@ pub(super) fn doubt(facts: &Facts, known: &Known, found: &DiagnosticView) -> Opt
     looked_at
         .iter()
         .find_map(|namespace| facts.unread(doubted.1, namespace))
+}
+
+/// What says which diagnostic it is: object, code and field.
+pub(super) type Which = (String, String, String);
+
+/// The errors that may be there only because something could not be read, and what that is.
+pub(super) fn doubts(facts: &Facts) -> BTreeMap<Which, String> {
+    let all = facts.objects.iter().flat_map(|known| {
+        let found = known.view.diagnostics.iter();
+        found.map(move |found| (known, found))
+    });
+    let doubtful = all
+        .filter(|(_, found)| found.is_error())
+        .filter_map(|(known, found)| {
+            let which = (known.view.title(), found.code.clone(), found.field.clone());
+            Some((which, doubt(facts, known, found)?))
+        });
+    doubtful.collect()
 }
 
 /// The namespaces that a message names: `Service shop/cart`, `in namespace shop`.

@@ -122,8 +122,9 @@ fn row<'f>(known: &'f Known, facts: &Facts) -> Row<'f> {
     let asked = view
         .asks
         .iter()
+        .filter(|_| !view.in_graph)
         .map(|asks| format!("{}{}", asks.hostname, asks.path));
-    let created = known.created.and_then(|at| Timestamp::from_second(at).ok());
+    let created = view.created.and_then(|at| Timestamp::from_second(at).ok());
     let doubts = view
         .diagnostics
         .iter()
@@ -178,7 +179,10 @@ fn table(rows: &[Row<'_>], known: &[&Known], scope: &Scope, now: Timestamp) -> T
             (None, Some(problem)) => format!("{} {}", problem.code, problem.message),
             (None, None) => String::new(),
         };
-        let age = known.created.map(|created| span(now.as_second() - created));
+        let age = known
+            .view
+            .created
+            .map(|created| span(now.as_second() - created));
         let live = row
             .live
             .map(|live| format!("{}/{} g{}", live.reached, live.of, row.generation));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
     place::{Place, namespace_of, object_of},
     routes::{self, kubectl_id},
 };
+use crate::resource::Kind;
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
@@ -29,6 +31,9 @@ pub(super) struct Owned {
     pub(super) owners: BTreeSet<String>,
     /// `claim web-all`, or the first who came.
     pub(super) by: String,
+    /// When the claim was made, or the first object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<String>,
     /// Those that serve it.
     pub(super) used_by: BTreeSet<String>,
     /// Those that ask for it in vain.
@@ -44,7 +49,7 @@ impl Who {
             })
             .collect();
         if owned.is_empty() {
-            let by = facts.unread(&[crate::resource::Kind::Mapping], "");
+            let by = facts.unread(&[Kind::Mapping], "");
             let verdict = if by.is_some() {
                 Verdict::Unknown
             } else {
@@ -62,7 +67,7 @@ impl Who {
 
 /// The rows for people.
 pub(super) fn table(owned: &[Owned]) -> Table {
-    let mut table = Table::new(&["HOST", "PATH", "OWNER", "BY", "USED BY"]);
+    let mut table = Table::new(&["HOST", "PATH", "OWNER", "BY", "SINCE", "USED BY"]);
     for owned in owned {
         let owners: Vec<_> = owned.owners.iter().map(String::as_str).collect();
         let used = super::output::many(owned.used_by.len(), "object");
@@ -75,6 +80,7 @@ pub(super) fn table(owned: &[Owned]) -> Table {
             (&*owned.path).into(),
             owners.join(", ").into(),
             (&*owned.by).into(),
+            owned.since.as_deref().map_or("", day).into(),
             format!("{used}{refused}").into(),
         ]);
     }
@@ -92,6 +98,7 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
             path,
             owners: BTreeSet::new(),
             by: String::new(),
+            since: None,
             used_by: BTreeSet::new(),
             refused: BTreeSet::new(),
         });
@@ -99,15 +106,15 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
             owned.owners.insert(namespace_of(&to.id).to_owned());
             owned.used_by.insert(to.id.clone());
         }
-        owned.by = if row.region.is_empty() {
-            first_come(owned)
+        if row.region.is_empty() {
+            first_come(owned, facts);
         } else {
-            format!("claim {}", row.region)
-        };
+            by_claim(owned, &row.region, facts);
+        }
     }
     claimed(facts, &mut pairs);
     for known in &facts.objects {
-        let Some(asks) = &known.view.asks else {
+        let Some(asks) = known.view.asks.as_ref().filter(|_| !known.view.in_graph) else {
             continue;
         };
         for owned in pairs.values_mut() {
@@ -119,7 +126,7 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
     pairs.into_values().collect()
 }
 
-/// What claims cover, whether or not somebody serves it. Who may is in the claim, where that was read.
+/// What claims cover, whether or not somebody serves it.
 fn claimed(facts: &Facts, pairs: &mut BTreeMap<(String, String, String), Owned>) {
     let cells = facts.graph.route_sets.iter().flat_map(|set| &set.claims);
     for (cell, claim) in cells {
@@ -129,29 +136,63 @@ fn claimed(facts: &Facts, pairs: &mut BTreeMap<(String, String, String), Owned>)
             hostname: hostname.to_owned(),
             path: path.to_owned(),
             owners: BTreeSet::new(),
-            by: format!("claim {claim}"),
+            by: String::new(),
+            since: None,
             used_by: BTreeSet::new(),
             refused: BTreeSet::new(),
         });
-        let Ok(compiled) = facts.compiled() else {
-            continue;
-        };
-        let claims = compiled.set.claims.values();
-        for found in claims.filter(|found| *found.key.name == **claim) {
-            let namespaces = found.spec.namespaces.as_ref();
-            let names = namespaces.and_then(|namespaces| namespaces.names.as_ref());
-            owned.owners.extend(names.into_iter().flatten().cloned());
-            if namespaces.is_some_and(|namespaces| namespaces.selector.is_some()) {
-                owned.owners.insert("(by labels)".to_owned());
-            }
+        by_claim(owned, claim, facts);
+        let known = facts.object(&format!("RouteClaim {claim}"));
+        let named = known.and_then(|known| known.view.owners.as_ref());
+        owned.owners.extend(named.into_iter().flatten().cloned());
+        if facts.unread(&[Kind::Namespace], "").is_some() && selects(facts, claim) {
+            owned.owners.insert("(by labels)".to_owned());
         }
     }
 }
 
-fn first_come(owned: &Owned) -> String {
-    let first = owned.used_by.iter().next();
-    match (owned.owners.len(), first) {
-        (1, Some(id)) => format!("first come ({})", object_of(id)),
+/// Whether a claim names namespaces by their labels.
+fn selects(facts: &Facts, claim: &str) -> bool {
+    let set = facts.compiled().map(|compiled| &compiled.set);
+    let claims = set.iter().flat_map(|set| set.claims.values());
+    let mut namespaces = claims
+        .filter(|found| *found.key.name == *claim)
+        .filter_map(|found| found.spec.namespaces.as_ref());
+    namespaces.any(|namespaces| namespaces.selector.is_some())
+}
+
+/// The day of a time as JSON has it.
+fn day(since: &str) -> &str {
+    since.split('T').next().unwrap_or(since)
+}
+
+/// By which object of those that serve it, and since when: the oldest has it.
+fn first_come(owned: &mut Owned, facts: &Facts) {
+    let objects = owned.used_by.iter().map(|id| object_of(id));
+    let aged = objects.map(|title| {
+        (
+            facts.object(&title).and_then(|known| known.view.created),
+            title,
+        )
+    });
+    let Some((created, title)) = aged.min() else {
+        return;
+    };
+    owned.since = time(created);
+    owned.by = match owned.owners.len() {
+        1 => format!("first come ({title})"),
         _ => "shared".to_owned(),
-    }
+    };
+}
+
+/// By a claim, and since when.
+fn by_claim(owned: &mut Owned, claim: &str, facts: &Facts) {
+    let known = facts.object(&format!("RouteClaim {claim}"));
+    owned.since = time(known.and_then(|known| known.view.created));
+    owned.by = format!("claim {claim}");
+}
+
+fn time(created: Option<i64>) -> Option<String> {
+    let at = created.and_then(|at| Timestamp::from_second(at).ok())?;
+    Some(at.to_string())
 }

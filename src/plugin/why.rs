@@ -1,14 +1,19 @@
 //! `why`: which rule takes a request, and why not the others.
 
-use std::{fmt::Write as _, net::IpAddr};
+mod origin;
+mod outcome;
+
+use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr};
 
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::origin::Settled;
 use super::{
-    facts::Facts,
+    backing::{self, Backing},
+    facts::{Facts, Known},
     output::{Cell, Page, Style, Table, Verdict, span},
     place::{is_asked, object_of},
     routes::kubectl_id,
@@ -17,12 +22,12 @@ use crate::{
     graph::{
         Authority,
         certificate::CertificateView,
-        why::{
-            Answer, Candidate, HandshakeAnswer, MemberAnswer, Outcome, Question, Verdict as Rule,
-        },
-        wire::{ActionView, ForwardView, TargetView},
+        why::{Answer, Candidate, HandshakeAnswer, Outcome, Question, Verdict as Rule},
     },
-    report::wire::DiagnosticView,
+    report::{
+        Asked, Code,
+        wire::{DiagnosticView, ObjectView},
+    },
 };
 
 const EXAMPLES: &str = "\
@@ -54,21 +59,28 @@ pub(super) struct Why {
     from: Option<IpAddr>,
 }
 
-/// The answer, with those who would have liked to have the request.
+/// The answer, with those who would have liked to have the request, and what stands behind it.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Told<'f> {
     #[serde(flatten)]
     answer: Answer,
     /// Objects that ask for it and are not among the candidates.
-    refused: Vec<Refused<'f>>,
+    refused: Vec<Loser<'f>>,
+    /// Objects that serve what they ask for, but not this part of it.
+    kept_out: Vec<Loser<'f>>,
+    /// What is done with it, and which object says so.
+    policies: Vec<Settled>,
+    /// The Services that it may be sent to.
+    backings: Vec<Backing>,
 }
 
-/// An object that asks for the request, and has no route.
+/// An object that asks for the request, and cannot have it.
 #[derive(Debug, Serialize)]
-struct Refused<'f> {
+struct Loser<'f> {
     object: String,
-    hostname: &'f str,
-    path: &'f str,
+    #[serde(flatten)]
+    asks: &'f Asked,
     because: &'f DiagnosticView,
 }
 
@@ -82,17 +94,27 @@ impl Why {
             sni: self.sni.clone(),
             from: self.from,
         };
-        let answer = facts.why(&question).await?;
-        let refused = refused(facts, &answer);
-        let told = Told { answer, refused };
-        let verdict = Verdict::problems_if(is_problem(&told.answer.outcome));
+        let mut answer = facts.why(&question).await?;
+        let policies = origin::settled(&mut answer, facts);
+        let (refused, kept_out) = losers(facts, &answer);
+        let told = Told {
+            refused,
+            kept_out,
+            policies,
+            backings: outcome::backings(&answer, facts),
+            answer,
+        };
+        let down = told.backings.iter().any(Backing::is_down);
+        let verdict = Verdict::problems_if(down || is_problem(&told.answer.outcome));
         let names = taken(&told.answer).map(|id| kubectl_id(id));
         let names: Vec<_> = names.collect();
         Ok(Page::new(&told, verdict)?
             .with_names(names)
             .with_text(head(&told.answer, now))
             .with_table(candidates(&told))
-            .with_text(tail(&told.answer, facts)))
+            .with_text(outcome::text(&told.answer, &told.backings, facts))
+            .with_table(origin::table(&told.policies))
+            .with_wide_table(backing::table(&told.backings)))
     }
 }
 
@@ -115,23 +137,53 @@ fn taken(answer: &Answer) -> impl Iterator<Item = &String> {
     taken.flat_map(|candidate| &candidate.objects)
 }
 
-/// Objects without a route that ask for this request.
-fn refused<'f>(facts: &'f Facts, answer: &Answer) -> Vec<Refused<'f>> {
+/// Objects that ask for this request: without a route, and with one that is not for this part of what they ask for.
+fn losers<'f>(facts: &'f Facts, answer: &Answer) -> (Vec<Loser<'f>>, Vec<Loser<'f>>) {
+    let (mut refused, mut kept_out) = (Vec::new(), Vec::new());
     let Ok(authority) = Authority::parse(&answer.authority) else {
-        return Vec::new();
+        return (refused, kept_out);
     };
     let (host, port) = (authority.host(), authority.port());
-    let asking = facts.objects.iter().filter_map(|known| {
-        let asks = known.view.asks.as_ref()?;
-        let because = known.view.first_error()?;
-        is_asked(asks, host, port, &answer.path).then(|| Refused {
-            object: known.view.title(),
-            hostname: &asks.hostname,
-            path: &asks.path,
-            because,
-        })
-    });
-    asking.collect()
+    let candidates = answer.candidates.iter().flat_map(|found| &found.objects);
+    let candidates: BTreeSet<_> = candidates.map(|id| object_of(id)).collect();
+    for Known { view, .. } in &facts.objects {
+        let Some(asks) = &view.asks else { continue };
+        let object = view.title();
+        let (list, because) = if view.in_graph {
+            // Whether a regular expression matches is not known: such a one may have nothing to do with the request.
+            let is_known = !asks.hostname.starts_with('~') && !asks.path.starts_with('~');
+            let found = part_of_others(view, answer.region.as_deref());
+            (&mut kept_out, found.filter(|_| is_known))
+        } else {
+            (&mut refused, view.first_error())
+        };
+        if let Some(because) = because
+            && is_asked(asks, host, port, &answer.path)
+            && !candidates.contains(&object)
+        {
+            list.push(Loser {
+                object,
+                asks,
+                because,
+            });
+        }
+    }
+    (refused, kept_out)
+}
+
+/// What is said of the part of an object that belongs to others: to this claim, if one of the parts does.
+fn part_of_others<'f>(view: &'f ObjectView, region: Option<&str>) -> Option<&'f DiagnosticView> {
+    let parts = [Code::PartlyClaimed, Code::PartlyConflict].map(|code| code.to_string());
+    let found = || {
+        let all = view.diagnostics.iter();
+        all.filter(|found| parts.contains(&found.code))
+    };
+    let claim = region.map(|region| format!("RouteClaim {region}"));
+    let of_region = |found: &&DiagnosticView| match &claim {
+        Some(claim) => found.message.contains(&**claim),
+        None => false,
+    };
+    found().find(of_region).or_else(|| found().next())
 }
 
 /// From the connection to the region.
@@ -211,19 +263,36 @@ fn candidates(told: &Told<'_>) -> Table {
             why.into(),
         ]);
     }
-    for refused in &told.refused {
+    let kept_out = told
+        .kept_out
+        .iter()
+        .map(|loser| ("kept out", Style::Warn, loser));
+    let refused = told
+        .refused
+        .iter()
+        .map(|loser| ("refused", Style::Bad, loser));
+    for (word, style, loser) in kept_out.chain(refused) {
         number += 1;
         table.push([
             number.to_string().into(),
-            Cell::new("refused", Style::Bad),
-            (&*refused.object).into(),
-            refused.hostname.into(),
-            Cell::default(),
-            refused.path.into(),
-            format!("{} ({})", refused.because.message, refused.because.code).into(),
+            Cell::new(word, style),
+            (&*loser.object).into(),
+            (&*loser.asks.hostname).into(),
+            kind_of(loser.asks).into(),
+            (&*loser.asks.path).into(),
+            format!("{} ({})", loser.because.message, loser.because.code).into(),
         ]);
     }
     table
+}
+
+/// As routes are told.
+fn kind_of(asks: &Asked) -> &'static str {
+    match &*asks.path {
+        path if path.starts_with('~') => "regex",
+        _ if asks.exact => "exact",
+        _ => "prefix",
+    }
 }
 
 fn ruled(candidate: &Candidate) -> (Cell, String) {
@@ -244,113 +313,4 @@ fn ruled(candidate: &Candidate) -> (Cell, String) {
         ),
         Rule::Lost(lost) => ("lost".into(), lost.to_string()),
     }
-}
-
-/// What is done with the request.
-fn tail(answer: &Answer, facts: &Facts) -> String {
-    let mut text = String::new();
-    match &answer.outcome {
-        Outcome::Route { members } | Outcome::NoShare { members } => {
-            for member in members {
-                text.push_str(&to(member, members.len() > 1, facts));
-            }
-            if matches!(answer.outcome, Outcome::NoShare { .. }) {
-                text.push_str("answer    404: no member of the route gets anything\n");
-            }
-        }
-        other => {
-            let _infallible = writeln!(text, "answer    {}", ended(other));
-        }
-    }
-    text
-}
-
-fn ended(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::NoListener => "none: no Listener takes such a connection".to_owned(),
-        Outcome::NoHandshake => "none: the TLS handshake fails".to_owned(),
-        Outcome::BadRequest { why } => format!("400: {why}"),
-        Outcome::Misdirected => {
-            "421: the connection was made for another Host (SNI and host disagree)".to_owned()
-        }
-        Outcome::NoHost => "404: no Host has this name".to_owned(),
-        Outcome::Rejected => "404: the Host rejects insecure requests".to_owned(),
-        Outcome::RedirectToHttps { location } => format!("301 to {location}"),
-        Outcome::NoRoute => "404: no route matches".to_owned(),
-        Outcome::NoShare { .. } | Outcome::Route { .. } => String::new(),
-    }
-}
-
-/// One member: where it sends the request, and by which policy.
-fn to(member: &MemberAnswer, shares: bool, facts: &Facts) -> String {
-    let share = if shares {
-        format!("{}% ", member.percent)
-    } else {
-        String::new()
-    };
-    let from = object_of(&member.id);
-    if let Some(why) = &member.bad_request {
-        return format!("to        {share}400: {why} ({from})\n");
-    }
-    match &member.action {
-        ActionView::Forward(forward) => {
-            let place = target(member, forward);
-            let policy = policy(forward);
-            let path = member.path.as_deref().unwrap_or_default();
-            format!("to        {share}{place}, path {path} ({from})\npolicy    {policy} ({from})\n")
-        }
-        ActionView::Redirect(redirect) => {
-            format!(
-                "answer    {share}{} to {} ({from})\n",
-                redirect.status, redirect.host
-            )
-        }
-        ActionView::Fail(code) => {
-            let owner = facts
-                .objects
-                .iter()
-                .find(|known| known.view.title() == from);
-            let found = owner.and_then(|known| known.view.first_error());
-            let why = found.map_or_else(String::new, |found| format!(": {}", found.message));
-            format!("answer    {share}503 {code}{why} ({from})\n")
-        }
-    }
-}
-
-fn target(member: &MemberAnswer, forward: &ForwardView) -> String {
-    let Some(upstream) = &member.upstream else {
-        return forward.upstream.clone();
-    };
-    let tls = match &upstream.tls {
-        Some(tls) if tls.verify => format!(", TLS to {}", tls.server_name),
-        Some(tls) => format!(", TLS to {} (not verified)", tls.server_name),
-        None => String::new(),
-    };
-    let place = match &upstream.target {
-        TargetView::Addresses { addresses } => {
-            format!("{} at {}", forward.upstream, addresses.join(", "))
-        }
-        TargetView::Dns { dns } => format!("{dns} by DNS"),
-        TargetView::Echo { stands_for, .. } => format!("{stands_for} (the echo server stands in)"),
-    };
-    format!("{place} {}{tls}", upstream.protocol)
-}
-
-fn policy(forward: &ForwardView) -> String {
-    let limit = |name: &str, value: &Option<String>| {
-        let value = value.as_deref().unwrap_or("none");
-        format!("{name} {value}")
-    };
-    let mut parts = vec![
-        limit("head timeout", &forward.head_timeout),
-        limit("total timeout", &forward.total_timeout),
-        limit("idle timeout", &forward.idle_timeout),
-    ];
-    if let Some(bytes) = forward.max_request_body {
-        parts.push(format!("request body up to {bytes} bytes"));
-    }
-    if !forward.upgrades.is_empty() {
-        parts.push(format!("upgrades {}", forward.upgrades.join(", ")));
-    }
-    parts.join(", ")
 }

@@ -40,7 +40,7 @@ const TLS_HANDSHAKE: &[u8] = &[22];
 const HTTP2_PREFACE: &[u8] = b"PRI ";
 
 /// Serves a connection to its end.
-pub(super) async fn serve<U, IO>(site: Rc<Site<U>>, parts: PeerParts, io: IO, pass: Pass)
+pub(super) async fn serve<U, IO>(site: Rc<Site<U>>, parts: PeerParts, io: IO, mut pass: Pass)
 where
     U: Upstreams,
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -51,14 +51,15 @@ where
     };
     let mut io = Prefixed::new(io);
     let encrypted = listener.tls
-        && (!listener.cleartext || begins_with(&mut io, TLS_HANDSHAKE).await == Some(true));
+        && (!listener.cleartext
+            || begins_with(&mut io, TLS_HANDSHAKE, &mut pass).await == Some(true));
     // Boxed: what waits for its next HTTP/1 request, as most connections do, keeps no room for the others.
     if encrypted {
         return Box::pin(serve_encrypted(site, parts, graph, io, pass)).await;
     }
     let streams = listener.http2_max_concurrent_streams;
     drop(graph);
-    match begins_with(&mut io, HTTP2_PREFACE).await {
+    match begins_with(&mut io, HTTP2_PREFACE, &mut pass).await {
         Some(true) => {
             let transport = Transport::Cleartext;
             Box::pin(http2(site, parts, transport, io, pass, streams)).await;
@@ -73,7 +74,7 @@ async fn serve_encrypted<U, IO>(
     parts: PeerParts,
     graph: Rc<Snapshot>,
     io: Prefixed<IO>,
-    pass: Pass,
+    mut pass: Pass,
 ) where
     U: Upstreams,
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -82,7 +83,12 @@ async fn serve_encrypted<U, IO>(
         return;
     };
     let handshake = tls::handshake(io, listener, &site.certificates);
-    let encrypted = match Box::pin(handshake).await {
+    let handshake = tokio::select! {
+        biased;
+        ended = Box::pin(handshake) => ended,
+        () = pass.drained(limits::DRAIN_BEGUN) => return,
+    };
+    let encrypted = match handshake {
         Ok(encrypted) => encrypted,
         Err(error) => {
             parts.counters.handshakes_failed.add(1);
@@ -103,14 +109,15 @@ async fn serve_encrypted<U, IO>(
 }
 
 /// None when the client does not say in time what it speaks.
-async fn begins_with<IO>(io: &mut Prefixed<IO>, expected: &[u8]) -> Option<bool>
+async fn begins_with<IO>(io: &mut Prefixed<IO>, expected: &[u8], pass: &mut Pass) -> Option<bool>
 where
     IO: AsyncRead + Unpin,
 {
-    timeout(limits::HEAD, io.begins_with(expected))
-        .await
-        .ok()?
-        .ok()
+    tokio::select! {
+        biased;
+        known = timeout(limits::HEAD, io.begins_with(expected)) => known.ok()?.ok(),
+        () = pass.drained(limits::DRAIN_IDLE) => None,
+    }
 }
 
 async fn http1<U, IO>(
@@ -208,6 +215,7 @@ async fn http2<U, IO>(
                 Poll::Ready(Verdict::Finish) if closing => {}
                 Poll::Ready(Verdict::Finish) | Poll::Pending => {
                     closing = true;
+                    clock.closing();
                     connection.as_mut().graceful_shutdown();
                 }
             }

@@ -3,11 +3,13 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    future::poll_fn,
     rc::Rc,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 /// Told once that no more connections and requests are wanted; all on one thread, so that a look costs a load.
 #[derive(Debug, Default)]
@@ -75,6 +77,19 @@ impl Pass {
         }
         false
     }
+
+    /// Ends so long after the worker has begun to drain.
+    pub(super) async fn drained(&mut self, patience: Duration) {
+        poll_fn(|context| {
+            if self.is_closing(context) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        sleep(patience).await;
+    }
 }
 
 impl Drop for Pass {
@@ -86,8 +101,6 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use super::*;
 
     #[tokio::test(flavor = "local")]
@@ -98,14 +111,7 @@ mod tests {
             let mut pass = gate.pass();
             let ended = ended.clone();
             tokio::task::spawn_local(async move {
-                poll_fn(|context| {
-                    if pass.is_closing(context) {
-                        std::task::Poll::Ready(())
-                    } else {
-                        std::task::Poll::Pending
-                    }
-                })
-                .await;
+                pass.drained(Duration::ZERO).await;
                 ended.set(ended.get() + 1);
             });
         }

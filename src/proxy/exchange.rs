@@ -13,7 +13,7 @@ use std::{convert::Infallible, rc::Rc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONNECTION, HOST},
+    header::{CONNECTION, HOST, SERVER},
     request::Parts,
 };
 use hyper::body::Incoming;
@@ -50,6 +50,9 @@ pub(super) async fn serve<U: Upstreams>(
     let (mut parts, body) = request.into_parts();
     let mut record = Record::new(peer.clone(), Instant::now());
     let listener = graph.listener(peer.port);
+    if listener.is_none() {
+        peer.close();
+    }
     let trusted = listener.is_some_and(|listener| listener.trusts(peer.client.ip()));
     if let Some(listener) = listener.filter(|_| trusted) {
         record.client = forwarding::client_address(&parts.headers, listener, peer.client);
@@ -77,8 +80,13 @@ pub(super) async fn serve<U: Upstreams>(
         tracing::debug!(client.addr = %peer.client, blame = ?error.blame(), %error, "Answered by the gateway");
         reply::error(error, &asked)
     });
+    if let Some(server) = &graph.envoy.server {
+        response.headers_mut().insert(SERVER, server.clone());
+    }
     record.status = response.status();
-    if peer.is_http1() && peer.is_closing() {
+    // What stops being HTTP says so itself (RFC 6455, section 4.1).
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if peer.is_http1() && peer.is_closing() && !switches {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
@@ -177,9 +185,13 @@ impl<U: Upstreams> Exchange<'_, U> {
                     }
                     Action::Forward(forward) => {
                         let target = self.target(forward, &path, &uri)?;
+                        let came = (self.graph.envoy.written)
+                            .then(|| onward::joined(path.as_str(), uri.query()))
+                            .transpose()?;
                         let onward = Onward {
                             target,
                             authority: &value,
+                            came,
                         };
                         self.forward(forward, onward, parts, body, &survey, record)
                             .await

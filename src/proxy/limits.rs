@@ -77,3 +77,7 @@ pub(super) const TUNNEL_IDLE: Duration = Duration::from_hours(1);
 
 /// When a worker drains, an idle HTTP/1 connection stays open for as long: its client may have sent a request already.
 pub(super) const DRAIN_IDLE: Duration = Duration::from_millis(500);
+
+/// When a worker drains, a client that has begun a handshake or the head of a request has as long to finish it, and one of
+/// HTTP/2 to say that it has heard of the end.
+pub(super) const DRAIN_BEGUN: Duration = Duration::from_secs(2);

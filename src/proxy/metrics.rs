@@ -10,7 +10,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -24,8 +24,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::error::Reason;
-pub(super) use routes::{RouteCounters, Routes, WorkerRoutes};
+use super::{Graphs, error::Reason};
+use crate::graph::Graph;
+use routes::Routes;
+pub(super) use routes::{RouteCounters, WorkerRoutes};
 
 /// Upper bounds of the durations that are told apart, in seconds.
 const BUCKETS: [f64; 14] = [
@@ -69,9 +71,15 @@ pub(super) struct Counters {
     pub(super) connections: Count,
     pub(super) accepted: Count,
     pub(super) handshakes_failed: Count,
+    /// The Listener has left the graph.
+    retired: AtomicBool,
 }
 
 impl Counters {
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
+    }
+
     fn new(listener: Arc<str>) -> Self {
         Self {
             listener,
@@ -83,6 +91,22 @@ impl Counters {
             connections: Count::default(),
             accepted: Count::default(),
             handshakes_failed: Count::default(),
+            retired: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes in what another has counted, which nobody counts in any more.
+    fn absorb(&self, other: &Self) {
+        let requests = self.requests.iter().flatten();
+        for (mine, others) in requests.zip(other.requests.iter().flatten()) {
+            mine.add(others.get());
+        }
+        for (mine, others) in self.durations.iter().zip(&other.durations) {
+            mine.add(others.get());
+        }
+        self.nanoseconds.add(other.nanoseconds.get());
+        for (.., of) in FAMILIES {
+            of(self).add(of(other).get());
         }
     }
 
@@ -115,22 +139,29 @@ fn seconds(nanoseconds: u64) -> f64 {
 #[derive(Clone, Debug)]
 pub(super) struct Metrics {
     counters: Arc<Mutex<Vec<Arc<Counters>>>>,
+    /// Of the Listeners that are gone and have no connection left.
+    gone: Arc<Counters>,
+    graphs: Option<Graphs>,
     routes: Routes,
     log_lines_dropped: Arc<AtomicU64>,
 }
 
 impl Metrics {
-    pub(super) fn register(registry: &mut Registry, routes: Routes) -> Self {
+    /// Metrics of so many routes at most. Without graphs neither routes nor Listeners are ever forgotten.
+    pub(super) fn register(registry: &mut Registry, routes: usize, graphs: Option<Graphs>) -> Self {
         let metrics = Self {
             counters: Arc::default(),
-            routes,
+            gone: Arc::new(Counters::new(GONE.into())),
+            routes: Routes::new(routes, graphs.clone()),
+            graphs,
             log_lines_dropped: Arc::default(),
         };
         registry.register_collector(Box::new(metrics.clone()));
         metrics
     }
 
-    /// Counters for one worker and Listener. They stay for as long as the process runs, as the numbers in them do.
+    /// Counters for one worker and Listener. When the Listener has left the graph they are retired: what was counted in them
+    /// goes on as that of all Listeners that are gone.
     pub(super) fn counters(&self, listener: &Arc<str>) -> Arc<Counters> {
         let counters = Arc::new(Counters::new(listener.clone()));
         self.counters.lock().push(counters.clone());
@@ -146,17 +177,45 @@ impl Metrics {
         &self.log_lines_dropped
     }
 
-    fn by_listener(&self) -> BTreeMap<Arc<str>, Vec<Arc<Counters>>> {
-        let mut listeners: BTreeMap<Arc<str>, Vec<Arc<Counters>>> = BTreeMap::new();
-        for counters in self.counters.lock().iter() {
-            let name = counters.listener.clone();
+    fn by_listener(&self) -> Listeners {
+        let graph = self
+            .graphs
+            .as_ref()
+            .and_then(|graphs| graphs.borrow().clone());
+        let is_gone = |name: &str| {
+            let there = |graph: &Arc<Graph>| graph.listeners.iter().any(|at| &*at.name == name);
+            graph.as_ref().is_some_and(|graph| !there(graph))
+        };
+        let mut listeners = Listeners::new();
+        self.counters.lock().retain(|counters| {
+            if is_gone(&counters.listener) {
+                counters.retired.store(true, Relaxed);
+            }
+            // The list's own is the last: no worker and no connection counts in it any more.
+            if counters.is_retired() && Arc::strong_count(counters) == 1 {
+                self.gone.absorb(counters);
+                return false;
+            }
+            let name = if counters.is_retired() {
+                self.gone.listener.clone()
+            } else {
+                counters.listener.clone()
+            };
             listeners.entry(name).or_default().push(counters.clone());
+            true
+        });
+        if self.gone.accepted.get() > 0 {
+            let gone = listeners.entry(self.gone.listener.clone()).or_default();
+            gone.push(self.gone.clone());
         }
         listeners
     }
 }
 
 type Listeners = BTreeMap<Arc<str>, Vec<Arc<Counters>>>;
+
+/// Stands for the Listeners that have left the graph.
+const GONE: &str = "_gone";
 
 /// One number of each Listener: name, help, kind and where it is.
 type Family = (
@@ -283,13 +342,15 @@ fn encode_durations(
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::watch;
+
     use super::*;
-    use crate::telemetry::metrics;
+    use crate::{proxy::testing, telemetry::metrics};
 
     #[test]
     fn the_counters_of_all_workers_are_summed() {
         let mut registry = metrics::registry();
-        let metrics = Metrics::register(&mut registry, Routes::new(0, None));
+        let metrics = Metrics::register(&mut registry, 0, None);
         let listener = "web".into();
         for _ in 0..2 {
             let counters = metrics.counters(&listener);
@@ -317,5 +378,44 @@ mod tests {
                 "no {line:?} in\n{text}"
             );
         }
+    }
+
+    #[test]
+    fn listeners_that_are_gone_are_counted_together() {
+        let (graphs, receiver) = watch::channel(None);
+        let mut registry = metrics::registry();
+        let metrics = Metrics::register(&mut registry, 0, Some(receiver));
+        let mut connection = None;
+        for name in ["a", "b", "web"] {
+            let counters = metrics.counters(&name.into());
+            counters.accepted.add(2);
+            counters.connections.add(1);
+            connection.get_or_insert(counters);
+        }
+        let told = || {
+            let text = metrics::render(&registry);
+            let lines = text.lines().filter(|line| line.contains("listener="));
+            let of = |line: &&str| line.starts_with("postern_connections");
+            lines.filter(of).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(told().len(), 6);
+        let listener = Arc::new(testing::listener());
+        graphs.send_replace(Some(Arc::new(Graph {
+            listeners: vec![listener],
+            ..Graph::default()
+        })));
+        let lines = |open: u64| {
+            [
+                format!("postern_connections{{listener=\"_gone\"}} {open}"),
+                "postern_connections{listener=\"web\"} 1".to_owned(),
+                "postern_connections_accepted_total{listener=\"_gone\"} 4".to_owned(),
+                "postern_connections_accepted_total{listener=\"web\"} 2".to_owned(),
+            ]
+        };
+        assert_eq!(told(), lines(2));
+        // What still runs is counted.
+        connection.unwrap().connections.subtract(1);
+        assert_eq!(told(), lines(1));
+        assert_eq!(metrics.counters.lock().len(), 1);
     }
 }

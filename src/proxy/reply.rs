@@ -88,13 +88,27 @@ pub(super) fn redirect<B>(
     Ok(response)
 }
 
-/// Takes out of an upstream's response what speaks of its connection only, and what a mesh says to its gateway.
+/// Takes out of an upstream's response what speaks of its connection only (RFC 9110, section 7.6.1), and what a mesh says to its
+/// gateway.
 pub(super) fn clean(headers: &mut HeaderMap) {
+    for name in nominated(headers) {
+        headers.remove(name);
+    }
     let ends_here = headers.keys().filter(|name| ends_here(name.as_str()));
     let drop: SmallVec<[HeaderName; 2]> = ends_here.cloned().collect();
     for name in drop {
         headers.remove(name);
     }
+}
+
+/// The fields that `Connection` names. The length stays: it is the response's own.
+fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 2]> {
+    let values = headers.get_all(CONNECTION).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| name != CONTENT_LENGTH)
+        .collect()
 }
 
 fn ends_here(name: &str) -> bool {
@@ -103,8 +117,11 @@ fn ends_here(name: &str) -> bool {
         Some(b'c') => name == "connection",
         Some(b'k') => name == "keep-alive",
         Some(b'l') => name.starts_with("l5d-"),
-        Some(b'p') => name == "proxy-connection",
-        Some(b't') => name == "transfer-encoding",
+        Some(b'p') => matches!(
+            name,
+            "proxy-connection" | "proxy-authenticate" | "proxy-authorization"
+        ),
+        Some(b't') => matches!(name, "te" | "transfer-encoding"),
         Some(b'u') => name == "upgrade",
         _ => false,
     }
@@ -211,11 +228,19 @@ mod tests {
             "keep-alive",
             "l5d-proxy-error",
             "l5d-x",
+            "proxy-authenticate",
             "server",
+            "te",
+            "x-hop",
         ] {
             headers.insert(name, HeaderValue::from_static("a"));
         }
+        let named = HeaderValue::from_static("X-Hop, close, Content-Length, @");
+        headers.insert(CONNECTION, named);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("5"));
         clean(&mut headers);
-        assert_eq!(headers.keys().collect::<Vec<_>>(), ["server"]);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "server"]);
     }
 }

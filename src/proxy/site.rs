@@ -97,6 +97,9 @@ impl<U: Upstreams> Site<U> {
         self.upstreams.sweep(&graph);
         self.certificates.sweep(&graph);
         self.routes.sweep();
+        let mut counters = self.counters.borrow_mut();
+        counters.retain(|_, counters| !counters.is_retired());
+        drop(counters);
         self.snapshot.replace(Rc::new(Snapshot(graph)));
         // Ended tunnels leave their result behind until somebody takes it.
         self.reap();

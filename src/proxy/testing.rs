@@ -16,7 +16,7 @@ use super::{
     connection,
     error::ProxyError,
     forward::Upstreams,
-    metrics::{Metrics, Routes},
+    metrics::Metrics,
     peer::PeerParts,
     site::{Common, Site},
     tls::Certificates,
@@ -228,7 +228,7 @@ pub(super) fn site<U: Upstreams>(graph: Graph, upstreams: U) -> Rc<Site<U>> {
         certificates: Certificates::default(),
         hostname: "pod-1".into(),
         log: None,
-        metrics: Metrics::register(&mut metrics::registry(), Routes::new(100, None)),
+        metrics: Metrics::register(&mut metrics::registry(), 100, None),
     };
     let site = Rc::new(Site::new(upstreams, common));
     site.swap(Arc::new(graph));

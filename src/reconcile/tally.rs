@@ -115,7 +115,9 @@ mod tests {
             diagnostics: Vec::from_iter(code.map(|code| Diagnostic::new(code, "", "m", "n"))),
             in_graph,
             serves: Vec::new(),
+            created: None,
             asks: None,
+            settled: crate::report::Settled::default(),
             certificate_not_after: None,
         }
     }

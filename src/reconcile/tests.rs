@@ -36,7 +36,9 @@ fn compile(resources: &ResourceSet) -> (Arc<Graph>, Arc<Report>) {
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),
+            created: None,
             asks: None,
+            settled: crate::report::Settled::default(),
             certificate_not_after: None,
         })
     });

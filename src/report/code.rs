@@ -1,4 +1,4 @@
-//! The numbered codes: one table, from which `docs/reference/codes.md` is generated.
+//! The numbered codes: one table, from which `docs/reference/codes.md` and a page for each code are generated.
 
 use std::fmt;
 
@@ -68,23 +68,23 @@ codes! {
         "prefix: [",
         "Mend the syntax at the line and column given. Until then the last good objects of the file are served.";
     UnknownKind = 1002, Warning, Accepted,
-        "A document is of a kind that Postern does not read.",
+        "A document is of a kind that Postern does not read, so nothing in it has any effect. Kinds of other groups than `postern.dev` and `getambassador.io` are passed over without a word.",
         "kind: Mappings",
         "Correct the kind if it is misspelt; otherwise nothing needs to be done.";
     UnknownField = 1003, Error, Accepted,
-        "The kind has no such field.",
+        "The kind has no such field. The whole object is refused rather than served without what it asks for: its requests are answered with 503. `kubectl apply` says the same when the API server validates strictly.",
         "prefx: /api/",
         "Use the name that is suggested, or look the field up in the reference of the kind.";
     WrongType = 1004, Error, Accepted,
-        "A field holds a value of another type than its schema says.",
+        "A field holds a value of another type than its schema says: text instead of a number, one value instead of a list. Requests that match the object are answered with 503.",
         "timeoutMs: soon",
         "Write a value of the type that the message names.";
     InvalidValue = 1005, Error, Accepted,
-        "A value is outside of what the field allows.",
+        "A value has the right type and is outside of what the field allows.",
         "redirectResponseCode: 200",
         "Write one of the values that the message names.";
     MissingField = 1006, Error, Accepted,
-        "A required field is absent.",
+        "A required field is absent. A Mapping needs at least `prefix` and `service`.",
         "a Mapping without `service`",
         "Add the field.";
     NotImplemented = 1007, Error, Accepted,
@@ -92,7 +92,7 @@ codes! {
         "shadow: true",
         "Remove the field, or keep this object on Emissary-ingress.";
     NoEffect = 1008, Warning, Accepted,
-        "The field is accepted and has no effect.",
+        "The field is accepted, because Emissary-ingress has it or because nobody is harmed by its absence, and has no effect.",
         "docs: {path: /openapi.json}",
         "Remove the field, or leave it: nothing depends on it.";
     DuplicateObject = 1009, Error, Accepted,
@@ -104,7 +104,7 @@ codes! {
         "a Listener in namespace apps",
         "Move the object to Postern's own namespace, or have that namespace named in `instanceNamespaces` of the GatewaySettings.";
     DuplicateSettings = 1012, Error, Accepted,
-        "There is more than one GatewaySettings for this installation. The oldest one is used.",
+        "There is more than one GatewaySettings for this installation. The oldest one is used, and nothing of the others.",
         "GatewaySettings postern/a and postern/b",
         "Delete all but one.";
     IgnoredField = 1013, Warning, Accepted,
@@ -115,6 +115,18 @@ codes! {
         "A value holds `$` and a name, for which Emissary-ingress would put a variable from the environment of its pod. Postern takes the value as it is written.",
         "host_redirect to $DOMAIN",
         "Write the value itself, or leave it if it is meant as it is written.";
+    PresetDecides = 1015, Note, Accepted,
+        "The preset of the GatewaySettings decides something in a way that protects less than it would be without.",
+        "preset: emissary",
+        "Write the setting that the message names, once the installation does not need it any more.";
+    ModuleNotInForce = 1016, Warning, Accepted,
+        "The Module, or a key of it, is not in force: another Module is, or the GatewaySettings decide it.",
+        "Modules named ambassador in two namespaces",
+        "Delete what is not in force.";
+    SameNameInBothGroups = 1017, Warning, Accepted,
+        "There is an object of the same kind, namespace and name in `postern.dev` and in `getambassador.io`. Both count: Mappings with the same match share its requests.",
+        "Mapping apps/quote in both groups",
+        "Delete one of the two once the other serves as it should.";
     InvalidHostname = 2001, Error, Accepted,
         "A hostname is not a DNS name, nor one with a single `*` as its first or last character.",
         "hostname: a.*.com",
@@ -128,7 +140,7 @@ codes! {
         "prefix: /a(b",
         "Mend the expression; the message quotes what is wrong with it.";
     InvalidMethod = 2004, Error, Accepted,
-        "A method is not a token.",
+        "A method is not one word of letters, so no request can have it.",
         "method: GET POST",
         "Write one method, or use `methodRegex`.";
     InvalidHeader = 2005, Error, Accepted,
@@ -136,7 +148,7 @@ codes! {
         "addRequestHeaders: {\"x y\": {value: a}}",
         "Use a header name of RFC 9110, section 5.1 and a value without control characters.";
     NoMatchingHost = 2006, Warning, Programmed,
-        "No Host serves the hostname of this Mapping, so no request reaches it.",
+        "No Host serves the hostname of this Mapping, so no request reaches it. Once there are Hosts, a Mapping without a `hostname` is served only by those whose `mappingSelector` finds it.",
         "a Mapping without `hostname` where no Host selects its labels",
         "Give the Mapping a `hostname` that a Host covers, or the labels that a Host's `mappingSelector` asks for.";
     Conflict = 2007, Error, Accepted,
@@ -144,7 +156,7 @@ codes! {
         "Mapping b/quote with the hostname and prefix of Mapping a/quote",
         "Choose another hostname or path, or agree with the owners of the other object.";
     InvalidWeight = 2008, Error, Accepted,
-        "A weight is below 0 or above 100, or brings the sum of its group over 100. The object takes no share of the traffic.",
+        "A weight is below 0 or above 100, or brings the sum of the Mappings with the same match over 100. The object takes no share of the traffic; the others go on.",
         "weight: 120",
         "Write weights whose sum is 100, or leave one out: it takes the rest.";
     GroupMismatch = 2009, Error, Accepted,
@@ -188,19 +200,19 @@ codes! {
         "a Mapping with the prefix / beside one of another namespace with the prefix /cart/",
         "Leave it if that is meant; otherwise have the hostname and path claimed with a RouteClaim.";
     InvalidService = 3001, Error, ResolvedRefs,
-        "The `service` cannot be read.",
+        "The `service` cannot be read, so there is nowhere to send requests to: they are answered with 503.",
         "service: a:443:443",
         "Write `[http://|https://]name[.namespace][:port]`.";
     ServiceNotFound = 3002, Error, ResolvedRefs,
-        "The Service does not exist.",
+        "The Service does not exist in the namespace of the object, or in the one that is named after the dot. Requests that match are answered with 503, and go to nobody else; as soon as the Service is there they are served.",
         "service: qoute",
         "Create the Service, or correct its name or namespace.";
     PortNotFound = 3003, Error, ResolvedRefs,
-        "The Service has no such port.",
+        "The Service exists and has no port with this number or name. It is the port of the Service that counts, not the `targetPort` of its pods. Without a port, 80 is meant, or 443 with https.",
         "service: quote:8081",
         "Use one of the port numbers or names that the message lists.";
     ReferenceNotGranted = 3004, Error, ResolvedRefs,
-        "The object refers to one in another namespace, which has not granted it.",
+        "The object refers to a Service or a Secret of another namespace, which has not granted it. Requests that match are answered with 503; for a Host, TLS for its name is refused. When a grant is withdrawn, the same happens within a second.",
         "service: quote.other",
         "Have a ReferenceGrant created in that namespace, or move the object there.";
     ExternalNotAllowed = 3005, Error, ResolvedRefs,
@@ -216,7 +228,7 @@ codes! {
         "a headless Service without ready pods",
         "Look at the pods of the Service. In a folder, name a `--backend` for it or use `--echo`.";
     TlsContextNotFound = 3009, Error, ResolvedRefs,
-        "The TLSContext does not exist, or has an error of its own.",
+        "The TLSContext that the Mapping names does not exist, or has an error of its own. The upstream is not dialled without it.",
         "tls: upstram",
         "Create the TLSContext, or correct the name.";
     UpstreamNotVerified = 3010, Warning, ResolvedRefs,
@@ -224,19 +236,19 @@ codes! {
         "insecureSkipVerify: true",
         "Name the authority of the upstream's certificate in `caSecret`, and remove `insecureSkipVerify`.";
     SecretNotFound = 4001, Error, ResolvedRefs,
-        "The Secret does not exist.",
+        "The Secret that a Host names does not exist. TLS for the hostname is refused, because no other certificate would be right; requests without TLS are treated as the Host says.",
         "tlsSecret: {name: example-com}",
         "Create the Secret, or correct its name or namespace.";
     InvalidCertificate = 4002, Error, ResolvedRefs,
-        "The Secret does not hold a certificate and the key that belongs to it.",
+        "The Secret does not hold a certificate and the key that belongs to it. TLS for the hostname is refused.",
         "a Secret whose tls.crt is not PEM",
         "Put the PEM of the chain in `tls.crt` and of the key in `tls.key`.";
     HostConflict = 5001, Error, Accepted,
-        "Another Host has the same hostname and is older.",
+        "Another Host has the same hostname and is older. Its certificate and its policies are used, and nothing of this one.",
         "Host b/site and Host a/site with hostname example.com",
         "Delete one, or give it another hostname.";
     PortConflict = 5002, Error, Accepted,
-        "Another Listener has the same port and is older.",
+        "Another Listener has the same port and is older. It is the one that is bound.",
         "two Listeners with port 8443",
         "Delete one, or give it another port.";
     InvalidProtocol = 5003, Error, Accepted,
@@ -244,7 +256,7 @@ codes! {
         "protocolStack: [TLS, UDP]",
         "Use `protocol: HTTP` or `protocol: HTTPS`.";
     NoMatchingListener = 5004, Warning, Programmed,
-        "No Listener binds this Host, so no request reaches it.",
+        "No Listener binds this Host, so no request reaches it: the `hostBinding` of every Listener asks for another namespace or other labels.",
         "a Host without the labels of `hostBinding.selector`",
         "Change the Host's labels or namespace, or the Listener's `hostBinding`.";
     PolicyNotHonoured = 6001, Error, Accepted,
@@ -261,6 +273,22 @@ codes! {
         "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so: hostnames and paths then belong to who came first.";
 }
 
+impl CodeInfo {
+    /// A command that shows more of what the code is about, with capitals where something is to be filled in.
+    pub fn ask(&self) -> &'static str {
+        match self.number {
+            1011 | 1012 | 5002..=5004 => "kubectl postern status -n postern",
+            1000..=1999 | 2001..=2005 | 2008..=2010 => "kubectl postern lint -f DIR",
+            2007 | 2011..=2013 | 2017 => "kubectl postern conflicts -n NAMESPACE",
+            2014..=2016 => "kubectl postern who HOST/PATH",
+            3001..=3999 => "kubectl postern endpoints HOST/PATH",
+            4000..=4999 | 5001 => "kubectl postern certs HOST",
+            6000..=6999 => "kubectl postern check",
+            _ => "kubectl postern why URL",
+        }
+    }
+}
+
 impl Code {
     pub fn info(self) -> &'static CodeInfo {
         CODES
@@ -270,6 +298,16 @@ impl Code {
 
     pub fn number(self) -> u16 {
         self.info().number
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
     }
 }
 

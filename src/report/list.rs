@@ -152,12 +152,14 @@ mod tests {
             key: ObjectKey::new(Group::Postern, Kind::Mapping, "apps", &format!("{name:04}")),
             origin: Origin::Cluster,
             uid: "".into(),
+            created: None,
             generation,
             resource_version: "1".into(),
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),
             asks: None,
+            settled: crate::report::Settled::default(),
             certificate_not_after: None,
         }
     }

@@ -27,10 +27,22 @@ pub struct ObjectView {
     pub generation: i64,
     pub in_graph: bool,
     pub serves: Vec<String>,
-    /// What it asks for and does not get.
+    /// What it asks for and does not get, or not all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asks: Option<Asked>,
+    /// By which of its fields it settles how requests are handled; none of a replica that does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settles: Option<Vec<String>>,
+    /// The TLSContext that the `tls` of a Mapping names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_context: Option<String>,
+    /// Of a RouteClaim: the namespaces that have what it claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Vec<String>>,
     pub diagnostics: Vec<DiagnosticView>,
+    /// Seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<i64>,
     /// Seconds since 1970.
     pub certificate_not_after: Option<i64>,
 }
@@ -81,6 +93,7 @@ impl ReportView {
 
 impl ObjectView {
     pub fn of(object: &ObjectReport) -> Self {
+        let owners = object.settled.owners();
         Self {
             group: object.key.group.name().to_owned(),
             kind: object.key.kind.name().to_owned(),
@@ -91,6 +104,10 @@ impl ObjectView {
             in_graph: object.in_graph,
             serves: object.serves.clone(),
             asks: object.asks.clone(),
+            settles: Some(object.settled.paths().collect()),
+            tls_context: object.settled.context().map(str::to_owned),
+            owners: owners.map(|owners| owners.iter().map(ToString::to_string).collect()),
+            created: object.created,
             diagnostics: object.diagnostics.iter().map(DiagnosticView::of).collect(),
             certificate_not_after: object.certificate_not_after,
         }
@@ -149,7 +166,7 @@ impl DiagnosticView {
 mod tests {
     use super::*;
     use crate::{
-        report::Code,
+        report::{Code, Field, Settled},
         resource::{Group, Kind, Origin},
     };
 
@@ -160,10 +177,14 @@ mod tests {
             (Group::Emissary, "Mapping.getambassador.io apps/quote"),
         ] {
             let key = ObjectKey::new(group, Kind::Mapping, "apps", "quote");
+            let mut settled = Settled::default();
+            settled.add(Field::Tls, false);
+            settled.add_context("upstream");
             let object = ObjectReport {
                 key: key.clone(),
                 origin: Origin::Cluster,
                 uid: "u".into(),
+                created: Some(7),
                 generation: 3,
                 resource_version: "7".into(),
                 diagnostics: vec![Diagnostic::new(Code::Conflict, "", "it is not yours", "")],
@@ -174,6 +195,7 @@ mod tests {
                     path: "/quote/".to_owned(),
                     exact: false,
                 }),
+                settled,
                 certificate_not_after: None,
             };
             let report = Report {
@@ -183,6 +205,8 @@ mod tests {
             let view = ReportView::of(&report);
             let text = serde_json::to_string(&view).unwrap();
             assert_eq!(serde_json::from_str::<ReportView>(&text).unwrap(), view);
+            assert_eq!(view.objects[0].settles.as_deref().unwrap(), ["spec.tls"]);
+            assert_eq!(view.objects[0].tls_context.as_deref(), Some("upstream"));
             assert!(view.objects[0].is(&key));
             assert_eq!(view.objects[0].title(), title);
             assert_eq!(key.to_string(), title);

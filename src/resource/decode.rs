@@ -29,6 +29,7 @@ const VERSIONS: &[(Group, &[&str])] = &[
     (Group::Emissary, &[EMISSARY_VERSION, "v2", "v1", "v0"]),
     (Group::Core, &["v1"]),
     (Group::Discovery, &["v1"]),
+    (Group::Networking, &["v1"]),
     (Group::Gateway, &["v1", "v1beta1"]),
 ];
 /// The version of Emissary-ingress that is understood.
@@ -139,6 +140,7 @@ impl Found {
                 AnyObject::EndpointSlice(self.reading(document, kubernetes::endpoint_slice))
             }
             Kind::Secret => AnyObject::Secret(self.reading(document, kubernetes::secret)),
+            Kind::Ingress => AnyObject::Ingress(self.with(())),
             Kind::ReferenceGrant => AnyObject::Grant(self.reading(document, kubernetes::grant)),
         }
     }

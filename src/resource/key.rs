@@ -13,16 +13,19 @@ pub enum Group {
     Core,
     /// `discovery.k8s.io`
     Discovery,
+    /// `networking.k8s.io`
+    Networking,
     /// `gateway.networking.k8s.io`
     Gateway,
 }
 
 impl Group {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Postern,
         Self::Emissary,
         Self::Core,
         Self::Discovery,
+        Self::Networking,
         Self::Gateway,
     ];
 
@@ -33,6 +36,7 @@ impl Group {
             Self::Emissary => "getambassador.io",
             Self::Core => "",
             Self::Discovery => "discovery.k8s.io",
+            Self::Networking => "networking.k8s.io",
             Self::Gateway => "gateway.networking.k8s.io",
         }
     }
@@ -61,6 +65,7 @@ pub enum Kind {
     Service,
     EndpointSlice,
     Secret,
+    Ingress,
     ReferenceGrant,
 }
 
@@ -161,6 +166,7 @@ pub const KINDS: &[(Group, Kind, &str, &str)] = &[
         "EndpointSlice",
         "endpointslices",
     ),
+    (Group::Networking, Kind::Ingress, "Ingress", "ingresses"),
     (
         Group::Gateway,
         Kind::ReferenceGrant,
@@ -271,8 +277,8 @@ pub enum Origin {
     Cluster,
     /// In a file, where its document begins.
     File { path: Arc<str>, at: Position },
-    /// In the `getambassador.io/config` annotation of another object.
-    Annotation { of: ObjectKey },
+    /// In the `getambassador.io/config` annotation of another object, and where in its text.
+    Annotation { of: ObjectKey, at: Position },
 }
 
 impl fmt::Display for Origin {
@@ -280,7 +286,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Cluster => f.write_str("cluster"),
             Self::File { path, at } => write!(f, "{path}:{at}"),
-            Self::Annotation { of } => write!(f, "annotation of {of}"),
+            Self::Annotation { of, at } => write!(f, "annotation of {of}, line {}", at.line),
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct EndpointSlice {
     pub ports: Vec<(String, u16)>,
     /// Addresses of the endpoints that are ready.
     pub ready: Vec<IpAddr>,
+    /// Addresses of those that are not: nothing is sent to them, people are told of them.
+    pub not_ready: Vec<IpAddr>,
 }
 
 /// What a Secret holds. Never printed.

@@ -14,7 +14,7 @@ use crate::crd::{
     schema::{Problem, Written},
 };
 
-/// The annotation of a Service that holds objects of Emissary-ingress.
+/// The annotation of a Service or an Ingress that holds objects of Emissary-ingress.
 pub const CONFIG_ANNOTATION: &str = "getambassador.io/config";
 
 /// All annotations that anybody reads.
@@ -69,6 +69,8 @@ pub struct ResourceSet {
     pub endpoint_slices: Objects<EndpointSlice>,
     pub secrets: Objects<SecretData>,
     pub grants: Objects<Grant>,
+    /// Those with an annotation that is read.
+    pub ingresses: Objects<()>,
     /// Secrets that a source looked for and did not find. One that is neither here nor in `secrets` was not looked for yet.
     pub absent_secrets: BTreeSet<ObjectKey>,
     /// Kinds that would be read if they could: objects of them may exist all the same.
@@ -125,6 +127,7 @@ pub enum AnyObject {
     EndpointSlice(Arc<Object<EndpointSlice>>),
     Secret(Arc<Object<SecretData>>),
     Grant(Arc<Object<Grant>>),
+    Ingress(Arc<Object<()>>),
 }
 
 macro_rules! each_kind {
@@ -142,6 +145,7 @@ macro_rules! each_kind {
             AnyObject::EndpointSlice($bound) => $body,
             AnyObject::Secret($bound) => $body,
             AnyObject::Grant($bound) => $body,
+            AnyObject::Ingress($bound) => $body,
         }
     };
 }
@@ -190,6 +194,7 @@ impl ResourceSet {
             AnyObject::EndpointSlice(object) => drop(self.endpoint_slices.insert(key, object)),
             AnyObject::Secret(object) => drop(self.secrets.insert(key, object)),
             AnyObject::Grant(object) => drop(self.grants.insert(key, object)),
+            AnyObject::Ingress(object) => drop(self.ingresses.insert(key, object)),
         }
     }
 
@@ -235,5 +240,6 @@ impl ResourceSet {
         self.endpoint_slices.remove(key);
         self.secrets.remove(key);
         self.grants.remove(key);
+        self.ingresses.remove(key);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::Change;
-use crate::resource::{AnyObject, FileProblem, FileProblemKind, ObjectKey, Position};
+use crate::resource::{AnyObject, FileProblem, FileProblemKind, ObjectKey, Origin, Position};
 
 /// Half of a SHA-256: there is nothing to win by two manifests of one's own that have the same.
 pub(super) type Digest = [u8; 16];
@@ -90,6 +90,8 @@ impl Merge {
         &mut self,
         files: impl Iterator<Item = (&'a Arc<str>, &'a mut Contents)>,
     ) -> Vec<Change> {
+        let files: Vec<_> = files.collect();
+        let winners = winners(&files);
         let mut changes = Vec::new();
         let mut first: HashMap<ObjectKey, (&Arc<str>, Position)> = HashMap::new();
         let mut problems = BTreeMap::new();
@@ -108,6 +110,20 @@ impl Merge {
             }
             for found in &mut contents.found {
                 let key = found.object.key();
+                if let Some(winner) = winners.get(key)
+                    && *winner != holder(&found.object)
+                {
+                    let place = match winner {
+                        None => "as an object of its own".to_owned(),
+                        Some(carrier) => format!("in the annotation of {carrier}"),
+                    };
+                    here.push(FileProblem {
+                        at: found.at,
+                        kind: FileProblemKind::Duplicate,
+                        message: format!("{key} is already defined {place}"),
+                    });
+                    continue;
+                }
                 if let Some((path, at)) = first.get(key) {
                     here.push(FileProblem {
                         at: found.at,
@@ -181,4 +197,35 @@ impl Merge {
             .map(|(path, problems)| Change::File(path.clone(), problems.clone()));
         solved.chain(said).collect()
     }
+}
+
+/// Who carries an object, if anybody does.
+fn holder(object: &AnyObject) -> Option<ObjectKey> {
+    match object.origin() {
+        Origin::Annotation { of, .. } => Some(of.clone()),
+        Origin::Cluster | Origin::File { .. } => None,
+    }
+}
+
+/// Of each object in an annotation, whose counts: one of its own before one in an annotation, and that of the first carrier
+/// before those of others. So it is in a cluster, whatever the names of the files.
+fn winners(files: &[(&Arc<str>, &mut Contents)]) -> HashMap<ObjectKey, Option<ObjectKey>> {
+    let found = || files.iter().flat_map(|(_, contents)| &contents.found);
+    let mut winners: HashMap<ObjectKey, Option<ObjectKey>> = HashMap::new();
+    for found in found() {
+        if let Some(carrier) = holder(&found.object) {
+            let winner = winners
+                .entry(found.object.key().clone())
+                .or_insert_with(|| Some(carrier.clone()));
+            *winner = winner.take().min(Some(carrier));
+        }
+    }
+    if !winners.is_empty() {
+        for found in found().filter(|found| holder(&found.object).is_none()) {
+            if let Some(winner) = winners.get_mut(found.object.key()) {
+                *winner = None;
+            }
+        }
+    }
+    winners
 }

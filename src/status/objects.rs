@@ -90,7 +90,7 @@ pub(super) fn has_status(group: Group, kind: Kind) -> bool {
     match group {
         Group::Postern => true,
         Group::Emissary => matches!(kind, Kind::Mapping | Kind::Host),
-        Group::Core | Group::Discovery | Group::Gateway => false,
+        Group::Core | Group::Discovery | Group::Networking | Group::Gateway => false,
     }
 }
 

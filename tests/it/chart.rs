@@ -138,10 +138,12 @@ fn values_give_the_manifests_that_are_expected() {
 /// For those who do not use helm, and for the tests against the API server, whose user has these roles and nothing else.
 #[test]
 fn the_plain_roles_are_those_of_the_chart() {
-    let roles = render(&["-s", "templates/rbac.yaml"]).unwrap();
     let mut failures = Vec::new();
-    let path = root().join("helm/rbac.yaml");
-    golden(&path, &documents(&roles, |_| false), &mut failures);
+    for file in ["rbac.yaml", "team-roles.yaml"] {
+        let roles = render(&["-s", &format!("templates/{file}")]).unwrap();
+        let path = root().join("helm").join(file);
+        golden(&path, &documents(&roles, |_| false), &mut failures);
+    }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 

@@ -8,23 +8,32 @@ use postern::{
     plugin,
 };
 
-use crate::chart::{dashboard, values};
+use super::{
+    chart::{dashboard, values},
+    codes,
+};
 
 /// Folder, and the files in it that are generated.
-fn generated() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+fn generated() -> Vec<(&'static str, Vec<(String, String)>)> {
+    let named = |pages: Vec<(&'static str, String)>| {
+        { pages.into_iter() }
+            .map(|(name, text)| (name.to_owned(), text))
+            .collect()
+    };
     let mut pages = docs::pages();
     pages.extend(reference::pages());
     pages.push(("kubectl-postern.md", plugin::docs::page()));
     pages.push(("kubectl-postern.1", plugin::docs::man()));
     pages.push(("values.md", values::page()));
     vec![
-        ("docs/reference", pages),
-        ("crds", manifest::manifests()),
+        ("docs/reference", named(pages)),
+        ("docs/reference/codes", codes::pages()),
+        ("crds", named(manifest::manifests())),
         // helm reads only what is inside of a chart.
-        ("helm/postern/files/crds", manifest::manifests()),
+        ("helm/postern/files/crds", named(manifest::manifests())),
         (
             "helm/postern/files",
-            vec![("dashboard.json", dashboard::dashboard())],
+            named(vec![("dashboard.json", dashboard::dashboard())]),
         ),
     ]
 }
@@ -35,7 +44,7 @@ fn generated_files_are_up_to_date() {
     let mut stale = Vec::new();
     for (folder, files) in generated() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-        let names: BTreeSet<_> = files.iter().map(|(name, _)| *name).collect();
+        let names: BTreeSet<_> = files.iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(names.len(), files.len(), "two files have one name");
         for (name, text) in files {
             let path = folder.join(name);

@@ -83,11 +83,11 @@ fn compiled(input: &Path) -> (String, String) {
     (yaml(&graph), yaml(&report))
 }
 
-fn says(text: &str, line: &str) -> bool {
+pub(super) fn says(text: &str, line: &str) -> bool {
     text.lines().take(2).any(|found| found == line)
 }
 
-fn options(text: &str) -> Options {
+pub(super) fn options(text: &str) -> Options {
     let says = |line: &str| says(text, line);
     let environment = if says("# echo") {
         Environment::Folder {

@@ -8,11 +8,14 @@ mod cases;
 mod chart;
 mod client;
 mod cluster;
+mod codes;
 mod gateway;
 mod generated;
 mod golden;
 mod good_and_bad;
+mod guide;
 mod hostile;
+mod links;
 #[cfg(target_os = "linux")]
 mod node;
 mod ownership;

@@ -27,6 +27,10 @@ Leases in its own namespace. */}}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [referencegrants]
   verbs: [get, list, watch]
+# Objects of Emissary-ingress in the annotations of Services and Ingresses; without this rule, those of Ingresses are not read.
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch]
 # Where it routes to.
 - apiGroups: [""]
   resources: [services]

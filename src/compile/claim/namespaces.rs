@@ -12,7 +12,7 @@ use crate::{
         route_claim::{LabelOperator, LabelRequirement, NamespaceSelector},
     },
     report::Code,
-    resource::ResourceSet,
+    resource::{Kind, ResourceSet},
 };
 
 /// The label that the API server gives every namespace; in a folder nobody does.
@@ -37,7 +37,8 @@ pub(super) fn owners(
             all.filter(|namespace| selects(selector, &namespace.key.name, &namespace.meta.labels));
         owners.extend(selected.map(|namespace| Arc::clone(&namespace.key.name)));
     }
-    if owners.is_empty() && !findings.is_unreadable("spec.namespaces") {
+    let is_told = !findings.is_unreadable("spec.namespaces") && !are_unseen(spec, resources);
+    if owners.is_empty() && is_told {
         findings.push(
             Code::NobodyClaims,
             "spec.namespaces",
@@ -46,6 +47,13 @@ pub(super) fn owners(
         );
     }
     owners
+}
+
+/// Whether it is for labels, and namespaces may not be read.
+pub(super) fn are_unseen(spec: &RouteClaimSpec, resources: &ResourceSet) -> bool {
+    let namespaces = spec.namespaces.as_ref();
+    namespaces.is_some_and(|namespaces| namespaces.selector.is_some())
+        && resources.unavailable.contains_key(&Kind::Namespace)
 }
 
 fn selects(selector: &NamespaceSelector, name: &str, labels: &BTreeMap<String, String>) -> bool {

@@ -165,6 +165,7 @@ fn who_has_only_some_paths_has_a_say_where_nobody_else_has_any() {
 fn an_owner_is_named_and_many_are_counted() {
     let claim = |owners: &[&str]| Claim {
         name: "c".into(),
+        unseen: false,
         owners: owners.iter().map(|owner| Arc::from(*owner)).collect(),
         contact: None,
     };
@@ -179,4 +180,10 @@ fn an_owner_is_named_and_many_are_counted() {
     ] {
         assert_eq!(claim(owners).owner(), said);
     }
+    let unseen = Claim {
+        unseen: true,
+        ..claim(&[])
+    };
+    let said = "namespaces with certain labels by RouteClaim c";
+    assert_eq!(unseen.owner(), said);
 }

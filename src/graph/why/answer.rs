@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::question::Asked;
+use super::{policy::PolicyAnswer, question::Asked};
 use crate::graph::{
     Authority,
     certificate::CertificateView,
@@ -32,6 +32,9 @@ pub struct Answer {
     pub region: Option<String>,
     /// The greatest rank first.
     pub candidates: Vec<Candidate>,
+    /// What holds for it whichever route it takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyAnswer>,
     pub outcome: Outcome,
 }
 
@@ -208,6 +211,9 @@ pub struct MemberAnswer {
     /// `mapping/apps/quote`.
     pub id: String,
     pub percent: u64,
+    /// What is done with the request, and how.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyAnswer>,
     pub action: ActionView,
     pub upstream: Option<UpstreamView>,
     /// The path that the upstream gets.
@@ -229,6 +235,7 @@ impl Answer {
             entry: None,
             region: None,
             candidates: Vec::new(),
+            policies: Vec::new(),
             outcome: Outcome::NoListener,
         }
     }

@@ -22,6 +22,7 @@ impl Explain for Recorder {
         let action = match entry {
             Entry::Route => "route",
             Entry::Redirect => "redirect",
+            Entry::RedirectMatched => "redirectMatched",
             Entry::NotFound => "reject",
         };
         self.entry = Some(EntryAnswer {

@@ -1,14 +1,18 @@
 //! Facts of an API server, as far as the kubeconfig may read it.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use kube::Client;
 
-use super::{compiled, facts, folder, leases, options, replica::Diagnostics, scope};
+use super::{
+    compiled, facts, folder, insert_applied, leases, options, replica::Diagnostics, scope,
+};
 use crate::{
-    compile::Environment,
+    compile::{Environment, Options},
     plugin::{
         args::Common,
-        facts::{Facts, Live, Origin, ReplicaState},
+        facts::{Compiled, Facts, Live, Origin, ReplicaState, Scope},
     },
     report::version,
     resource::{Group, Kind, ObjectKey, Origin as Found, ResourceSet, key::KINDS},
@@ -78,45 +82,101 @@ impl Connection {
     }
 }
 
+/// What was read of an API server.
+struct Read {
+    once: once::Once,
+    options: Options,
+    leases: leases::Leases,
+    scope: Scope,
+}
+
 /// Reads what may be read, and compiles it.
-pub(super) async fn load(common: &Common, connection: &Connection) -> Result<Facts> {
-    let found = leases::read(&connection.client, common, connection.namespace.as_deref()).await;
-    let mut own = Connection::gateway_namespace(common, &found);
-    let mut namespaces: Vec<String> = connection.namespace.iter().cloned().collect();
-    namespaces.push(own.clone());
-    namespaces.dedup();
-    let mut once = once::read(&connection.client, &namespaces).await?;
-    if common.gateway_namespace.is_none() && found.replicas.iter().flatten().next().is_none() {
-        own = folder::gateway_namespace(&once.set).unwrap_or(own);
+pub(in crate::plugin) async fn load(common: &Common, connection: &Connection) -> Result<Facts> {
+    let read = Read::of(common, connection, &ResourceSet::default()).await?;
+    Ok(read.facts(connection).await)
+}
+
+/// The same, and what it would be with these objects in the place of those of their names.
+pub(in crate::plugin) async fn load_applied(
+    common: &Common,
+    connection: &Connection,
+    applied: &ResourceSet,
+) -> Result<(Facts, Facts)> {
+    let read = Read::of(common, connection, applied).await?;
+    let now = read.facts(connection).await;
+    let mut set = now.compiled()?.set.clone();
+    insert_applied(applied, &mut set);
+    let mut unread = now.unread.clone();
+    let compiled = complete(connection, set, &read.options, &mut unread).await;
+    let mut after = facts(compiled, Origin::Cluster, read.scope.clone());
+    unread.sort();
+    after.unread = unread;
+    Ok((now, after))
+}
+
+impl Read {
+    /// Where all namespaces may not be read: that of the context, Postern's own, and those of these objects.
+    async fn of(common: &Common, connection: &Connection, applied: &ResourceSet) -> Result<Self> {
+        let current = connection.namespace.as_deref();
+        let leases = leases::read(&connection.client, common, current).await;
+        let mut own = Connection::gateway_namespace(common, &leases);
+        let of_mappings = applied.mappings.keys();
+        let of_objects = of_mappings.chain(applied.hosts.keys());
+        let namespaces: BTreeSet<String> = of_objects
+            .map(|key| key.namespace.to_string())
+            .chain(connection.namespace.clone())
+            .chain([own.clone()])
+            .collect();
+        let namespaces: Vec<_> = namespaces.into_iter().collect();
+        let once = once::read(&connection.client, &namespaces).await?;
+        if common.gateway_namespace.is_none() && leases.replicas.iter().flatten().next().is_none() {
+            own = folder::gateway_namespace(&once.set).unwrap_or(own);
+        }
+        Ok(Self {
+            once,
+            options: options(common, &own, environment(common)),
+            leases,
+            scope: scope(common, connection.namespace.clone()),
+        })
     }
-    let options = options(common, &own, environment(common));
-    let mut compiled = compiled(once.set, options.clone());
+
+    async fn facts(&self, connection: &Connection) -> Facts {
+        let mut unread = self.once.unread.clone();
+        let set = self.once.set.clone();
+        let compiled = complete(connection, set, &self.options, &mut unread).await;
+        let mut facts = facts(compiled, Origin::Cluster, self.scope.clone());
+        facts.missing_kinds = missing_kinds(&self.once.served);
+        unread.extend(self.leases.unread.clone());
+        unread.sort();
+        facts.unread = unread;
+        facts.replicas.clone_from(&self.leases.replicas);
+        count_live(&mut facts);
+        facts
+    }
+}
+
+/// Compiles a set, and reads the Secrets that this shows to be wanted.
+async fn complete(
+    connection: &Connection,
+    set: ResourceSet,
+    options: &Options,
+    unread: &mut Vec<once::Unread>,
+) -> Compiled {
+    let mut compiled = compiled(set, options.clone());
     for _ in 0..ROUNDS {
         let asked = compiled.report.wanted_secrets.iter();
-        let unasked: std::collections::BTreeSet<ObjectKey> = asked
-            .filter(|key| !is_known(key, &compiled.set, &once.unread))
+        let unasked: BTreeSet<ObjectKey> = asked
+            .filter(|key| !is_known(key, &compiled.set, unread))
             .cloned()
             .collect();
         if unasked.is_empty() {
             break;
         }
-        let unread = once::read_secrets(&connection.client, &unasked, &mut compiled.set).await;
-        once.unread.extend(unread);
+        let more = once::read_secrets(&connection.client, &unasked, &mut compiled.set).await;
+        unread.extend(more);
         compiled = super::compiled(compiled.set, options.clone());
     }
-    let missing = missing_kinds(&once.served);
-    let mut facts = facts(
-        compiled,
-        Origin::Cluster,
-        scope(common, connection.namespace.clone()),
-    );
-    facts.missing_kinds = missing;
-    facts.unread = once.unread;
-    facts.unread.extend(found.unread);
-    facts.unread.sort();
-    facts.replicas = found.replicas;
-    count_live(&mut facts);
-    Ok(facts)
+    compiled
 }
 
 /// As the replicas compile.
@@ -138,7 +198,7 @@ fn is_known(key: &ObjectKey, set: &ResourceSet, unread: &[once::Unread]) -> bool
 }
 
 /// The kinds of `postern.dev` that the API server does not serve.
-fn missing_kinds(served: &std::collections::BTreeSet<(Group, Kind)>) -> Vec<String> {
+fn missing_kinds(served: &BTreeSet<(Group, Kind)>) -> Vec<String> {
     let own = KINDS.iter().filter(|row| row.0 == Group::Postern);
     own.filter(|row| !served.contains(&(row.0, row.1)))
         .map(|row| format!("{}.{}", row.3, row.0.name()))
@@ -161,7 +221,7 @@ fn count_live(facts: &mut Facts) {
     let live: Vec<_> = { compiled.report.objects.iter() }
         .map(|object| {
             let key = match &object.origin {
-                Found::Annotation { of } => of,
+                Found::Annotation { of, .. } => of,
                 Found::Cluster | Found::File { .. } => &object.key,
             };
             let mark = &compiled.set.meta(key)?.resource_version;

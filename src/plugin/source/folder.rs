@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use super::{compiled, facts, options, scope};
+use super::{compiled, facts, insert_applied, options, scope};
 use crate::{
-    compile::Environment,
+    compile::{Environment, Options},
     config::DEFAULT_NAMESPACE,
     plugin::{
         args::Common,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Loads and compiles the files that the flags name.
-pub(super) fn load(common: &Common) -> Result<Facts> {
+pub(in crate::plugin) fn load(common: &Common) -> Result<Facts> {
     let compiled = compile(&common.files, common)?;
     Ok(facts(compiled, Origin::Folder, scope(common, None)))
 }
@@ -34,17 +34,7 @@ pub(in crate::plugin) fn compile(paths: &[PathBuf], common: &Common) -> Result<C
     let own =
         own.unwrap_or_else(|| gateway_namespace(&set).unwrap_or_else(|| namespace.to_owned()));
     let options = options(common, &own, environment());
-    let mut compiled = compiled(set, options.clone());
-    // What the folder does not hold, it will not hold later either.
-    let wanted = compiled.report.wanted_secrets.iter();
-    let absent: BTreeSet<_> = wanted
-        .filter(|key| !compiled.set.secrets.contains_key(key))
-        .cloned()
-        .collect();
-    if !absent.is_empty() {
-        compiled.set.absent_secrets = absent;
-        compiled = super::compiled(compiled.set, options);
-    }
+    let compiled = complete(set, options);
     if compiled.report.objects.is_empty() && compiled.report.files.is_empty() {
         let paths: Vec<_> = paths
             .iter()
@@ -56,6 +46,32 @@ pub(in crate::plugin) fn compile(paths: &[PathBuf], common: &Common) -> Result<C
         );
     }
     Ok(compiled)
+}
+
+/// Compiles a set of which there is no more than this.
+fn complete(set: ResourceSet, options: Options) -> Compiled {
+    let mut compiled = compiled(set, options.clone());
+    // What the folder does not hold, it will not hold later either.
+    let wanted = compiled.report.wanted_secrets.iter();
+    let absent: BTreeSet<_> = wanted
+        .filter(|key| !compiled.set.secrets.contains_key(key))
+        .cloned()
+        .collect();
+    if !absent.is_empty() {
+        compiled.set.absent_secrets = absent;
+        compiled = super::compiled(compiled.set, options);
+    }
+    compiled
+}
+
+/// What the facts of a folder would be with these objects in the place of those of their names.
+pub(in crate::plugin) fn applied(now: &Facts, applied: &ResourceSet) -> Result<Facts> {
+    let before = now.compiled()?;
+    let mut set = before.set.clone();
+    set.absent_secrets.clear();
+    insert_applied(applied, &mut set);
+    let compiled = complete(set, before.options.clone());
+    Ok(facts(compiled, Origin::Folder, now.scope.clone()))
 }
 
 /// Services that the files do not hold are taken to exist.

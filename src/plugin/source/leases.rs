@@ -12,6 +12,8 @@ use crate::{
     source::kube::once::Unread,
 };
 
+/// The compiler has no kind for them.
+pub(in crate::plugin) const RESOURCE: &str = "leases.coordination.k8s.io";
 /// Where a Lease says nothing else.
 const EXPIRES_AFTER: i64 = 30;
 
@@ -56,7 +58,7 @@ pub(in crate::plugin) async fn read(
         replicas: None,
         unread: Some(Unread {
             kind: Kind::Namespace,
-            resource: "leases.coordination.k8s.io".to_owned(),
+            resource: RESOURCE.to_owned(),
             namespace: said.map(str::to_owned),
             except: Vec::new(),
             forbidden,

@@ -83,7 +83,7 @@ pub(super) async fn load(common: &Common, diagnostics: Diagnostics, scope: Scope
 }
 
 impl Diagnostics {
-    pub(super) fn at(address: SocketAddr) -> Self {
+    pub(in crate::plugin) fn at(address: SocketAddr) -> Self {
         Self::At(address)
     }
 

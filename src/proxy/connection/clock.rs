@@ -91,7 +91,10 @@ impl Http1Clock {
             return None;
         }
         if let Some((_, since)) = self.head {
-            let late = since + limits::HEAD;
+            let mut late = since + limits::HEAD;
+            if let Some(at) = self.drain_at {
+                late = late.min(since.max(at - limits::DRAIN_IDLE) + limits::DRAIN_BEGUN);
+            }
             self.next = self.next.min(late);
             return (now >= late).then_some(Verdict::Cut);
         }
@@ -127,6 +130,8 @@ pub(super) struct Http2Clock {
     next: Instant,
     /// How far the streams had come, and when.
     progress: (u64, Instant),
+    /// When a client without streams must have taken in that no more are wanted.
+    end: Option<Instant>,
 }
 
 impl Http2Clock {
@@ -135,7 +140,15 @@ impl Http2Clock {
             alarm: Alarm::default(),
             next: peer.started + limits::TICK,
             progress: (0, peer.started),
+            end: None,
         }
+    }
+
+    /// The client is being told that no more requests are wanted.
+    pub(super) fn closing(&mut self) {
+        let end = Instant::now() + limits::DRAIN_BEGUN;
+        self.end = Some(end);
+        self.next = self.next.min(end);
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>, peer: &Peer) -> Poll<Verdict> {
@@ -155,6 +168,8 @@ impl Http2Clock {
                 if now - self.progress.1 >= limits::STREAM_STALL {
                     return Poll::Ready(Verdict::Cut);
                 }
+            } else if self.end.is_some_and(|end| now >= end) {
+                return Poll::Ready(Verdict::Cut);
             } else if now - peer.idle_since() >= limits::IDLE {
                 return Poll::Ready(Verdict::Finish);
             }

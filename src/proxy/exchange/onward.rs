@@ -20,6 +20,7 @@ use crate::{
     proxy::{
         body::{Kind, RequestBody, Streaming, Upload},
         edits::{self, Rendered, Values},
+        envoy,
         error::{Malformed, ProxyError, Reason},
         forward::{Patience, Upstreams, admit, call},
         forwarding,
@@ -34,6 +35,8 @@ use crate::{
 pub(super) struct Onward<'r> {
     pub(super) target: PathAndQuery,
     pub(super) authority: &'r HeaderValue,
+    /// Path and query that came, where the upstream is told as Envoy does.
+    pub(super) came: Option<PathAndQuery>,
 }
 
 impl<U: Upstreams> Exchange<'_, U> {
@@ -47,18 +50,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         let rewritten = forward.rewrite.apply(path.as_str(), self.graph.requests)?;
         match uri.path_and_query() {
             Some(same) if *rewritten == *uri.path() => Ok(same.clone()),
-            _ => {
-                let query = uri.query();
-                let mut text = String::with_capacity(
-                    rewritten.len() + query.map_or(0, |query| query.len() + 1),
-                );
-                text.push_str(&rewritten);
-                if let Some(query) = query {
-                    text.push('?');
-                    text.push_str(query);
-                }
-                PathAndQuery::try_from(text).map_err(|_| Malformed::Target.into())
-            }
+            _ => joined(&rewritten, uri.query()),
         }
     }
 
@@ -78,6 +70,9 @@ impl<U: Upstreams> Exchange<'_, U> {
         }
         let change = self.change(forward, parts, &body, survey);
         let values = self.edit(forward, parts, survey, record.client);
+        if let Some(came) = &onward.came {
+            envoy::tell_upstream(&mut parts.headers, forward, came, &onward.target);
+        }
         rewrite_host(forward, onward.authority, &mut parts.headers);
         if let Some((protocol, _)) = &change {
             upgrade::write(&mut parts.headers, protocol.clone());
@@ -88,7 +83,11 @@ impl<U: Upstreams> Exchange<'_, U> {
         let request = onward_request(parts, onward.target, body);
         let dial = &self.graph.dial;
         let upstreams = &self.site.upstreams;
-        let response = call(admitted, upstreams, forward, dial, request, &patience).await?;
+        let asked = onward.came.is_some().then(Instant::now);
+        let mut response = call(admitted, upstreams, forward, dial, request, &patience).await?;
+        if let Some(asked) = asked {
+            envoy::tell_client(response.headers_mut(), asked.elapsed());
+        }
         record.reason = Reason::Upstream;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(forward, change, response, values, record);
@@ -179,6 +178,17 @@ impl<U: Upstreams> Exchange<'_, U> {
     }
 }
 
+/// Path and query as one.
+pub(super) fn joined(path: &str, query: Option<&str>) -> Result<PathAndQuery, ProxyError> {
+    let mut text = String::with_capacity(path.len() + query.map_or(0, |query| query.len() + 1));
+    text.push_str(path);
+    if let Some(query) = query {
+        text.push('?');
+        text.push_str(query);
+    }
+    PathAndQuery::try_from(text).map_err(|_| Malformed::Target.into())
+}
+
 fn request_body(body: Incoming, limit: Option<u64>, record: &mut Record) -> RequestBody {
     if body.is_end_stream() {
         return RequestBody::default();
@@ -209,6 +219,8 @@ fn onward_request(
 }
 
 fn edited<B>(forward: &Forward, values: Rendered, mut response: Response<B>) -> Response<B> {
+    // What the upstream speaks is between it and us (RFC 9110, section 2.5).
+    *response.version_mut() = Version::HTTP_11;
     reply::clean(response.headers_mut());
     edits::apply(&forward.response_headers, values, response.headers_mut());
     response

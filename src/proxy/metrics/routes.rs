@@ -236,7 +236,9 @@ mod tests {
 
     fn told(routes: &Routes) -> Vec<String> {
         let mut registry = metrics::registry();
-        Metrics::register(&mut registry, routes.clone());
+        let mut metrics = Metrics::register(&mut metrics::registry(), 0, None);
+        metrics.routes = routes.clone();
+        registry.register_collector(Box::new(metrics));
         let text = metrics::render(&registry);
         let of_routes = |line: &&str| line.starts_with("postern_route_requests_total");
         text.lines().filter(of_routes).map(str::to_owned).collect()

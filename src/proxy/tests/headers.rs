@@ -121,3 +121,17 @@ async fn an_upgrade_that_is_not_allowed_is_an_ordinary_request_and_the_last() {
         assert!(!seen[0].headers.contains_key(name), "{name}");
     }
 }
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn an_upstream_of_http_1_0_is_nothing_that_the_client_hears_of() {
+    let mut old = http::Response::new("old".into());
+    *old.version_mut() = http::Version::HTTP_10;
+    let script = Script::of([Act::Answer(old)]);
+    let site = serving_with(&script, |_| ());
+    let two =
+        "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let reply = exchange(&site, two).await;
+    assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
+    assert!(!reply.contains("HTTP/1.0"), "{reply}");
+    assert_eq!(script.seen().len(), 2, "the connection goes on: {reply}");
+}

@@ -141,6 +141,45 @@ async fn a_client_that_does_not_read_is_cut_off() {
     assert!(start.elapsed() >= limits::WRITE_STALL);
 }
 
+/// The preface of HTTP/2 and empty SETTINGS.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn when_the_worker_drains_who_has_asked_for_nothing_is_not_waited_for() {
+    for (said, longest) in [
+        (&b""[..], limits::DRAIN_IDLE),
+        (b"GET / HT", limits::DRAIN_BEGUN),
+        (b"P", limits::DRAIN_IDLE),
+        // It does not answer the ping that asks whether it has heard.
+        (HTTP2, limits::DRAIN_BEGUN),
+    ] {
+        let site = serving_with(&Script::default(), |_| ());
+        let mut client = connect(&site);
+        client.write_all(said).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let start = Instant::now();
+        site.gate.close();
+        site.gate.emptied().await;
+        let took = start.elapsed();
+        let slack = Duration::from_millis(10);
+        assert!(took <= longest + slack, "{took:?} after {said:?}");
+    }
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn when_the_worker_drains_a_head_that_has_begun_may_be_finished() {
+    let site = serving_with(&Script::default(), |_| ());
+    let mut client = connect(&site);
+    client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    site.gate.close();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.write_all(b"Host: a\r\n\r\n").await.unwrap();
+    let reply = rest(&mut client).await;
+    assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
+    assert!(reply.contains("connection: close\r\n"), "{reply}");
+}
+
 #[tokio::test(flavor = "local", start_paused = true)]
 async fn when_the_worker_drains_a_running_request_ends_and_its_connection_with_it() {
     let script = Script::of([Act::Hang]);

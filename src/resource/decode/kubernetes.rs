@@ -102,23 +102,29 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
         .collect();
     // Names are not dialled, and may be there.
     let has_names = document.get("addressType").and_then(Value::as_str) == Some("FQDN");
-    let mut ready = Vec::new();
+    let (mut ready, mut not_ready) = (Vec::new(), Vec::new());
     for (path, endpoint) in field::objects(document, "endpoints", "", problems) {
         let found = if has_names {
             Vec::new()
         } else {
             addresses(endpoint, &path, problems)
         };
-        if is_ready(endpoint) {
-            ready.extend(found);
-        }
+        let list = if is_ready(endpoint) {
+            &mut ready
+        } else {
+            &mut not_ready
+        };
+        list.extend(found);
     }
-    ready.sort_unstable();
-    ready.dedup();
+    for list in [&mut ready, &mut not_ready] {
+        list.sort_unstable();
+        list.dedup();
+    }
     EndpointSlice {
         service: service.and_then(Value::as_str).unwrap_or_default().into(),
         ports,
         ready,
+        not_ready,
     }
 }
 

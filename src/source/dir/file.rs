@@ -128,7 +128,10 @@ impl Reader {
             .positions()
             .get(&format!("metadata.annotations.{}", annotation::NAME))
             .unwrap_or(at);
-        contents.found.push(self.found(object, value, at));
+        // There is nothing to read in an Ingress but what it carries.
+        if object.key().kind != Kind::Ingress || !carried.objects.is_empty() {
+            contents.found.push(self.found(object, value, at));
+        }
         for (manifest, object) in carried.objects {
             let found = self.found(object, &manifest, annotation_at);
             contents.found.push(found);

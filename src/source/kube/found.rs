@@ -37,7 +37,7 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Carried {
     pub(super) object: AnyObject,
-    /// Of the manifest: equal digests are equal contents.
+    /// Of the manifest and of where it stands: equal digests are equal contents.
     pub(super) digest: [u8; 32],
 }
 
@@ -87,8 +87,11 @@ impl Found {
     fn object(object: AnyObject, text: &str, keep: bool) -> Self {
         let found = annotation::objects(&object);
         let carried = found.objects.into_iter().map(|(manifest, object)| Carried {
+            digest: sha256(&format!(
+                "{manifest}{:?}",
+                (object.origin(), object.positions())
+            )),
             object,
-            digest: sha256(&manifest.to_string()),
         });
         Self::Object {
             object,

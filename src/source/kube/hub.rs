@@ -259,6 +259,14 @@ impl Hub {
                 );
                 self.available(Kind::RouteClaim, Some(Unavailable::Forbidden), batch);
             }
+            // What is in the annotations of Ingresses is old, and most installations have none.
+            Kind::Ingress => {
+                running.listed = true;
+                warn!(
+                    "Ingresses may not be read, so nothing in their annotations is served; for that, allow get, list and watch of ingresses.networking.k8s.io"
+                );
+                self.available(Kind::Ingress, Some(Unavailable::Forbidden), batch);
+            }
             Kind::Secret => {
                 running.listed = true;
                 let name = running.name.clone();

@@ -9,7 +9,7 @@ use std::{
 use super::found::{Carried, Event, Found};
 use crate::{
     resource::{AnyObject, FileProblem, FileProblemKind, Group, Kind, ObjectKey, Position},
-    source::Change,
+    source::{Change, annotation},
 };
 
 /// An object of the cluster has no lines.
@@ -113,6 +113,11 @@ impl Known {
                 document: _,
             } => {
                 let key = object.key().clone();
+                // There may be many Ingresses, and nothing is read of one but what it carries.
+                if key.kind == Kind::Ingress && carried.is_empty() && problems.is_empty() {
+                    self.gone(watch, &key, changes);
+                    return;
+                }
                 let entry = self.entry(watch, &key);
                 if entry.digest == Some(digest) {
                     return;
@@ -177,7 +182,7 @@ impl Known {
         mut problems: Vec<String>,
         changes: &mut Vec<Change>,
     ) {
-        if carrier.kind != Kind::Service {
+        if !annotation::is_carrier(carrier.kind) {
             self.tell(&carrier.to_string(), None, changes);
             return;
         }
@@ -285,7 +290,7 @@ impl Known {
 // === impl Holders ===
 
 impl Holders {
-    /// An object of its own counts before one in an annotation, and that of the first Service before those of others.
+    /// An object of its own counts before one in an annotation, and that of the first carrier before those of others.
     fn winner(&self) -> Option<(Holder, AnyObject)> {
         if let Some(own) = &self.own {
             return Some((Holder::Own, own.clone()));

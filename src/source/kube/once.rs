@@ -87,7 +87,9 @@ pub async fn read(client: &kube::Client, namespaces: &[String]) -> Result<Once, 
         once.set.unavailable.insert(Kind::ReferenceGrant, why);
     }
     for unread in &once.unread {
-        if unread.forbidden && unread.namespace.is_none() && unread.except.is_empty() {
+        // A claim may be for any namespace with some labels, so that some of them are as good as none.
+        let is_whole = unread.except.is_empty() || unread.kind == Kind::Namespace;
+        if unread.forbidden && unread.namespace.is_none() && is_whole {
             once.set
                 .unavailable
                 .insert(unread.kind, Unavailable::Forbidden);
@@ -154,13 +156,19 @@ async fn list(
         Err(failure) => failure,
     };
     let mut missing = unread(None, &everywhere);
-    if !resource.namespaced || !missing.forbidden {
+    let is_of_namespaces = resource.namespaced || resource.kind == Kind::Namespace;
+    if !is_of_namespaces || !missing.forbidden {
         return (Vec::new(), vec![missing]);
     }
     let mut found = Vec::new();
     let mut gaps = Vec::new();
     for namespace in namespaces {
-        match pages(client, resource, Some(namespace)).await {
+        let listed = if resource.namespaced {
+            pages(client, resource, Some(namespace)).await
+        } else {
+            itself(client, resource, namespace).await
+        };
+        match listed {
             Ok(listed) => {
                 found.extend(listed);
                 missing.except.push(namespace.clone());
@@ -171,6 +179,20 @@ async fn list(
     }
     gaps.push(missing);
     (found, gaps)
+}
+
+/// The object of this name: whoever may look into a namespace may look at it, too.
+async fn itself(
+    client: &kube::Client,
+    resource: &Resource,
+    name: &str,
+) -> Result<Vec<Found>, Failure> {
+    let uri = format!("{}/{name}", resource.path(None));
+    match request::get(client, &uri, Form::Whole).await {
+        Ok(manifest) => Ok(vec![Found::new(resource, manifest)]),
+        Err(Failure::NotFound) => Ok(Vec::new()),
+        Err(failure) => Err(failure),
+    }
 }
 
 async fn pages(
@@ -247,6 +269,9 @@ mod tests {
                         )
                     }
                 }
+                "/api/v1/namespaces/apps" => {
+                    Reply::Json(json!({"metadata": {"name": "apps", "labels": {"team": "a"}}}))
+                }
                 "/api/v1/namespaces/apps/secrets/gone" => Reply::Status(404, "not found"),
                 path if path.matches('/').count() > 3 || path.ends_with("namespaces") => {
                     Reply::Status(403, "no")
@@ -278,6 +303,9 @@ mod tests {
             once.unread
         );
         assert!(!once.served.contains(&(Group::Postern, Kind::Host)));
+        let own = once.set.namespaces.values().next().unwrap();
+        assert_eq!(own.meta.labels.get("team").map(String::as_str), Some("a"));
+        assert!(once.set.unavailable.contains_key(&Kind::Namespace));
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ pub(super) const fn versions(group: Group) -> &'static [&'static str] {
     match group {
         Group::Postern => &["v1alpha1"],
         Group::Emissary => &["v3alpha1"],
-        Group::Core | Group::Discovery => &["v1"],
+        Group::Core | Group::Discovery | Group::Networking => &["v1"],
         Group::Gateway => &["v1", "v1beta1"],
     }
 }

@@ -291,9 +291,9 @@ impl Watch {
         self.hub.send(message).await.map_err(|_| HubGone)
     }
 
-    /// Of Secrets, nothing but the metadata is ever listed or watched.
+    /// Of Secrets, nothing but the metadata is ever listed or watched; of Ingresses nothing else is read.
     fn form(&self, whole: Form, metadata: Form) -> Form {
-        if self.resource.kind == Kind::Secret {
+        if matches!(self.resource.kind, Kind::Secret | Kind::Ingress) {
             metadata
         } else {
             whole

@@ -28,12 +28,14 @@ fn report(name: &str, generation: i64) -> ObjectReport {
         key: key(name),
         origin: Origin::Cluster,
         uid: "u".into(),
+        created: None,
         generation,
         resource_version: "1".into(),
         diagnostics: Vec::new(),
         in_graph: true,
         serves: Vec::new(),
         asks: None,
+        settled: crate::report::Settled::default(),
         certificate_not_after: None,
     }
 }
@@ -338,6 +340,7 @@ async fn objects_without_a_status_are_left_alone() {
     let mut annotated = report("a", 1);
     annotated.origin = Origin::Annotation {
         of: ObjectKey::new(Group::Core, Kind::Service, "apps", "quote"),
+        at: crate::resource::Position { line: 1, column: 1 },
     };
     let mut module = report("b", 1);
     module.key = ObjectKey::new(Group::Emissary, Kind::Module, "apps", "ambassador");

@@ -12,6 +12,7 @@ fn report(group: Group, kind: Kind, code: Option<Code>) -> ObjectReport {
         key: ObjectKey::new(group, kind, "apps", "quote"),
         origin: Origin::Cluster,
         uid: "u".into(),
+        created: None,
         generation: 2,
         resource_version: "5".into(),
         diagnostics: code
@@ -21,6 +22,7 @@ fn report(group: Group, kind: Kind, code: Option<Code>) -> ObjectReport {
         in_graph: true,
         serves: Vec::new(),
         asks: None,
+        settled: crate::report::Settled::default(),
         certificate_not_after: None,
     }
 }

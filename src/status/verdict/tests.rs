@@ -12,12 +12,14 @@ fn report(kind: Kind, diagnostics: Vec<Diagnostic>) -> ObjectReport {
         key: ObjectKey::new(Group::Postern, kind, "apps", "quote"),
         origin: Origin::Cluster,
         uid: "u".into(),
+        created: None,
         generation: 7,
         resource_version: "5".into(),
         diagnostics,
         in_graph: true,
         serves: vec!["example.com/api/".to_owned()],
         asks: None,
+        settled: crate::report::Settled::default(),
         certificate_not_after: None,
     }
 }

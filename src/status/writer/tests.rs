@@ -238,7 +238,9 @@ fn snapshot(names: &[String]) -> Snapshot {
             diagnostics: Vec::new(),
             in_graph: true,
             serves: Vec::new(),
+            created: None,
             asks: None,
+            settled: crate::report::Settled::default(),
             certificate_not_after: None,
         })
     });

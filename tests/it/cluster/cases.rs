@@ -178,8 +178,15 @@ impl<'s> Stored<'s> {
         let report = gateway.ask("/report");
         let objects = report["objects"].as_array().unwrap();
         let ours: BTreeSet<_> = case.resources.iter().map(name_of).collect();
-        let mut others = objects.iter().map(reported_name);
-        let other = others.find(|name| !ours.contains(name));
+        // What an annotation carries goes with its carrier.
+        let carrier = |object: &Value| {
+            let origin = object["origin"].as_str()?.strip_prefix("annotation of ")?;
+            Some(origin.split_once(',')?.0.to_owned())
+        };
+        let names = objects
+            .iter()
+            .map(|object| carrier(object).unwrap_or_else(|| reported_name(object)));
+        let other = { names }.find(|name| !ours.contains(name));
         other.map_or(Ok(()), |name| Err(format!("{name} is still there")))
     }
 }

@@ -31,6 +31,11 @@ pub(crate) const TEAM_TOKEN: &str = "team-of-the-test-cluster";
 /// The user with that token.
 pub(crate) const TEAM_USER: &str = "team";
 
+/// The ServiceAccount that the shipped bindings name, and people of two teams, for the guides.
+pub(crate) const ACCOUNT_TOKEN: &str = "account-of-the-test-cluster";
+pub(crate) const SHOP_TOKEN: &str = "shop-of-the-test-cluster";
+pub(crate) const WEB_TOKEN: &str = "web-of-the-test-cluster";
+
 const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Ends the program when standard input ends: first politely, then not. `$1` is the folder to delete, if any.
@@ -60,9 +65,9 @@ pub(crate) struct Server {
     _etcd: Program,
 }
 
-/// A program under its supervisor.
+/// A program under its supervisor: it ends when this is dropped.
 #[derive(Debug)]
-struct Program {
+pub(crate) struct Program {
     name: &'static str,
     supervisor: Child,
     log: PathBuf,
@@ -134,6 +139,26 @@ impl Server {
         self.apiserver = None;
     }
 
+    /// Runs these controllers of kube-controller-manager.
+    pub(crate) fn controllers(&self, names: &str) -> Program {
+        let name = "kube-controller-manager";
+        let programs = &self.programs;
+        assert!(
+            programs.join(name).is_file(),
+            "{} lacks {name}: build it with `tests/cluster/build.sh`, without KUBEBUILDER_ASSETS",
+            programs.display()
+        );
+        let kubeconfig = self.kubeconfig(ADMIN_TOKEN, "default");
+        let arguments = [
+            format!("--kubeconfig={}", kubeconfig.display()),
+            format!("--controllers={names}"),
+            "--leader-elect=false".to_owned(),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", free_port()),
+        ];
+        Program::start(name, programs, &self.folder, &arguments, None)
+    }
+
     /// A kubeconfig file for whoever has this token.
     pub(crate) fn kubeconfig(&self, token: &str, namespace: &str) -> PathBuf {
         let path = self.folder.join(format!("{token}-{namespace}.kubeconfig"));
@@ -151,6 +176,11 @@ impl Server {
         whole.write_all(text.as_bytes()).unwrap();
         whole.persist(&path).unwrap();
         path
+    }
+
+    /// The folder with `kubectl` and the other programs.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
     }
 
     /// A `kubectl` of the administrator.
@@ -376,7 +406,9 @@ fn credentials(folder: &Path) {
 
     let accounts = KeyPair::generate().unwrap();
     let tokens = format!(
-        "{ADMIN_TOKEN},admin,1,system:masters\n{POSTERN_TOKEN},{POSTERN_USER},2\n{TEAM_TOKEN},{TEAM_USER},3\n"
+        "{ADMIN_TOKEN},admin,1,system:masters\n{POSTERN_TOKEN},{POSTERN_USER},2\n{TEAM_TOKEN},{TEAM_USER},3\n\
+         {ACCOUNT_TOKEN},system:serviceaccount:postern:postern,4\n\
+         {SHOP_TOKEN},sam,5,team-shop\n{WEB_TOKEN},wendy,6,team-web\n"
     );
     let files = [
         ("authority.pem", certificate.pem()),

@@ -114,7 +114,9 @@ impl Bench {
                     .collect(),
                 in_graph: true,
                 serves: vec![format!("example.com/{name}/")],
+                created: None,
                 asks: None,
+                settled: postern::report::Settled::default(),
                 certificate_not_after: None,
             })
         });

@@ -66,7 +66,7 @@ fn roles_in_some_namespaces_are_enough_and_secrets_are_read_where_they_may_be() 
         "--create-namespace",
         "--wait",
         "--timeout=60s",
-        "--set=installation=scoped,crds.install=false,replicas=1,service.type=ClusterIP",
+        "--set=installation=scoped,crds.install=false,rbac.teamRoles=false,replicas=1,service.type=ClusterIP",
         "--set=watch.namespaces={watched-one,watched-two}",
         "--set=rbac.clusterRole=false,rbac.secrets=namespaces,rbac.secretNamespaces={watched-one}",
     ];

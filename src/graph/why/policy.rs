@@ -1,0 +1,297 @@
+//! What is done with a request, policy by policy, in words. Which object says so is in the report, not in the graph.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::HandshakeAnswer;
+use crate::graph::{
+    Action, CanonicalPath, Forward, HeaderEdit, HeaderEdits, HostRewrite, HostTls, Member,
+    Redirect, RequestPolicy, Rewrite, Upstream, UpstreamProtocol, UpstreamTls, VirtualHost,
+    filters::{HeaderText, Part},
+    route::RedirectPath,
+    tls::Roots,
+};
+
+/// What can be settled about requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Policy {
+    MergeSlashes,
+    /// On every route.
+    EscapedSlashes,
+    Underscores,
+    InsecureRequests,
+    /// Of the Host, in the TLS handshake.
+    Certificate,
+    Weight,
+    Rewrite,
+    HostHeader,
+    /// On this route.
+    RouteEscapedSlashes,
+    HeadTimeout,
+    TotalTimeout,
+    IdleTimeout,
+    ConnectTimeout,
+    RequestBody,
+    Upgrades,
+    RequestHeaders,
+    ResponseHeaders,
+    UpstreamProtocol,
+    UpstreamTls,
+    /// Whether the certificate of the upstream is verified, and by whose roots.
+    UpstreamTrust,
+    ClientCertificate,
+    Redirect,
+    RedirectStatus,
+}
+
+/// One policy as it holds for a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyAnswer {
+    pub policy: Policy,
+    /// In words.
+    pub value: String,
+    /// Whether nothing is done, so that nobody needs to be told unless an object says so.
+    pub quiet: bool,
+}
+
+impl Policy {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MergeSlashes => "slashes",
+            Self::EscapedSlashes | Self::RouteEscapedSlashes => "escaped slashes",
+            Self::Underscores => "underscores",
+            Self::InsecureRequests => "insecure requests",
+            Self::Certificate => "certificate",
+            Self::Weight => "weight",
+            Self::Rewrite => "rewrite",
+            Self::HostHeader => "host header",
+            Self::HeadTimeout => "timeout to the head",
+            Self::TotalTimeout => "timeout to the end",
+            Self::IdleTimeout => "idle timeout",
+            Self::ConnectTimeout => "connect timeout",
+            Self::RequestBody => "request body",
+            Self::Upgrades => "upgrades",
+            Self::RequestHeaders => "request headers",
+            Self::ResponseHeaders => "response headers",
+            Self::UpstreamProtocol => "protocol",
+            Self::UpstreamTls => "tls",
+            Self::UpstreamTrust => "trust",
+            Self::ClientCertificate => "client certificate",
+            Self::Redirect => "redirect",
+            Self::RedirectStatus => "redirect status",
+        }
+    }
+
+    fn is(self, value: impl Into<String>) -> PolicyAnswer {
+        PolicyAnswer {
+            policy: self,
+            value: value.into(),
+            quiet: false,
+        }
+    }
+
+    /// With nothing done, `usual` says what that means.
+    fn may_be(self, value: Option<String>, usual: &str) -> PolicyAnswer {
+        PolicyAnswer {
+            policy: self,
+            quiet: value.is_none(),
+            value: value.unwrap_or_else(|| usual.to_owned()),
+        }
+    }
+}
+
+/// What holds for every request.
+pub(super) fn of_requests(requests: RequestPolicy) -> [PolicyAnswer; 3] {
+    let RequestPolicy {
+        allow_underscores,
+        merge_slashes,
+        allow_escaped_slashes,
+    } = requests;
+    let kept = (!merge_slashes).then(|| "`//` is kept".to_owned());
+    let through = allow_escaped_slashes.then(|| "let through on every route".to_owned());
+    let allowed = allow_underscores.then(|| "header names may have `_`".to_owned());
+    [
+        Policy::MergeSlashes.may_be(kept, "`//` is merged"),
+        Policy::EscapedSlashes.may_be(through, "refused where no route lets them through"),
+        Policy::Underscores.may_be(allowed, "header names with `_` are refused"),
+    ]
+}
+
+/// What the Host does with insecure requests, of which this is one.
+pub(super) fn of_insecure(action: &str) -> PolicyAnswer {
+    Policy::InsecureRequests.is(action)
+}
+
+/// The certificate of the handshake, if it is that of the Host which has the request.
+pub(super) fn of_certificate(
+    host: &VirtualHost,
+    shaken: Option<&HandshakeAnswer>,
+) -> Option<PolicyAnswer> {
+    match (&host.tls, shaken) {
+        (HostTls::Certificate(own), Some(HandshakeAnswer::Certificate(shown)))
+            if *own.digest == *shown.digest =>
+        {
+            Some(Policy::Certificate.is(shown.names.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+/// What a member of a route does with a request of this path. Its share is told where it is not everything.
+pub(super) fn of_member(
+    member: &Member,
+    percent: u64,
+    path: &CanonicalPath<'_>,
+) -> Vec<PolicyAnswer> {
+    let share = Some(format!("{percent}%")).filter(|_| percent != 100);
+    let mut all = vec![Policy::Weight.may_be(share, "everything")];
+    match &member.action {
+        Action::Forward(forward) => {
+            all.extend(of_forward(forward, path.as_str()));
+            all.extend(of_upstream(&forward.upstream));
+        }
+        Action::Redirect(redirect) => {
+            all.extend(of_redirect(redirect, path.as_str()));
+        }
+        Action::Fail(_) => {}
+    }
+    all
+}
+
+fn of_forward(forward: &Forward, path: &str) -> [PolicyAnswer; 10] {
+    let duration = |duration: Option<Duration>| duration.map(|duration| format!("{duration:?}"));
+    let host = match &forward.host {
+        HostRewrite::Keep => None,
+        HostRewrite::Literal(value) => Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
+    };
+    let body = forward.max_request_body;
+    let upgrades = (!forward.upgrades.is_empty()).then(|| forward.upgrades.join(", "));
+    [
+        escaped_slashes(forward.allow_escaped_slashes),
+        Policy::Rewrite.is(rewrite(&forward.rewrite, path)),
+        Policy::HostHeader.may_be(host, "kept"),
+        Policy::HeadTimeout.may_be(duration(forward.head_timeout), "none"),
+        Policy::TotalTimeout.may_be(duration(forward.total_timeout), "none"),
+        Policy::IdleTimeout.may_be(duration(forward.idle_timeout), "none"),
+        Policy::RequestBody.may_be(
+            body.map(|bytes| format!("up to {bytes} bytes")),
+            "of any size",
+        ),
+        Policy::Upgrades.may_be(upgrades, "none"),
+        Policy::RequestHeaders.may_be(edits(&forward.request_headers), "kept"),
+        Policy::ResponseHeaders.may_be(edits(&forward.response_headers), "kept"),
+    ]
+}
+
+fn escaped_slashes(allowed: bool) -> PolicyAnswer {
+    let through = allowed.then(|| "let through".to_owned());
+    Policy::RouteEscapedSlashes.may_be(through, "as on every route")
+}
+
+fn rewrite(rewrite: &Rewrite, path: &str) -> String {
+    match rewrite {
+        Rewrite::Keep => "none, the path is kept".to_owned(),
+        Rewrite::Prefix {
+            matched,
+            replacement,
+        } => format!("{} becomes {replacement}", start(path, *matched)),
+        Rewrite::Whole(replacement) => format!("the path becomes {replacement}"),
+        Rewrite::Regex(regex) => {
+            format!(
+                "what matches {} becomes {}",
+                regex.regex, regex.substitution
+            )
+        }
+    }
+}
+
+/// What of the path is replaced.
+fn start(path: &str, matched: usize) -> &str {
+    path.get(..matched).unwrap_or(path)
+}
+
+fn edits(edits: &HeaderEdits) -> Option<String> {
+    let told = edits.edits.iter().map(|edit| match edit {
+        HeaderEdit::Remove(name) => format!("without {name}"),
+        HeaderEdit::Append(name, text) => format!("{name}: {} added", header_text(text)),
+        HeaderEdit::Set(name, text) => format!("{name}: {}", header_text(text)),
+    });
+    let told: Vec<_> = told.collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// As the Mapping writes it.
+fn header_text(text: &HeaderText) -> String {
+    let parts = match text {
+        HeaderText::Literal(value) => {
+            return String::from_utf8_lossy(value.as_bytes()).into_owned();
+        }
+        HeaderText::Format(parts) => parts,
+    };
+    let written = parts.iter().map(|part| match part {
+        Part::Text(text) => text.replace('%', "%%"),
+        Part::RequestHeader(name) => format!("%REQ({name})%"),
+        Part::RemoteAddress => "%DOWNSTREAM_REMOTE_ADDRESS%".to_owned(),
+        Part::RemoteIp => "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%".to_owned(),
+        Part::LocalAddress => "%DOWNSTREAM_LOCAL_ADDRESS%".to_owned(),
+        Part::Protocol => "%PROTOCOL%".to_owned(),
+        Part::Hostname => "%HOSTNAME%".to_owned(),
+    });
+    written.collect()
+}
+
+fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
+    let http2 = (upstream.protocol == UpstreamProtocol::Http2).then(|| "HTTP/2".to_owned());
+    let mut all = vec![
+        Policy::ConnectTimeout.is(format!("{:?}", upstream.connect_timeout)),
+        Policy::UpstreamProtocol.may_be(http2, "HTTP/1.1"),
+    ];
+    let Some(tls) = &upstream.tls else {
+        all.push(Policy::UpstreamTls.may_be(None, "none"));
+        return all;
+    };
+    let UpstreamTls {
+        server_name,
+        verify,
+        roots,
+        client,
+    } = &**tls;
+    let trust = match (verify, roots) {
+        (false, _) => Some("the certificate is not verified".to_owned()),
+        (true, Roots::System) => None,
+        (true, Roots::Only(_)) => Some("verified, by the authorities of a Secret".to_owned()),
+    };
+    let client = client.as_ref().map(|client| client.digest.to_string());
+    all.extend([
+        Policy::UpstreamTls.is(format!("to {server_name}")),
+        Policy::UpstreamTrust.may_be(trust, "verified, by the authorities of the machine"),
+        Policy::ClientCertificate.may_be(client, "none"),
+    ]);
+    all
+}
+
+fn of_redirect(redirect: &Redirect, path: &str) -> [PolicyAnswer; 3] {
+    let scheme = redirect.scheme.as_deref();
+    let scheme = scheme.map_or_else(String::new, |scheme| format!("{scheme}://"));
+    let sent = match &redirect.path {
+        RedirectPath::Keep => String::new(),
+        RedirectPath::Whole(path) => path.to_string(),
+        RedirectPath::Prefix {
+            matched,
+            replacement,
+        } => format!(", where {} becomes {replacement}", start(path, *matched)),
+        RedirectPath::Regex(regex) => format!(
+            ", where what matches {} becomes {}",
+            regex.regex, regex.substitution
+        ),
+    };
+    [
+        escaped_slashes(redirect.allow_escaped_slashes),
+        Policy::Redirect.is(format!("to {scheme}{}{sent}", redirect.host)),
+        Policy::RedirectStatus.is(redirect.status.as_str()),
+    ]
+}

@@ -1,0 +1,263 @@
+//! The verbs that only a cluster can answer: what of a folder conflicts with it, what an upgrade would change, and what to
+//! send to those who help.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{
+    super::{
+        super::gateway::Gateway,
+        platform::{apply, namespace, run, shared},
+        server::{ADMIN_TOKEN, TEAM_TOKEN},
+    },
+    mapping, reader, said,
+};
+
+/// For a change to be printed: the program looks every two seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn service(space: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"namespace": space, "name": name},
+        "spec": {"ports": [{"port": 80}]},
+    })
+}
+
+#[test]
+fn lint_against_the_cluster_sees_what_a_folder_alone_does_not() {
+    let server = shared();
+    namespace(server, "plug-lint");
+    namespace(server, "plug-lint-other");
+    apply(server, &service("plug-lint", "quote").to_string());
+    apply(server, &mapping("plug-lint", "first", "quote").to_string());
+    let mut second = mapping("plug-lint-other", "second", "nowhere");
+    second["spec"]["hostname"] = "plug-lint.example.com".into();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("second.yaml");
+    std::fs::write(&file, second.to_string()).unwrap();
+    let files = ["-f", file.to_str().unwrap(), "-o", "json"];
+
+    let (code, text, _) = said(&[&["lint"][..], &files].concat());
+    assert_eq!((code, text.trim()), (0, "[]"), "the folder alone");
+
+    let admin = server.kubeconfig(ADMIN_TOKEN, "plug-lint-other");
+    let admin = ["--against-cluster", "--kubeconfig", admin.to_str().unwrap()];
+    let (code, text, err) = said(&[&["lint"][..], &files, &admin].concat());
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let codes: Vec<_> = { found.as_array().unwrap().iter() }
+        .map(|found| found["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (code, &*codes),
+        (1, &["PST2007", "PST3002"][..]),
+        "{text}{err}"
+    );
+    let at = found[0]["at"].as_str().unwrap();
+    assert!(at.starts_with(file.to_str().unwrap()), "{at}");
+
+    reader(server, "plug-lint-other");
+    let team = server.kubeconfig(TEAM_TOKEN, "plug-lint-other");
+    let team = ["--against-cluster", "--kubeconfig", team.to_str().unwrap()];
+    let (code, text, err) = said(&[&["lint"][..], &files, &team].concat());
+    let found: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(code, 2, "what cannot be read is no error: {text}{err}");
+    assert_eq!(found[0]["code"], "PST3002", "{text}");
+    let unknown = found[0]["unknown"].as_str().unwrap();
+    assert!(unknown.contains("services"), "{unknown}");
+}
+
+#[test]
+fn a_bundle_holds_all_that_is_known_and_nothing_that_is_secret() {
+    let server = shared();
+    namespace(server, "plug-bundle");
+    let pair = rcgen::generate_simple_self_signed(["plug-bundle.example.com".to_owned()]).unwrap();
+    let key = pair.signing_key.serialize_pem();
+    let objects = [
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {"namespace": "plug-bundle", "name": "site"},
+            "stringData": {"tls.crt": pair.cert.pem(), "tls.key": key},
+        }),
+        json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "Host",
+            "metadata": {"namespace": "plug-bundle", "name": "site"},
+            "spec": {"hostname": "plug-bundle.example.com", "tlsSecret": {"name": "site"}},
+        }),
+        json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "Listener",
+            "metadata": {"namespace": "plug-bundle", "name": "https"},
+            "spec": {"port": 8443, "protocol": "HTTPS", "securityModel": "XFP",
+                "hostBinding": {"namespace": {"from": "ALL"}}},
+        }),
+    ];
+    apply(
+        server,
+        &objects.map(|object| object.to_string()).join("\n---\n"),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("bundle.json");
+    let config = server.kubeconfig(ADMIN_TOKEN, "plug-bundle");
+    let flags = [
+        "bundle",
+        "--to",
+        to.to_str().unwrap(),
+        "--gateway-namespace",
+        "plug-bundle",
+        "--kubeconfig",
+        config.to_str().unwrap(),
+    ];
+    let (code, out, err) = said(&flags);
+    assert_eq!((code, &*out), (0, ""), "{err}");
+    let text = std::fs::read_to_string(&to).unwrap();
+    let bundle: Value = serde_json::from_str(&text).unwrap();
+    let objects = bundle["objects"].as_array().unwrap().iter();
+    let host = objects.filter(|o| o["namespace"] == "plug-bundle" && o["kind"] == "Host");
+    assert_eq!(host.count(), 1, "{bundle}");
+    let certificates = bundle["certificates"].to_string();
+    assert!(
+        certificates.contains("plug-bundle.example.com"),
+        "{certificates}"
+    );
+    // The key itself, in whichever encoding: its lines, and what the API server makes of them.
+    let lines = key.lines().filter(|line| !line.starts_with("-----"));
+    let secret = run(
+        server,
+        &["get", "secret", "site", "-n", "plug-bundle", "-o", "json"],
+        "",
+    );
+    let secret: Value = serde_json::from_str(&secret).unwrap();
+    let encoded = secret["data"]["tls.key"].as_str().unwrap();
+    let encoded = encoded
+        .as_bytes()
+        .chunks(40)
+        .map(|part| std::str::from_utf8(part).unwrap());
+    for part in lines.chain(encoded).filter(|part| part.len() >= 20) {
+        assert!(!text.contains(part), "a part of the key is in the bundle");
+    }
+    assert!(!text.contains("PRIVATE KEY"));
+}
+
+/// A program that is ended whatever comes.
+struct Watching(Child);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+#[test]
+fn a_watched_status_is_printed_again_when_it_is_another_one() {
+    let server = shared();
+    namespace(server, "plug-watch");
+    apply(
+        server,
+        &mapping("plug-watch", "quote", "nowhere").to_string(),
+    );
+    let config = server.kubeconfig(ADMIN_TOKEN, "plug-watch");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-postern"))
+        .args([
+            "status",
+            "--watch",
+            "--kubeconfig",
+            config.to_str().unwrap(),
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let _watching = Watching(child);
+    let (lines, printed) = mpsc::channel();
+    thread::spawn(move || {
+        for line in stdout.lines().map_while(Result::ok) {
+            if lines.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    let until = |wanted: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = String::new();
+        while let Ok(line) =
+            printed.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            if line.contains(wanted) {
+                return;
+            }
+            seen += &line;
+            seen.push('\n');
+        }
+        panic!("{wanted} is not printed:\n{seen}");
+    };
+    until("PST3002");
+    apply(server, &service("plug-watch", "nowhere").to_string());
+    until("1 live");
+}
+
+#[test]
+fn before_an_upgrade_the_running_replica_is_compared_with_this_program() {
+    let server = shared();
+    namespace(server, "plug-up");
+    let config = server.kubeconfig(ADMIN_TOKEN, "plug-up");
+    let config = config.to_str().unwrap();
+    let installation = ["--installation", "plug-up"];
+    let mut object = mapping("plug-up", "quote", "nowhere");
+    object["spec"]["ambassadorId"] = json!(["plug-up"]);
+    apply(server, &object.to_string());
+    let own = [
+        "--namespace",
+        "plug-up",
+        "--bind",
+        "8080=127.0.0.1:0",
+        "--bind",
+        "8443=127.0.0.1:0",
+    ];
+    let replica = Gateway::of_cluster(Path::new(config), &[&own[..], &installation].concat());
+    replica.wait_until_ready();
+    let address = replica.diagnostics().to_string();
+    let ask = || {
+        let flags = [
+            "--gateway-namespace",
+            "plug-up",
+            "--kubeconfig",
+            config,
+            "--from-address",
+        ];
+        let flags = [
+            &["check", "--pre-upgrade", "-o", "json"][..],
+            &installation,
+            &flags,
+        ];
+        let (_, text, err) = said(&[&flags.concat()[..], &[&*address]].concat());
+        let told: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{err}"));
+        let of = |check: &str| {
+            let mut rows = told["items"].as_array().unwrap().iter();
+            rows.find(|row| row["check"] == check)
+                .cloned()
+                .unwrap_or_default()
+        };
+        ["versions", "schemas", "objects", "traffic"].map(of)
+    };
+    // Other tests share the server and change what everybody reads, and a Lease is written after a while.
+    let deadline = Instant::now() + PATIENCE;
+    let is_ok = |row: &Value| row["result"] == "Ok";
+    let mut rows = ask();
+    while Instant::now() < deadline && !rows.iter().all(is_ok) {
+        thread::sleep(Duration::from_millis(200));
+        rows = ask();
+    }
+    assert!(rows.iter().all(is_ok), "{rows:#?}");
+}
