@@ -4,6 +4,7 @@
 //! installation in it, one at a time. It needs Linux and root; `make test` says so where they are missing.
 
 mod cluster;
+mod daemon;
 mod disruption;
 mod image;
 mod installed;

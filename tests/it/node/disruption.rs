@@ -17,27 +17,32 @@ const AROUND: Duration = Duration::from_secs(1);
 
 /// Does it under load; whatever it is, no request may fail.
 fn under_load(what: &str, work: impl FnOnce(&Cluster)) {
-    let cluster = shared();
-    let load = Load::start(&cluster, "/quote/");
-    thread::sleep(AROUND);
-    work(&cluster);
-    thread::sleep(AROUND);
-    let Outcome {
-        sent,
-        sent_again,
-        failed,
-    } = load.stop();
-    figure(format_args!(
-        "{what}: {sent} requests, {} failed, {sent_again} sent again on another connection",
-        failed.len()
-    ));
+    let Outcome { sent, failed, .. } = outcome(what, work);
     let first: Vec<_> = failed.iter().take(10).collect();
     assert!(
         failed.is_empty(),
         "{what}: {} of {sent} requests failed: {first:#?}",
         failed.len()
     );
+}
+
+/// What became of the requests while it was done, and around it.
+fn outcome(what: &str, work: impl FnOnce(&Cluster)) -> Outcome {
+    let cluster = shared();
+    let load = Load::start(&cluster, "/quote/");
+    thread::sleep(AROUND);
+    work(&cluster);
+    thread::sleep(AROUND);
+    let outcome = load.stop();
+    let Outcome {
+        sent, sent_again, ..
+    } = outcome;
+    figure(format_args!(
+        "{what}: {sent} requests, {} failed, {sent_again} sent again on another connection",
+        outcome.failed.len()
+    ));
     assert!(sent > 100, "{what}: only {sent} requests were sent");
+    outcome
 }
 
 fn rolled_out(cluster: &Cluster) {
@@ -125,6 +130,23 @@ fn a_backend_is_rolled_out_anew() {
         cluster.kubectl(&[&["rollout", "status", "--timeout=60s"][..], &quote].concat());
         gone(cluster, "quickstart");
     });
+}
+
+/// Nobody can be told of a death: until the probe has noticed, every other connection leads to nobody. It also shows that the
+/// clients of the other tests would see a failure.
+#[test]
+fn a_replica_that_is_killed_is_missed_only_until_it_is_noticed() {
+    let Outcome { sent, failed, .. } = outcome("kill -9 of one replica", |cluster| {
+        gateways()[0].send(Signal::KILL);
+        thread::sleep(Duration::from_secs(1));
+        rolled_out(cluster);
+    });
+    assert!(!failed.is_empty(), "a death must be seen");
+    assert!(failed.len() * 2 < sent, "{} of {sent} failed", failed.len());
+    let load = Load::start(&shared(), "/quote/");
+    thread::sleep(AROUND);
+    let after = load.stop();
+    assert!(after.failed.is_empty(), "afterwards: {:?}", after.failed);
 }
 
 /// Long enough for every watch to be lost and begun again.
