@@ -7,8 +7,12 @@
 //!           │ authority  │ action     │ path      │
 //! ```
 
+pub mod affinity;
 pub mod authority;
+pub mod balance;
+pub mod breaker;
 pub mod certificate;
+pub mod cors;
 pub mod decide;
 pub mod dial;
 pub mod explain;
@@ -19,6 +23,7 @@ pub mod listener;
 pub mod matching;
 pub mod path;
 pub mod region;
+pub mod retry;
 pub mod rewrite;
 pub mod route;
 pub mod table;
@@ -34,7 +39,9 @@ use http::HeaderValue;
 
 use matching::RouteSet;
 
+pub use affinity::{Affinity, AffinityCookie};
 pub use authority::{Authority, AuthorityError};
+pub use balance::Balance;
 pub use decide::{Connection, Decision, Entry, Handshake, HostChoice, Request, decide};
 pub use dial::{AddressSource, DialPolicy};
 pub use explain::{Step, Trace};

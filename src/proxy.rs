@@ -10,10 +10,12 @@
 
 mod accept;
 mod access_log;
+mod affinity;
 mod alarm;
 mod bind;
 mod body;
 mod connection;
+mod cors;
 mod drain;
 mod edits;
 mod envoy;
@@ -29,6 +31,7 @@ mod peer;
 mod prefixed;
 mod record;
 mod reply;
+mod retry;
 mod site;
 mod survey;
 mod tls;

@@ -168,7 +168,7 @@ impl Cluster {
 
     fn put_slice(&mut self, slice: &Arc<Object<EndpointSlice>>) {
         let name = service_of(slice);
-        for address in &slice.spec.ready {
+        for address in slice.spec.ready.iter().chain(&slice.spec.draining) {
             own(&mut self.endpoints, *address, &name);
             self.know(*address);
         }
@@ -179,7 +179,7 @@ impl Cluster {
 
     fn take_slice(&mut self, slice: &Object<EndpointSlice>, options: &Options) {
         let name = service_of(slice);
-        for address in &slice.spec.ready {
+        for address in slice.spec.ready.iter().chain(&slice.spec.draining) {
             disown(&mut self.endpoints, *address, &name);
             self.forget(*address, options);
         }

@@ -1,9 +1,16 @@
 //! The front end for Mappings of either group: lowers one object, looking at nothing but itself and the settings.
 
+mod balance;
+mod breaker;
+mod connection;
+mod cors;
+pub(super) mod defaults;
+mod duration;
 mod headers;
 mod matching;
 mod path;
 mod redirect;
+mod retry;
 mod timeouts;
 
 use std::{sync::Arc, time::Duration};
@@ -18,12 +25,15 @@ use super::{
     settled,
     upstream::Dialled,
 };
+pub(super) use balance::{BalancePlan, Endpoints, HashTable, Routing};
+use connection::Connections;
+pub(super) use defaults::Defaults;
 pub(super) use matching::{Match, NameMatch, PathKey, PathKind};
 use timeouts::Timeouts;
 
 use crate::{
     crd::MappingSpec,
-    graph::{Forward, ForwardTerms, HostRewrite, Redirect, Rewrite, RouteId},
+    graph::{Forward, ForwardTerms, HostRewrite, Redirect, Rewrite, RouteId, breaker::Breakers},
     report::{Code, Settled},
     resource::{Group, Mapping},
 };
@@ -78,6 +88,9 @@ pub(super) struct DialPlan {
     pub(super) service: Arc<ServiceText>,
     pub(super) tls: TlsPlan,
     pub(super) http2: bool,
+    pub(super) endpoints: Endpoints,
+    pub(super) breakers: Option<Breakers>,
+    pub(super) connections: Connections,
     pub(super) connect_timeout: Duration,
 }
 
@@ -127,7 +140,8 @@ pub(super) fn lower(
         if redirect {
             redirect::lower(spec, matching, interner, &mut findings).map(Intent::Redirect)
         } else {
-            forward(spec, matching, settings, interner, &mut findings).map(Intent::Forward)
+            let plan = forward(object, spec, matching, settings, interner, &mut findings);
+            plan.map(Intent::Forward)
         }
     });
     let intent = match intent {
@@ -174,6 +188,7 @@ fn weight(spec: &MappingSpec, findings: &mut Findings) -> Weight {
 }
 
 fn forward(
+    object: &Mapping,
     spec: &MappingSpec,
     matching: &Match,
     settings: &Settings,
@@ -181,18 +196,23 @@ fn forward(
     findings: &mut Findings,
 ) -> Option<Arc<ForwardPlan>> {
     redirect::warn_without_effect(spec, findings);
-    check_resolver(spec, findings);
     let service = service(spec, interner, findings);
     let tls = tls(spec, service.as_deref(), findings);
     let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
     let host = host(spec, findings);
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
-    let terms = terms(spec, &timeouts, findings);
+    let terms = terms(spec, &timeouts, settings, findings);
     let plan = ForwardPlan {
         dial: interner.dial(DialPlan {
             service: service?,
             tls,
             http2: spec.grpc == Some(true),
+            endpoints: balance::lower(spec, &object.key, settings, findings),
+            breakers: match spec.circuit_breakers.as_deref() {
+                Some(said) => breaker::lower(said, findings),
+                None => settings.defaults.breakers,
+            },
+            connections: connection::lower(spec, &settings.defaults, findings),
             connect_timeout: timeouts.connect,
         }),
         rewrite: rewrite?,
@@ -202,7 +222,13 @@ fn forward(
     Some(interner.plan(plan))
 }
 
-fn terms(spec: &MappingSpec, timeouts: &Timeouts, findings: &mut Findings) -> ForwardTerms {
+fn terms(
+    spec: &MappingSpec,
+    timeouts: &Timeouts,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> ForwardTerms {
+    let defaults = &settings.defaults;
     ForwardTerms {
         request_headers: headers::request(spec, findings),
         response_headers: headers::response(spec, findings),
@@ -217,6 +243,15 @@ fn terms(spec: &MappingSpec, timeouts: &Timeouts, findings: &mut Findings) -> Fo
         ),
         upgrades: headers::upgrades(spec, findings),
         allow_escaped_slashes: spec.allow_escaped_slashes == Some(true),
+        cors: match spec.cors.as_deref() {
+            Some(said) => Some(cors::lower(said, findings)),
+            None => defaults.cors.clone(),
+        },
+        retry: match spec.retry_policy.as_deref() {
+            Some(said) => retry::lower(said, findings),
+            None => defaults.retry,
+        },
+        priority: breaker::priority(spec.priority.as_deref(), findings),
     }
 }
 
@@ -252,19 +287,6 @@ fn missing(field: &str, findings: &mut Findings) {
             field,
             format!("`{}` is missing", field.trim_start_matches("spec.")),
             "Add the field",
-        );
-    }
-}
-
-fn check_resolver(spec: &MappingSpec, findings: &mut Findings) {
-    if let Some(resolver) = spec.resolver.as_deref()
-        && resolver != "kubernetes-service"
-    {
-        findings.push(
-            Code::NotImplemented,
-            "spec.resolver",
-            format!("Postern does not implement the resolver {resolver:?} yet"),
-            "Remove the field: Services are dialled by their ClusterIP",
         );
     }
 }

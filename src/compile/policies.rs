@@ -9,6 +9,7 @@ use super::{
     Options,
     finding::Findings,
     installation::{self, Belongs},
+    mapping::{Routing, defaults},
     settings::Settings,
 };
 use crate::{
@@ -74,10 +75,19 @@ const KEYS: &[(&str, Key)] = &[
     ("add_linkerd_headers", Key::Missing),
     ("allow_chunked_length", Key::Missing),
     ("buffer_limit_bytes", Key::Missing),
-    ("circuit_breakers", Key::Missing),
-    ("cluster_idle_timeout_ms", Key::Missing),
-    ("cluster_max_connection_lifetime_ms", Key::Missing),
-    ("cors", Key::Missing),
+    (
+        "circuit_breakers",
+        Key::Apply(Field::ModuleCircuitBreakers, defaults::breakers),
+    ),
+    (
+        "cluster_idle_timeout_ms",
+        Key::Apply(Field::ModuleIdleTimeout, defaults::idle),
+    ),
+    (
+        "cluster_max_connection_lifetime_ms",
+        Key::Apply(Field::ModuleLifetime, defaults::lifetime),
+    ),
+    ("cors", Key::Apply(Field::ModuleCors, defaults::cors)),
     ("default_label_domain", Key::Missing),
     ("default_labels", Key::Missing),
     ("enable_grpc_http11_bridge", Key::Missing),
@@ -89,13 +99,25 @@ const KEYS: &[(&str, Key)] = &[
     ("grpc_stats", Key::Missing),
     ("gzip", Key::Missing),
     ("header_case_overrides", Key::Missing),
-    ("keepalive", Key::Missing),
+    (
+        "keepalive",
+        Key::Apply(Field::ModuleKeepalive, defaults::keepalive),
+    ),
     ("listener_idle_timeout_ms", Key::Missing),
-    ("load_balancer", Key::Missing),
+    (
+        "load_balancer",
+        Key::Apply(Field::ModuleLoadBalancer, defaults::balance),
+    ),
     ("preserve_external_request_id", Key::Missing),
     ("proper_case", Key::Missing),
-    ("resolver", Key::Missing),
-    ("retry_policy", Key::Missing),
+    (
+        "resolver",
+        Key::Apply(Field::ModuleResolver, defaults::resolver),
+    ),
+    (
+        "retry_policy",
+        Key::Apply(Field::ModuleRetryPolicy, defaults::retry),
+    ),
     ("set_current_client_cert_details", Key::Missing),
     ("strip_matching_host_port", Key::Missing),
     (
@@ -126,13 +148,11 @@ const KEYS: &[(&str, Key)] = &[
 ];
 
 /// Kinds that are not implemented, all of which the settings may name; without them traffic is served in any case, or then.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 6] = [
     Kind::AuthService,
     Kind::RateLimitService,
     Kind::LogService,
     Kind::TracingService,
-    Kind::KubernetesServiceResolver,
-    Kind::KubernetesEndpointResolver,
     Kind::ConsulResolver,
     Kind::DevPortal,
 ];
@@ -237,6 +257,8 @@ impl PolicyReport<'_> {
                 self.protects(key.kind.name(), "", settings);
             }
             Kind::Module if key.group == Group::Emissary => self.module(settings),
+            Kind::KubernetesServiceResolver => self.resolver(Routing::Service, settings),
+            Kind::KubernetesEndpointResolver => self.resolver(Routing::Endpoints, settings),
             Kind::TcpMapping => self.findings.push(
                 Code::NotImplemented,
                 "",
@@ -285,6 +307,14 @@ impl PolicyReport<'_> {
             format!("Delete it, or name {name} in `emissary.ignore` of the GatewaySettings"),
         );
         settings.refusal.get_or_insert(reason.into());
+    }
+
+    /// A name for what is known by another name already: for the namespace that it is in, or for all.
+    fn resolver(&mut self, routing: Routing, settings: &mut Settings) {
+        let key = &self.object.key;
+        let name = (Arc::clone(&key.name), Arc::clone(&key.namespace));
+        settings.resolvers.insert(name, routing);
+        self.in_force = true;
     }
 
     fn module(&mut self, settings: &mut Settings) {

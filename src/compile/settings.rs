@@ -8,7 +8,13 @@ use std::{
 
 use http::HeaderValue;
 
-use super::{Options, finding::Findings, installation, policies, preset};
+use super::{
+    Options,
+    finding::Findings,
+    installation,
+    mapping::{Defaults, Routing},
+    policies, preset,
+};
 use crate::{
     crd::{
         GatewaySettingsSpec,
@@ -46,6 +52,10 @@ pub(super) struct Settings {
     /// Keys of Emissary's Module that the GatewaySettings decide, with the setting.
     pub(super) decided: BTreeMap<&'static str, &'static str>,
     pub(super) default_timeout: Option<Duration>,
+    /// What holds for a Mapping that does not say it itself.
+    pub(super) defaults: Defaults,
+    /// Resolvers that there is an object for, by name and namespace.
+    pub(super) resolvers: BTreeMap<(Arc<str>, Arc<str>), Routing>,
     /// Why no Mapping may be served: an object that protects all of them and cannot be honoured.
     pub(super) refusal: Option<Arc<str>>,
 }
@@ -94,6 +104,8 @@ impl Settings {
             verifies_with_authority_only: false,
             decided: BTreeMap::new(),
             default_timeout: Some(DEFAULT_TIMEOUT),
+            defaults: Defaults::default(),
+            resolvers: BTreeMap::new(),
             refusal: None,
         }
     }
@@ -181,6 +193,20 @@ fn duplicate(findings: &mut Findings, first: &ObjectKey) {
 }
 
 impl Settings {
+    /// What a resolver means to who is in this namespace: the names that always are, then objects there and in the namespaces
+    /// that may settle things for everybody.
+    pub(super) fn routing(&self, name: &str, namespace: &str) -> Option<Routing> {
+        match name {
+            "kubernetes-service" => return Some(Routing::Service),
+            "endpoint" | "kubernetes-endpoint" => return Some(Routing::Endpoints),
+            _ => {}
+        }
+        let get = |namespace: &str| self.resolvers.get(&(name.into(), namespace.into()));
+        let mut instance = self.instance_namespaces.iter();
+        let found = get(namespace).or_else(|| instance.find_map(|namespace| get(namespace)));
+        found.copied()
+    }
+
     /// Takes over what an object says; what of it cannot be read takes its strictest value.
     fn apply(&mut self, spec: &GatewaySettingsSpec, findings: &Findings) {
         let unreadable = |field: &str| findings.is_unreadable(&format!("spec.{field}"));
@@ -205,6 +231,9 @@ impl Settings {
         if let Some(namespaces) = &spec.instance_namespaces {
             let named = namespaces.iter().map(|name| Arc::from(&**name));
             self.instance_namespaces.extend(named);
+        }
+        if let Some(resolver) = spec.resolver {
+            self.defaults.resolver = resolver.name().into();
         }
         let emissary = spec.emissary.as_ref();
         if let Some(ignore) = emissary.and_then(|emissary| emissary.ignore.as_ref()) {

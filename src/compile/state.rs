@@ -430,7 +430,8 @@ impl State {
             Intent::Forward(plan) => {
                 let from = &lowered.object.key;
                 let found = self.dials.find(from, plan, || {
-                    let dialled = resolver.dialled(from, &plan.dial, &mut findings)?;
+                    let dialled =
+                        resolver.dialled(from, &plan.dial, &self.upstreams, &mut findings)?;
                     Some(shared(&mut self.upstreams, dialled))
                 });
                 on = match &found {

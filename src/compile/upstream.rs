@@ -1,10 +1,12 @@
 //! From the `service` of a Mapping to what is dialled: the rules of design D2.
 
+mod balance;
 mod dials;
+mod endpoints;
 mod folder;
 mod name;
 
-use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     Environment, Options,
@@ -12,7 +14,7 @@ use super::{
     context::Contexts,
     dependents::Dependency,
     finding::Findings,
-    mapping::{DialPlan, TlsPlan},
+    mapping::{BalancePlan, DialPlan, Routing, TlsPlan},
     service::{PortText, ServiceHost},
     settings::Settings,
 };
@@ -26,8 +28,6 @@ use crate::{
 pub(super) use dials::{Dialled, Dials};
 use name::Place;
 
-/// An idle upstream connection is closed after this: below the keep-alive of common servers (nginx 75 s, Go 90 s).
-const IDLE: Duration = Duration::from_mins(1);
 /// HTTP/2 through a ClusterIP stays on one pod: a connection takes no new requests after this, so that pods share the load.
 const HTTP2_MAX_AGE: Duration = Duration::from_mins(5);
 
@@ -51,6 +51,8 @@ struct Dial {
     http2: bool,
     /// Whether one address stands for many pods.
     balanced_behind: bool,
+    /// Whether the addresses are those of endpoints, or stand for them in a folder.
+    by_endpoint: bool,
 }
 
 impl Resolver<'_> {
@@ -59,14 +61,16 @@ impl Resolver<'_> {
         &self,
         from: &ObjectKey,
         plan: &DialPlan,
+        known: &HashMap<UpstreamId, Arc<Upstream>>,
         findings: &mut Findings,
     ) -> Option<Dialled> {
         let dial = self.dial(from, plan, findings);
         let tls = self.tls(from, plan, dial.as_ref(), findings);
-        let (dial, tls) = (dial?, tls?);
+        let balance = balance::plan(plan, dial.as_ref(), findings);
+        let (dial, tls, balance) = (dial?, tls?, balance?);
         Some(Dialled {
             host: Arc::clone(&dial.host),
-            upstream: Arc::new(upstream(plan, dial, tls)),
+            upstream: Arc::new(upstream(plan, dial, tls, balance, known)),
             on: Arc::new(self.dependency(from, plan)),
         })
     }
@@ -91,7 +95,9 @@ impl Resolver<'_> {
         match plan.dialled() {
             ServiceHost::Address(address) => self.address(from, *address, &port, findings),
             ServiceHost::Name(name) => match self.place(name, &from.namespace) {
-                Place::Service(service) => self.service(from, &service, &port, findings),
+                Place::Service(service) => {
+                    self.service(from, &service, &port, plan.endpoints.routing, findings)
+                }
                 Place::Outside => self.outside(name, &port, findings),
                 Place::Local => {
                     refused(name, "names this pod", findings);
@@ -153,6 +159,7 @@ impl Resolver<'_> {
             host: address.to_string().into(),
             http2: false,
             balanced_behind: false,
+            by_endpoint: false,
         })
     }
 
@@ -208,6 +215,7 @@ impl Resolver<'_> {
             host: Arc::clone(name),
             http2: false,
             balanced_behind: false,
+            by_endpoint: false,
         })
     }
 
@@ -228,6 +236,7 @@ impl Resolver<'_> {
         from: &ObjectKey,
         name: &ServiceName,
         port: &PortText,
+        routing: Routing,
         findings: &mut Findings,
     ) -> Option<Dial> {
         if !self.may_refer(from, name) {
@@ -236,7 +245,7 @@ impl Resolver<'_> {
         }
         let echo = match &self.options.environment {
             Environment::Folder { backends, echo } => {
-                return self.folder_service(name, port, (backends, *echo), findings);
+                return self.folder_service(name, port, routing, (backends, *echo), findings);
             }
             Environment::Cluster { echo, .. } => *echo,
         };
@@ -248,6 +257,7 @@ impl Resolver<'_> {
             return self.external_name(from, name, external, port, findings);
         }
         let found = find_port(name, service, port, findings)?;
+        let by_endpoint = is_by_endpoint(Some(service), routing);
         if let Some(address) = echo {
             let stands_for = format!("{name}:{}", found.port);
             return Some(Dial {
@@ -255,33 +265,41 @@ impl Resolver<'_> {
                     address,
                     name: stands_for.as_str().into(),
                 },
-                name: stands_for,
+                name: named(stands_for, Some(service), routing),
                 host: host_name(name),
                 http2: is_http2(found),
                 balanced_behind: false,
+                by_endpoint,
             });
         }
-        let (addresses, balanced_behind) = match &service.cluster_ip {
-            ClusterIp::Addresses(addresses) => {
+        let has_address = matches!(service.cluster_ip, ClusterIp::Addresses(_));
+        let balanced_behind = has_address && !by_endpoint;
+        let addresses = match &service.cluster_ip {
+            ClusterIp::Addresses(addresses) if balanced_behind => {
                 let primary = addresses.first().map(|ip| SocketAddr::new(*ip, found.port));
-                (primary.into_iter().collect(), true)
+                primary.into_iter().collect()
             }
-            ClusterIp::Headless | ClusterIp::None => (self.endpoints(name, &found.name), false),
+            ClusterIp::Addresses(_) | ClusterIp::Headless | ClusterIp::None => {
+                self.endpoints(name, Some(service), &found.name)
+            }
         };
         if addresses.is_empty() {
-            no_address(
-                name,
-                "it has no ClusterIP and no ready endpoint for this port",
-                findings,
-            );
+            let why = match &service.cluster_ip {
+                ClusterIp::Addresses(_) => "it has no ready endpoint for this port",
+                ClusterIp::Headless | ClusterIp::None => {
+                    "it has no ClusterIP and no ready endpoint for this port"
+                }
+            };
+            no_address(name, why, findings);
             return None;
         }
         Some(Dial {
             target: Target::Addresses(addresses.into()),
-            name: format!("{name}:{}", found.port),
+            name: named(format!("{name}:{}", found.port), Some(service), routing),
             host: host_name(name),
             http2: is_http2(found),
             balanced_behind,
+            by_endpoint,
         })
     }
 
@@ -321,25 +339,6 @@ impl Resolver<'_> {
                 None
             }
         }
-    }
-
-    /// The ready endpoints of a Service, sorted.
-    fn endpoints(&self, name: &ServiceName, port_name: &str) -> Vec<SocketAddr> {
-        let mut addresses: Vec<_> = self
-            .cluster
-            .slices(name)
-            .filter_map(|slice| {
-                let port = slice.ports.iter().find(|(name, _)| name == port_name)?.1;
-                Some(slice.ready.iter().map(move |ip| SocketAddr::new(*ip, port)))
-            })
-            .flatten()
-            .filter(|socket| self.refusal(socket.ip()).is_none())
-            // No endpoint has the address of a Service; a slice that says so would lead around the grant for it.
-            .filter(|socket| !self.cluster.is_cluster_ip(socket.ip()))
-            .collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses
     }
 
     fn may_refer(&self, from: &ObjectKey, to: &ServiceName) -> bool {
@@ -450,7 +449,13 @@ fn unverified(field: &str, findings: &mut Findings) {
     );
 }
 
-fn upstream(plan: &DialPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstream {
+fn upstream(
+    plan: &DialPlan,
+    dial: Dial,
+    tls: Option<UpstreamTls>,
+    balance: BalancePlan,
+    known: &HashMap<UpstreamId, Arc<Upstream>>,
+) -> Upstream {
     let protocol = if plan.http2 || dial.http2 {
         UpstreamProtocol::Http2
     } else {
@@ -459,17 +464,49 @@ fn upstream(plan: &DialPlan, dial: Dial, tls: Option<UpstreamTls>) -> Upstream {
     let is_http2 = protocol == UpstreamProtocol::Http2;
     // The echo server has no certificates: what TLS would have been spoken with is judged, and cleartext spoken.
     let tls = tls.filter(|_| !matches!(dial.target, Target::Echo { .. }));
+    let mut id = upstream_id(&dial.name, is_http2, tls.as_ref(), plan.connect_timeout);
+    balance::name(&balance, &mut id);
+    if let Some(breakers) = &plan.breakers {
+        id.push_str(" breakers=");
+        id.push_str(&breakers.to_string());
+    }
+    plan.connections.name(&mut id);
+    let id = UpstreamId(id.into());
     Upstream {
-        id: UpstreamId(
-            upstream_id(&dial.name, is_http2, tls.as_ref(), plan.connect_timeout).into(),
-        ),
+        balance: balance::tabulate(balance, &dial.target, known.get(&id)),
+        id,
         target: dial.target,
         protocol,
         tls: tls.map(Arc::new),
         connect_timeout: plan.connect_timeout,
-        idle_timeout: IDLE,
-        max_age: (is_http2 && dial.balanced_behind).then_some(HTTP2_MAX_AGE),
+        breakers: plan.breakers,
+        idle_timeout: plan.connections.idle_timeout(),
+        max_age: max_age(plan.connections.max_age(), is_http2 && dial.balanced_behind),
+        keepalive: plan.connections.keepalive,
     }
+}
+
+fn max_age(asked: Option<Duration>, stays_on_one_pod: bool) -> Option<Duration> {
+    let most = stays_on_one_pod.then_some(HTTP2_MAX_AGE);
+    match (asked, most) {
+        (Some(asked), Some(most)) => Some(asked.min(most)),
+        (asked, most) => asked.or(most),
+    }
+}
+
+/// Whether endpoints are dialled: as asked, or because there is nothing else.
+fn is_by_endpoint(service: Option<&Service>, routing: Routing) -> bool {
+    let headless = service.is_some_and(|service| service.cluster_ip == ClusterIp::Headless);
+    routing == Routing::Endpoints || headless
+}
+
+/// The name of a target in ids: that by endpoints is another than that by ClusterIP.
+fn named(mut name: String, service: Option<&Service>, routing: Routing) -> String {
+    let is_headless = service.is_some_and(|service| service.cluster_ip == ClusterIp::Headless);
+    if routing == Routing::Endpoints && !is_headless {
+        name.push_str(" endpoints");
+    }
+    name
 }
 
 /// All that a connection depends on, but the addresses: those change while the upstream stays the same.

@@ -21,6 +21,8 @@ pub struct GatewaySettingsSpec {
     /// Namespaces, beside Postern's own, whose Listeners and other objects for the whole installation are read. Default: none.
     #[schemars(inner(length(max = 63)))]
     pub instance_namespaces: Option<Vec<String>>,
+    /// How Services become addresses for Mappings that do not say `resolver`. Default: `kubernetes-service`.
+    pub resolver: Option<ServiceResolver>,
     /// Dealing with objects of Emissary-ingress.
     pub emissary: Option<EmissarySettings>,
     /// Headers of requests.
@@ -108,6 +110,16 @@ pub enum ExternalPolicy {
     Deny,
 }
 
+/// How a Service becomes addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceResolver {
+    /// Its ClusterIP, behind which the cluster or a mesh chooses a pod.
+    KubernetesService,
+    /// The addresses of its ready endpoints, among which Postern chooses.
+    Endpoint,
+}
+
 /// Dealing with objects of Emissary-ingress.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -186,4 +198,14 @@ impl Spec for GatewaySettingsSpec {
     const REQUIRED: &'static [&'static str] = &[];
 
     made_once!(GatewaySettingsSpec);
+}
+
+impl ServiceResolver {
+    /// As a Mapping names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KubernetesService => "kubernetes-service",
+            Self::Endpoint => "endpoint",
+        }
+    }
 }

@@ -64,7 +64,8 @@ pub struct MappingSpec {
     /// a namespace it is that of the Mapping. With `hostRedirect` the new host instead. Required.
     #[schemars(length(max = 512))]
     pub service: Option<String>,
-    /// How a Service becomes addresses: the name of a resolver, `kubernetes-service` for its ClusterIP. Default: the ClusterIP.
+    /// How a Service becomes addresses: `kubernetes-service` for its ClusterIP, `endpoint` for the addresses of its endpoints,
+    /// or the name of a resolver of Emissary-ingress. Default: what the installation says, else `kubernetes-service`.
     #[schemars(length(max = 253))]
     pub resolver: Option<String>,
     /// The share of the requests among Mappings with the same match, from 0 to 100. Those without one share the rest.
@@ -93,7 +94,8 @@ pub struct MappingSpec {
     pub enable_ipv4: Option<bool>,
     /// Whether IPv6 addresses are dialled. Postern dials what the Service or the DNS answer has. Default: true.
     pub enable_ipv6: Option<bool>,
-    /// How requests are spread over the endpoints of the upstream. Default: round robin.
+    /// How requests are spread over the endpoints of the upstream. All but `round_robin` needs `resolver: endpoint`, or a Service
+    /// without a ClusterIP. Default: round robin.
     pub load_balancer: Option<Box<LoadBalancer>>,
     /// Limits on what is under way to the upstream at the same time. Default: none.
     #[schemars(length(max = 8))]
@@ -103,10 +105,12 @@ pub struct MappingSpec {
     /// Requests that find out whether an endpoint works. Default: none.
     #[schemars(length(max = 8))]
     pub health_checks: Option<Vec<HealthCheck>>,
-    /// How long an unused connection to the upstream is kept. Unit: milliseconds.
+    /// How long an unused connection to the upstream is kept; 0 for the longest there is, which is 3600000. Default: 60000.
+    /// Unit: milliseconds.
     #[schemars(range(min = 0))]
     pub cluster_idle_timeout_ms: Option<i64>,
-    /// How long a connection to the upstream is used at most. Default: no limit. Unit: milliseconds.
+    /// How long a connection to the upstream takes new requests; the last fifth is chance. Default: no limit, and 300000 for
+    /// HTTP/2 to a ClusterIP. Unit: milliseconds.
     #[schemars(range(min = 0))]
     pub cluster_max_connection_lifetime_ms: Option<i64>,
     /// Whether this Mapping gets copies of the requests of the others with the same match. Default: false.
@@ -154,7 +158,8 @@ pub struct MappingSpec {
     pub use_websocket: Option<bool>,
     /// Answers to requests from web pages of other origins. Default: none.
     pub cors: Option<Box<Cors>>,
-    /// When a request is sent again. Default: never, beside what is safe to repeat on a connection that had just died.
+    /// When a request is sent again, whatever its method. Default: never, beside what is safe to repeat on a connection that had
+    /// just died.
     pub retry_policy: Option<Box<RetryPolicy>>,
     /// The pool of circuit breaker limits that requests count in: `default` or `high`. Default: `default`.
     #[schemars(length(max = 64))]
@@ -226,26 +231,17 @@ impl Spec for MappingSpec {
         "regexRedirect.pattern",
         "addRequestHeaders.*.value",
         "addResponseHeaders.*.value",
+        "loadBalancer.cookie.name",
+        "retryPolicy.retryOn",
     ];
     const NOT_IMPLEMENTED: &'static [&'static str] = &[
         "addLinkerdHeaders",
         "authContextExtensions",
         "bypassAuth",
-        "circuitBreakers",
-        "clusterIdleTimeoutMs",
-        "clusterMaxConnectionLifetimeMs",
-        "cors",
         "errorResponseOverrides",
         "healthChecks",
-        "keepalive",
         "labels",
-        "loadBalancer.cookie",
-        "loadBalancer.header",
-        "loadBalancer.policy",
-        "loadBalancer.sourceIp",
         "outlierDetection",
-        "priority",
-        "retryPolicy",
         "shadow",
     ];
     const NO_EFFECT: &'static [&'static str] = &[
@@ -264,8 +260,6 @@ impl Spec for MappingSpec {
         ("dnsType", "strict_dns"),
         ("enableIpv4", "true"),
         ("enableIpv6", "true"),
-        ("loadBalancer.policy", "round_robin"),
-        ("priority", "default"),
         ("respectDnsTtl", "true"),
     ];
     const RULES: &'static [Rule<Self>] = super::rule::MAPPING;

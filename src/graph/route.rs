@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use regex::Regex;
 use smallvec::SmallVec;
 
-use super::{HeaderEdits, Upstream};
+use super::{HeaderEdits, Upstream, breaker::Priority, cors::Cors, retry::Retry};
 
 /// Names a route for as long as the object behind it keeps its name: `mapping/apps/quote`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,6 +148,10 @@ pub struct ForwardTerms {
     /// Protocols that may be upgraded to, lower case.
     pub upgrades: Vec<Arc<str>>,
     pub allow_escaped_slashes: bool,
+    pub cors: Option<Arc<Cors>>,
+    pub retry: Option<Retry>,
+    /// Which limits of the upstream the requests count for.
+    pub priority: Priority,
 }
 
 impl Deref for Forward {

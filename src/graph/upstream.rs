@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Certificate, tls::Roots};
+use super::{Balance, Certificate, breaker::Breakers, tls::Roots};
 
 /// Names an upstream. Two routes with the same id share a connection pool: the id says all that a connection depends on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,18 +20,34 @@ pub struct Upstream {
     pub id: UpstreamId,
     pub target: Target,
     pub protocol: UpstreamProtocol,
+    pub balance: Balance,
+    /// What may be under way at a time; none for no limits.
+    pub breakers: Option<Breakers>,
     pub tls: Option<Arc<UpstreamTls>>,
     pub connect_timeout: Duration,
     /// An idle connection is closed after this.
     pub idle_timeout: Duration,
     /// A connection takes no more requests after this (with jitter).
     pub max_age: Option<Duration>,
+    /// Probes of the kernel on connections that are silent; none for its own habits.
+    pub keepalive: Option<Keepalive>,
+}
+
+/// Probes of the kernel; what is not said is its own habit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Keepalive {
+    /// Seconds without a byte before the first.
+    pub idle: Option<u32>,
+    /// Seconds between two.
+    pub interval: Option<u32>,
+    /// Without an answer, before the connection is dead.
+    pub probes: Option<u32>,
 }
 
 /// What is dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// One of these, in turn.
+    /// One of these, as the balance says.
     Addresses(Arc<[SocketAddr]>),
     /// What DNS says, for as long as it says.
     Dns { name: Arc<str>, port: u16 },

@@ -9,9 +9,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Region, Route,
-    SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
+    Action, Balance, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Region,
+    Route, SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
+    breaker::Priority,
     matching::RouteSet,
+    retry::Retry,
     route::{Conditions, PathMatch, TextMatch},
     table::RouteTable,
 };
@@ -144,7 +146,7 @@ pub struct MemberView {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ActionView {
-    Forward(ForwardView),
+    Forward(Box<ForwardView>),
     Redirect(RedirectView),
     /// 503 with this code.
     Fail(String),
@@ -165,6 +167,12 @@ pub struct ForwardView {
     pub max_request_body: Option<u64>,
     pub upgrades: Vec<String>,
     pub allow_escaped_slashes: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub high_priority: bool,
 }
 
 /// Answer with a redirect.
@@ -183,6 +191,12 @@ pub struct RedirectView {
 pub struct UpstreamView {
     pub target: TargetView,
     pub protocol: String,
+    /// How endpoints are chosen, where that is not one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
+    /// Connections, requests that wait for one, requests, and retries, for each priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breakers: Option<String>,
     pub tls: Option<UpstreamTlsView>,
     pub connect_timeout: String,
 }
@@ -487,7 +501,7 @@ impl MemberView {
             id: member.id.to_string(),
             share: member.share,
             action: match &member.action {
-                Action::Forward(forward) => ActionView::Forward(ForwardView::of(forward)),
+                Action::Forward(forward) => ActionView::Forward(Box::new(ForwardView::of(forward))),
                 Action::Redirect(redirect) => ActionView::Redirect(RedirectView::of(redirect)),
                 Action::Fail(fail) => ActionView::Fail(fail.to_string()),
             },
@@ -509,8 +523,17 @@ impl ForwardView {
             max_request_body: forward.max_request_body,
             upgrades: forward.upgrades.iter().map(ToString::to_string).collect(),
             allow_escaped_slashes: forward.allow_escaped_slashes,
+            cors: forward.cors.as_ref().map(|cors| format!("{cors:?}")),
+            retry: forward.retry.map(shown_retry),
+            high_priority: forward.priority == Priority::High,
         }
     }
+}
+
+fn shown_retry(retry: Retry) -> String {
+    let times = format!("{} times on {}", retry.count, retry.on.name());
+    let each = retry.per_try.map(|limit| format!(", {limit:?} each"));
+    times + &each.unwrap_or_default()
 }
 
 impl RedirectView {
@@ -544,6 +567,8 @@ impl UpstreamView {
                 UpstreamProtocol::Http2 => "http2",
             }
             .to_owned(),
+            balance: balance(&upstream.balance),
+            breakers: upstream.breakers.map(|breakers| breakers.to_string()),
             tls: upstream.tls.as_ref().map(|tls| UpstreamTlsView {
                 server_name: tls.server_name.to_string(),
                 verify: tls.verify,
@@ -551,5 +576,13 @@ impl UpstreamView {
             }),
             connect_timeout: format!("{:?}", upstream.connect_timeout),
         }
+    }
+}
+
+fn balance(balance: &Balance) -> Option<String> {
+    match balance {
+        Balance::RoundRobin => None,
+        Balance::LeastRequest => Some("least_request".to_owned()),
+        Balance::Hash(hashed) => Some(format!("{} by {}", hashed.table.name(), hashed.by)),
     }
 }

@@ -13,11 +13,23 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::{alarm::Alarm, error::Reason, record::Record};
+use super::{
+    alarm::Alarm,
+    error::Reason,
+    record::Record,
+    retry::{Replay, Replayed},
+};
 
 /// What goes to the upstream: counted, and cut off above the limit of the route.
 #[derive(Debug, Default)]
-pub(super) struct RequestBody(Option<(Incoming, Rc<Upload>)>);
+pub(super) struct RequestBody(Option<(Source, Rc<Upload>)>);
+
+/// Where the bytes of a request come from.
+#[derive(Debug)]
+enum Source {
+    Client(Incoming),
+    Replayed(Replayed),
+}
 
 /// Why the body of a request ends before its end.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +75,12 @@ impl Upload {
         self.state.get()
     }
 
+    /// What is still to come of it is waited for again.
+    fn go_on(&self) {
+        self.state.set(UploadState::Running);
+        self.last.set(Instant::now());
+    }
+
     /// When its last byte went through.
     pub(super) fn last(&self) -> Instant {
         self.last.get()
@@ -71,7 +89,36 @@ impl Upload {
 
 impl RequestBody {
     pub(super) fn new(body: Incoming, upload: Rc<Upload>) -> Self {
-        Self(Some((body, upload)))
+        Self(Some((Source::Client(body), upload)))
+    }
+
+    /// The body of a request that may be sent again, or is: None when it cannot be.
+    pub(super) fn again(replay: &Rc<Replay>, upload: &Rc<Upload>) -> Option<Self> {
+        match upload.state() {
+            UploadState::Running | UploadState::Ended => {}
+            UploadState::TooLarge | UploadState::Broken => return None,
+        }
+        let body = replay.again()?;
+        if replay.is_still_coming() {
+            upload.go_on();
+        }
+        Some(Self(Some((Source::Replayed(body), upload.clone()))))
+    }
+}
+
+impl Source {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Client(body) => body.is_end_stream(),
+            Self::Replayed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Client(body) => body.size_hint(),
+            Self::Replayed(body) => body.size_hint(),
+        }
     }
 }
 
@@ -86,7 +133,16 @@ impl Body for RequestBody {
         let Some((body, upload)) = &mut self.0 else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+        let frame = match body {
+            Source::Client(body) => ready!(Pin::new(body).poll_frame(context)),
+            Source::Replayed(body) => match ready!(body.poll(context)) {
+                (frame, true) => frame,
+                // It was looked at when it came.
+                (frame, false) => {
+                    return Poll::Ready(frame.map(|f| f.map_err(RequestBodyError::Broken)));
+                }
+            },
+        };
         upload.last.set(Instant::now());
         Poll::Ready(match frame {
             Some(Ok(frame)) => {

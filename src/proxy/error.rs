@@ -57,6 +57,8 @@ pub(super) enum ProxyError {
     UpstreamTimeout,
     #[error("too much is under way to this upstream")]
     Overloaded,
+    #[error("as much as may be is under way to this upstream")]
+    CircuitOpen,
 }
 
 /// What is wrong with the head of a request.
@@ -143,6 +145,7 @@ impl ProxyError {
             Self::UpstreamProtocol => Reason::UpstreamProtocol,
             Self::UpstreamTimeout => Reason::UpstreamTimeout,
             Self::Overloaded => Reason::Overloaded,
+            Self::CircuitOpen => Reason::CircuitOpen,
         }
     }
 
@@ -168,7 +171,8 @@ impl ProxyError {
             | Self::Connect
             | Self::Resolve
             | Self::DialRefused
-            | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::Overloaded
+            | Self::CircuitOpen => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout | Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -190,7 +194,9 @@ impl ProxyError {
             | Self::NoHost
             | Self::Insecure
             | Self::NoRoute => Blame::Client,
-            Self::Failed(_) | Self::DialRefused | Self::Overloaded => Blame::Gateway,
+            Self::Failed(_) | Self::DialRefused | Self::Overloaded | Self::CircuitOpen => {
+                Blame::Gateway
+            }
             Self::Connect
             | Self::ConnectTimeout
             | Self::Resolve
@@ -204,7 +210,11 @@ impl ProxyError {
     /// Whether the same request may be answered when it is sent again, and has done nothing yet.
     pub(super) fn is_retryable(self) -> bool {
         match self {
-            Self::Connect | Self::ConnectTimeout | Self::Resolve | Self::Overloaded => true,
+            Self::Connect
+            | Self::ConnectTimeout
+            | Self::Resolve
+            | Self::Overloaded
+            | Self::CircuitOpen => true,
             Self::Malformed(_)
             | Self::Path(_)
             | Self::Authority(_)
@@ -238,6 +248,8 @@ pub(super) enum Reason {
     Upstream,
     /// A redirect of ours.
     Redirect,
+    /// A CORS preflight was answered.
+    Preflight,
     /// The connection became a tunnel.
     Upgraded,
     /// The client went away, or was cut off, before the end.
@@ -266,13 +278,15 @@ pub(super) enum Reason {
     UpstreamProtocol,
     UpstreamTimeout,
     Overloaded,
+    CircuitOpen,
 }
 
 impl Reason {
     /// In the order of their numbers.
-    pub(super) const ALL: [(Self, &'static str); 27] = [
+    pub(super) const ALL: [(Self, &'static str); 29] = [
         (Self::Upstream, "upstream"),
         (Self::Redirect, "redirect"),
+        (Self::Preflight, "preflight"),
         (Self::Upgraded, "upgraded"),
         (Self::ClientClosed, "client_closed"),
         (Self::ResponseBroken, "response_broken"),
@@ -298,6 +312,7 @@ impl Reason {
         (Self::UpstreamProtocol, "upstream_protocol"),
         (Self::UpstreamTimeout, "upstream_timeout"),
         (Self::Overloaded, "overloaded"),
+        (Self::CircuitOpen, "circuit_open"),
     ];
 
     pub(super) fn index(self) -> usize {

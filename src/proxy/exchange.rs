@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::{
     body::{Kind, ReplyBody},
+    cors::Crossing,
     error::{ProxyError, Reason},
     forward::Upstreams,
     forwarding::{self, RequestId},
@@ -75,11 +76,7 @@ pub(super) async fn serve<U: Upstreams>(
     let answer = exchange
         .answer(&mut parts, body, &mut asked, &mut record)
         .await;
-    let mut response = answer.unwrap_or_else(|error| {
-        record.reason = error.reason();
-        tracing::debug!(client.addr = %peer.client, blame = ?error.blame(), %error, "Answered by the gateway");
-        reply::error(error, &asked)
-    });
+    let mut response = answer.unwrap_or_else(|error| told_error(error, &asked, &mut record));
     if let Some(server) = &graph.envoy.server {
         response.headers_mut().insert(SERVER, server.clone());
     }
@@ -91,6 +88,13 @@ pub(super) async fn serve<U: Upstreams>(
         response.headers_mut().insert(CONNECTION, close);
     }
     Ok(response.map(|kind| ReplyBody::new(kind, record)))
+}
+
+/// The answer that says why there is no other.
+fn told_error<B>(error: ProxyError, asked: &Asked, record: &mut Record) -> Response<Kind<B>> {
+    record.reason = error.reason();
+    tracing::debug!(client.addr = %record.client, blame = ?error.blame(), %error, "Answered by the gateway");
+    reply::error(error, asked)
 }
 
 fn told(parts: &Parts, asked: &Asked) -> Told {
@@ -193,8 +197,26 @@ impl<U: Upstreams> Exchange<'_, U> {
                             authority: &value,
                             came,
                         };
-                        self.forward(forward, onward, parts, body, &survey, record)
-                            .await
+                        let Some(crossing) = Crossing::of(forward, &parts.method, &parts.headers)
+                        else {
+                            return self
+                                .forward(forward, onward, parts, body, &survey, record)
+                                .await;
+                        };
+                        // Boxed, so that it does not take room in the future of every request.
+                        let answer = Box::pin(async {
+                            if let Some(answer) = crossing.preflight() {
+                                record.reason = Reason::Preflight;
+                                return Ok(answer);
+                            }
+                            self.forward(forward, onward, parts, body, &survey, record)
+                                .await
+                        })
+                        .await;
+                        let mut answer =
+                            answer.unwrap_or_else(|error| told_error(error, asked, record));
+                        crossing.tell(answer.headers_mut());
+                        Ok(answer)
                     }
                 }
             }

@@ -5,12 +5,12 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
-    sync::Arc,
     task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
@@ -21,23 +21,26 @@ use super::{
     body::{RequestBody, Upload, UploadState},
     error::ProxyError,
     limits,
-    upstream::{self, Pools, ResponseBody, UpstreamError},
+    retry::{self, Replay},
+    upstream::{self, Pools, ResponseBody, Retries, UpstreamError, Way},
 };
-use crate::graph::{AuthorityError, DialPolicy, Forward, Graph, Upstream};
+use crate::graph::{
+    AuthorityError, DialPolicy, Forward, Graph, Upstream, breaker::Priority, retry::Retry,
+};
 
 /// The connections of one worker to its upstreams.
 pub(super) trait Upstreams: 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static;
 
-    /// Sends a request, and returns the head of the response. With `replay` it may be sent again when a connection from the
-    /// pool turns out to be dead.
+    /// Sends a request, and returns the head of the response.
     fn send<'o>(
         &'o self,
-        upstream: &'o Arc<Upstream>,
-        dial: &'o DialPolicy,
+        way: Way<'o>,
         request: Request<RequestBody>,
-        replay: bool,
     ) -> impl Future<Output = Result<Response<Self::Body>, ProxyError>>;
+
+    /// What bounds how often requests are sent to an upstream again.
+    fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries;
 
     /// The connection behind a 101.
     fn upgrade(response: Response<Self::Body>) -> OnUpgrade;
@@ -54,19 +57,21 @@ impl Upstreams for Pools<RequestBody> {
 
     fn send<'o>(
         &'o self,
-        upstream: &'o Arc<Upstream>,
-        dial: &'o DialPolicy,
+        way: Way<'o>,
         request: Request<RequestBody>,
-        replay: bool,
     ) -> impl Future<Output = Result<Response<ResponseBody>, ProxyError>> {
-        let sent = Self::send(self, upstream, dial, request, replay);
+        let sent = Self::send(self, way, request);
         async move {
             sent.await.map_err(|error| {
                 let reason = &error as &dyn Error;
-                tracing::debug!(upstream = %upstream.id, error = reason, "A request got no response");
+                tracing::debug!(upstream = %way.upstream.id, error = reason, "A request got no response");
                 (&error).into()
             })
         }
+    }
+
+    fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries {
+        Self::retries(self, upstream, priority)
     }
 
     fn upgrade(mut response: Response<ResponseBody>) -> OnUpgrade {
@@ -87,6 +92,7 @@ impl From<&UpstreamError> for ProxyError {
         match error {
             UpstreamError::NoAddress | UpstreamError::Dns(_) => Self::Resolve,
             UpstreamError::DialRefused(_) => Self::DialRefused,
+            UpstreamError::CircuitOpen => Self::CircuitOpen,
             UpstreamError::Connect(_) => Self::Connect,
             UpstreamError::ConnectTimeout(_) => Self::ConnectTimeout,
             UpstreamError::Tls(_) => Self::UpstreamTls,
@@ -175,20 +181,68 @@ impl Patience {
     }
 }
 
+/// What of the way is not the route's.
+#[derive(Debug)]
+pub(super) struct Sending<'o> {
+    pub(super) dial: &'o DialPolicy,
+    pub(super) affinity: Option<u64>,
+    /// The body, where it may be sent again.
+    pub(super) again: Again,
+}
+
+/// Whether a request may be sent again, and with which body.
+#[derive(Debug)]
+pub(super) enum Again {
+    Never,
+    WithoutBody(Retry),
+    WithBody(Retry, Rc<Replay>),
+}
+
 /// Sends a request that was admitted, and waits for the head of the response.
 pub(super) fn call<'o, U: Upstreams>(
     _admitted: Admitted,
     upstreams: &'o U,
     forward: &'o Forward,
-    dial: &'o DialPolicy,
+    sending: Sending<'o>,
     request: Request<RequestBody>,
     patience: &'o Patience,
 ) -> impl Future<Output = Result<Response<U::Body>, ProxyError>> {
-    let replay = request.method().is_idempotent() && patience.upload.is_none();
-    wait(
-        upstreams.send(&forward.upstream, dial, request, replay),
-        patience,
-    )
+    let way = Way {
+        upstream: &forward.upstream,
+        dial: sending.dial,
+        replay: request.method().is_idempotent() && patience.upload.is_none(),
+        affinity: sending.affinity,
+        priority: forward.priority,
+    };
+    let sent = match sending.again {
+        Again::Never => Either::Left(upstreams.send(way, request)),
+        // Boxed: rare, and the future of every request would have room for it.
+        again => Either::Right(Box::pin(send_again(
+            upstreams, way, again, request, patience,
+        ))),
+    };
+    wait(sent, patience)
+}
+
+async fn send_again<U: Upstreams>(
+    upstreams: &U,
+    way: Way<'_>,
+    again: Again,
+    request: Request<RequestBody>,
+    patience: &Patience,
+) -> Result<Response<U::Body>, ProxyError> {
+    let (retry, replay) = match again {
+        Again::Never => return upstreams.send(way, request).await,
+        Again::WithoutBody(retry) => (retry, None),
+        Again::WithBody(retry, replay) => (retry, Some(replay)),
+    };
+    retry::send(upstreams, way, retry, request, || {
+        match (&replay, &patience.upload) {
+            (Some(replay), Some(upload)) => RequestBody::again(replay, upload),
+            _ => Some(RequestBody::default()),
+        }
+    })
+    .await
 }
 
 async fn wait<R>(

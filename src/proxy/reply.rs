@@ -88,6 +88,11 @@ pub(super) fn redirect<B>(
     Ok(response)
 }
 
+/// An answer that says all with its status and headers.
+pub(super) fn empty<B>(status: StatusCode) -> Response<Kind<B>> {
+    with_body(status, Bytes::new(), false)
+}
+
 /// Takes out of an upstream's response what speaks of its connection only (RFC 9110, section 7.6.1), and what a mesh says to its
 /// gateway.
 pub(super) fn clean(headers: &mut HeaderMap) {

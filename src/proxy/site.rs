@@ -15,6 +15,7 @@ use super::{
     drain::Gate,
     forward::Upstreams,
     metrics::{Counters, Metrics, WorkerRoutes},
+    retry::Memory,
     tls::Certificates,
 };
 use crate::graph::Graph;
@@ -26,6 +27,8 @@ pub(super) struct Site<U> {
     pub(super) certificates: Certificates,
     pub(super) hostname: Arc<str>,
     pub(super) log: Option<Logger>,
+    /// Of bodies that may be sent again.
+    pub(super) replays: Memory,
     /// Requests that run.
     pub(super) running: Rc<Cell<u64>>,
     /// Connections that have become tunnels.
@@ -71,6 +74,7 @@ impl<U: Upstreams> Site<U> {
             certificates: common.certificates,
             hostname: common.hostname,
             log: common.log,
+            replays: Memory::default(),
             running: Rc::default(),
             tunnels: RefCell::default(),
             gate: Rc::default(),

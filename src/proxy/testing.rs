@@ -20,11 +20,13 @@ use super::{
     peer::PeerParts,
     site::{Common, Site},
     tls::Certificates,
+    upstream::{Retries, Way},
 };
 use crate::graph::{
-    Action, DialPolicy, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite, HostTable,
+    Action, Balance, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite, HostTable,
     HostTls, InsecureAction, Listener, Member, Rewrite, Route, RouteId, SecurityModel, Target,
     Upstream, UpstreamId, UpstreamProtocol, VirtualHost,
+    breaker::Priority,
     matching::RouteSet,
     region::{Region, Regions},
     route::{PathMatch, Rank},
@@ -57,10 +59,13 @@ pub(super) fn forward(name: &str) -> Forward {
             id: UpstreamId(name.into()),
             target: Target::Addresses(Arc::new([])),
             protocol: UpstreamProtocol::Http1,
+            balance: Balance::RoundRobin,
+            breakers: None,
             tls: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_mins(1),
             max_age: None,
+            keepalive: None,
         }),
         rewrite: Rewrite::Keep,
         host: HostRewrite::Keep,
@@ -142,6 +147,7 @@ pub(super) struct Seen {
     pub(super) body: Bytes,
     pub(super) trailers: Option<HeaderMap>,
     pub(super) replay: bool,
+    pub(super) affinity: Option<u64>,
 }
 
 /// What a scripted upstream does with a request.
@@ -158,6 +164,7 @@ pub(super) enum Act {
 pub(super) struct Script {
     acts: Rc<RefCell<VecDeque<Act>>>,
     seen: Rc<RefCell<Vec<Seen>>>,
+    retries: Retries,
 }
 
 impl Script {
@@ -178,10 +185,8 @@ impl Upstreams for Script {
 
     async fn send<'o>(
         &'o self,
-        _upstream: &'o Arc<Upstream>,
-        _dial: &'o DialPolicy,
+        way: Way<'o>,
         request: Request<RequestBody>,
-        replay: bool,
     ) -> Result<Response<Full<Bytes>>, ProxyError> {
         let (parts, body) = request.into_parts();
         let body = body
@@ -195,7 +200,8 @@ impl Upstreams for Script {
             headers: parts.headers,
             body: body.to_bytes(),
             trailers,
-            replay,
+            replay: way.replay,
+            affinity: way.affinity,
         });
         let act = self.acts.borrow_mut().pop_front();
         match act {
@@ -204,6 +210,10 @@ impl Upstreams for Script {
             Some(Act::Fail(error)) => Err(error),
             None => Ok(Response::new(Full::default())),
         }
+    }
+
+    fn retries(&self, _upstream: &Upstream, _priority: Priority) -> Retries {
+        self.retries.clone()
     }
 
     fn upgrade(mut response: Response<Full<Bytes>>) -> OnUpgrade {

@@ -1,10 +1,13 @@
 //! Tests over connections in memory: one file for each feature.
 
+mod affinity;
 mod bodies;
+mod cors;
 mod headers;
 mod http2;
 mod refusals;
 mod requests;
+mod retry;
 mod sockets;
 mod time;
 

@@ -4,26 +4,32 @@
 //! Pools ── one of each worker, on its thread, without locks
 //!   └ Pool ── of each UpstreamId
 //!       ├ Dialler: target ─> addresses (DNS) ─> dial policy ─> TCP ─> TLS
-//!       ├ idle HTTP/1 connections <────────────────┐
-//!       │     └ request ─> response head ─> ResponseBody: at its end
-//!       └ HTTP/2 connections, with streams
-//! Shared ── one of the process: TLS configurations, DNS on a thread of its own, counters
+//!       └ Endpoint ── of each address, as the balance chooses; one for all addresses of a name
+//!           ├ idle HTTP/1 connections <────────────────┐
+//!           │     └ request ─> response head ─> ResponseBody: at its end
+//!           └ HTTP/2 connections, with streams
+//! Shared ── one of the process: TLS configurations, DNS on a thread of its own, counters, loads of endpoints
 //! ```
 //!
-//! No connection is opened before there is a request for it. Bounds: 256 idle connections of a worker to one upstream, 2048 to
-//! all; 4 HTTP/2 connections of a worker to one address, with 100 streams each; 64 KiB for the head of a response, 100 fields in
+//! No connection is opened before there is a request for it. Bounds: 256 idle connections of a worker to one endpoint, 2048 to
+//! all; 4 HTTP/2 connections of a worker to one endpoint, with 100 streams each; 64 KiB for the head of a response, 100 fields in
 //! it; 64 KiB of a request for its replay, 4 KiB of them while idle; 1024 names and as many TLS configurations. How many
 //! requests are sent at a time is bounded by who receives them.
 
 mod body;
+mod breaker;
 mod counters;
 mod dial;
 mod dns;
+mod endpoint;
 mod error;
 mod http1;
 mod http2;
+mod kept;
+mod load;
 mod pool;
 mod request;
+mod retries;
 mod shared;
 mod stream;
 mod tape;
@@ -32,7 +38,7 @@ mod worker;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     error::Error,
     fmt,
     future::Future,
@@ -53,15 +59,19 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::graph::{Action, DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol};
+use crate::graph::{
+    Action, DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, breaker::Priority,
+};
 
 pub use body::ResponseBody;
 pub use dns::DnsError;
 pub use error::UpstreamError;
+pub use retries::{Retries, Retrying};
 pub use shared::Shared;
 pub use tls::TlsError;
 
-use pool::{Order, Pool};
+use body::Held;
+use pool::{Aim, Order, Pool};
 use worker::Worker;
 
 /// How often idle connections are looked through: they outlive their timeout by this at most.
@@ -89,6 +99,40 @@ struct Inner<B> {
     tidying: Cell<bool>,
 }
 
+/// How a request is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'o> {
+    pub upstream: &'o Arc<Upstream>,
+    pub dial: &'o DialPolicy,
+    /// Whether the request is idempotent and has no body: it may go out again when a connection that was open turns out dead.
+    pub replay: bool,
+    /// Requests with the same number go to the same endpoint, where the upstream is balanced so.
+    pub affinity: Option<u64>,
+    /// Which limits of the upstream it counts for.
+    pub priority: Priority,
+}
+
+/// Sends a request that counts as long as it is under way, if there are not too many.
+async fn send_counted<B: RequestBody>(
+    order: Order<'_, B>,
+    mut held: Held,
+    request: Request<B>,
+    replay: bool,
+) -> Result<Response<ResponseBody>, UpstreamError> {
+    if let Some(lane) = &order.lane {
+        let request = lane.request();
+        if request.is_none() {
+            return Err(order.too_much());
+        }
+        held.request = request;
+    }
+    let response = match order.upstream.protocol {
+        UpstreamProtocol::Http1 => http1::send(order, request, replay).await?,
+        UpstreamProtocol::Http2 => http2::send(order, request, replay).await?,
+    };
+    Ok(response.map(|body| body.holding(held)))
+}
+
 /// The tunnel that a request with `upgrade` becomes after a response of 101.
 pub fn upgraded(response: &mut Response<ResponseBody>) -> OnUpgrade {
     hyper::upgrade::on(response)
@@ -107,43 +151,78 @@ impl<B: RequestBody> Pools<B> {
         }))
     }
 
-    /// Sends a request and waits for the head of the response. The URI is path and query, the Host header is set. `replay` says
-    /// that the request is idempotent and has no body. On an idle HTTP/1 connection the request is under way before the
-    /// future is first polled, which therefore does not hold it.
+    /// Sends a request and waits for the head of the response. The URI is path and query, the Host header is set. On an idle HTTP/1
+    /// connection the request is under way before the future is first polled, which therefore does not hold it.
     ///
     /// Dropped while it waits, it closes the connection, or resets the stream.
     pub fn send<'o>(
         &'o self,
-        upstream: &'o Arc<Upstream>,
-        dial: &'o DialPolicy,
+        way: Way<'o>,
         mut request: Request<B>,
-        replay: bool,
     ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> + use<'o, B> {
+        let Way {
+            upstream,
+            dial,
+            replay,
+            affinity,
+            priority,
+        } = way;
         request::name_stand_in(&mut request, &upstream.target);
         let pool = self.pool(&upstream.id);
         pool.set_idle_timeout(upstream.idle_timeout);
+        let Aim {
+            endpoint,
+            turn,
+            counted,
+        } = pool.aim(&self.0.shared, upstream, affinity);
+        let lane = pool.lane(&self.0.shared, upstream, priority);
+        let is_counted = counted.is_some() || lane.is_some();
         let order = Order {
             shared: &self.0.shared,
-            aim: pool.dialler.aim(&upstream.target),
             pool,
+            endpoint,
+            turn,
             upstream,
             policy: dial,
+            lane,
         };
+        // Boxed, all but the most common, so that the others do not take room in the future of every HTTP/1 request.
         match upstream.protocol {
-            UpstreamProtocol::Http1 => Either::Left(http1::send(order, request, replay)),
-            // Boxed, so that it does not take room in the future of every HTTP/1 request.
-            UpstreamProtocol::Http2 => Either::Right(Box::pin(http2::send(order, request, replay))),
+            _ if is_counted => {
+                let held = Held {
+                    _load: counted,
+                    request: None,
+                };
+                Either::Right(Box::pin(send_counted(order, held, request, replay)))
+            }
+            UpstreamProtocol::Http1 => {
+                Either::Left(Either::Left(http1::send(order, request, replay)))
+            }
+            UpstreamProtocol::Http2 => {
+                Either::Left(Either::Right(Box::pin(http2::send(order, request, replay))))
+            }
         }
     }
 
-    /// Forgets the pools of upstreams that are not in the graph; what is in use there ends with its response. Looks at every
-    /// route: not for every request.
+    /// What bounds how often requests are sent to an upstream again.
+    pub fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries {
+        let pool = self.pool(&upstream.id);
+        let budget = pool.budget(&self.0.shared, upstream);
+        let lane = pool.lane(&self.0.shared, upstream, priority);
+        Retries::new(budget, self.0.worker.counters.clone(), lane)
+    }
+
+    /// Forgets the pools of upstreams and endpoints that are not in the graph; what is in use there ends with its response. Looks
+    /// at every route: not for every request.
     pub fn sweep(&self, graph: &Graph) {
         let upstreams = upstreams(graph);
-        self.0
-            .pools
-            .borrow_mut()
-            .retain(|id, _| upstreams.contains(id));
+        self.0.pools.borrow_mut().retain(|id, pool| {
+            let upstream = upstreams.get(id);
+            if let Some(upstream) = upstream {
+                pool.align(&upstream.target);
+            }
+            upstream.is_some()
+        });
     }
 
     /// Closes what is idle. From now on nothing is kept: what is in use ends with its response.
@@ -198,11 +277,11 @@ impl<B> fmt::Debug for Pools<B> {
     }
 }
 
-fn upstreams(graph: &Graph) -> HashSet<&UpstreamId, RandomState> {
+fn upstreams(graph: &Graph) -> HashMap<&UpstreamId, &Upstream, RandomState> {
     graph
         .members()
         .filter_map(|member| match &member.action {
-            Action::Forward(forward) => Some(&forward.upstream.id),
+            Action::Forward(forward) => Some((&forward.upstream.id, &*forward.upstream)),
             Action::Redirect(_) | Action::Fail(_) => None,
         })
         .collect()

@@ -235,6 +235,14 @@ codes! {
         "A TLSContext has the certificates of upstreams not verified: whoever can stand between reads and changes everything.",
         "insecureSkipVerify: true",
         "Name the authority of the upstream's certificate in `caSecret`, and remove `insecureSkipVerify`.";
+    EndpointsNeeded = 3021, Error, ResolvedRefs,
+        "A way of choosing endpoints is asked for, and there are none to choose from: a Service is dialled by its ClusterIP, or the upstream is an address or a name outside.",
+        "loadBalancer: {policy: maglev, sourceIp: true} without a resolver",
+        "Add `resolver: endpoint`, or remove the policy.";
+    ResolverNotFound = 3022, Error, ResolvedRefs,
+        "The resolver does not exist, or is one of Consul, which Postern does not implement.",
+        "resolver: endpiont",
+        "Write `endpoint` or `kubernetes-service`, or create the resolver.";
     SecretNotFound = 4001, Error, ResolvedRefs,
         "The Secret that a Host names does not exist. TLS for the hostname is refused, because no other certificate would be right; requests without TLS are treated as the Host says.",
         "tlsSecret: {name: example-com}",

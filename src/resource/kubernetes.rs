@@ -41,7 +41,9 @@ pub struct EndpointSlice {
     pub ports: Vec<(String, u16)>,
     /// Addresses of the endpoints that are ready.
     pub ready: Vec<IpAddr>,
-    /// Addresses of those that are not: nothing is sent to them, people are told of them.
+    /// Addresses of those that end and still serve: used while no other endpoint of the Service is ready.
+    pub draining: Vec<IpAddr>,
+    /// Addresses of the rest: nothing is sent to them, people are told of them.
     pub not_ready: Vec<IpAddr>,
 }
 

@@ -30,6 +30,8 @@ pub(super) fn lower(
         ("addResponseHeaders", spec.add_response_headers.is_some()),
         ("rewrite", spec.rewrite.is_some()),
         ("regexRewrite", spec.regex_rewrite.is_some()),
+        ("cors", spec.cors.is_some()),
+        ("retryPolicy", spec.retry_policy.is_some()),
     ] {
         if is_set {
             no_effect(field, "a Mapping that redirects does not use it", findings);

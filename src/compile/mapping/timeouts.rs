@@ -53,7 +53,12 @@ pub(super) fn lower(
     }
 }
 
-fn milliseconds(value: Option<i64>, field: &str, findings: &mut Findings) -> Option<Duration> {
+/// A time of at most a day.
+pub(super) fn milliseconds(
+    value: Option<i64>,
+    field: &str,
+    findings: &mut Findings,
+) -> Option<Duration> {
     let number = unsigned(value, field, "a number of milliseconds", findings)?;
     if number > MAX {
         findings.push(

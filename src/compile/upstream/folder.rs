@@ -3,15 +3,22 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
-    Dial, Findings, PortText, Resolver, ServiceName, find_port, host_name, is_http2, no_address,
+    Dial, Findings, PortText, Resolver, ServiceName,
+    endpoints::{of_one_family, serving},
+    find_port, host_name, is_by_endpoint, is_http2, named, no_address,
 };
-use crate::{compile::Backend, graph::Target, resource::EndpointSlice};
+use crate::{
+    compile::{Backend, mapping::Routing},
+    graph::Target,
+    resource::{EndpointSlice, Service},
+};
 
 impl Resolver<'_> {
     pub(super) fn folder_service(
         &self,
         name: &ServiceName,
         port: &PortText,
+        routing: Routing,
         (backends, echo): (&[Backend], Option<SocketAddr>),
         findings: &mut Findings,
     ) -> Option<Dial> {
@@ -29,7 +36,8 @@ impl Resolver<'_> {
         let target = backend(backends, name, number)
             .or_else(|| {
                 let port_name = found.map(|found| &*found.name);
-                self.folder_endpoints(name, port_name, port)
+                let service = service.filter(|_| found.is_some());
+                self.folder_endpoints(name, service, port_name, port)
             })
             .or_else(|| {
                 echo.map(|address| Target::Echo {
@@ -48,10 +56,11 @@ impl Resolver<'_> {
         };
         Some(Dial {
             target,
-            name: format!("{name}:{shown}"),
+            name: named(format!("{name}:{shown}"), service, routing),
             host: host_name(name),
             http2: found.is_some_and(is_http2),
             balanced_behind: false,
+            by_endpoint: is_by_endpoint(service, routing),
         })
     }
 
@@ -59,23 +68,23 @@ impl Resolver<'_> {
     fn folder_endpoints(
         &self,
         name: &ServiceName,
+        service: Option<&Service>,
         port_name: Option<&str>,
         port: &PortText,
     ) -> Option<Target> {
-        let mut addresses = if let Some(port_name) = port_name {
-            self.endpoints(name, port_name)
+        let addresses = if let Some(port_name) = port_name {
+            self.endpoints(name, service, port_name)
         } else {
             let slices = self.cluster.slices(name);
-            slices.flat_map(|slice| sockets(slice, port)).collect()
+            let found = slices.filter_map(|slice| Some((slice, slice_port(slice, port)?)));
+            of_one_family(serving(found), service)
         };
-        addresses.sort_unstable();
-        addresses.dedup();
         (!addresses.is_empty()).then(|| Target::Addresses(addresses.into()))
     }
 }
 
-/// The ready endpoints of a slice whose port has this name or number, or is the only one.
-fn sockets(slice: &EndpointSlice, port: &PortText) -> Vec<SocketAddr> {
+/// The port of a slice that has this name or number, or is the only one.
+fn slice_port(slice: &EndpointSlice, port: &PortText) -> Option<u16> {
     let fits = |candidate: &&(String, u16)| match port {
         PortText::Number(number) => candidate.1 == *number,
         PortText::Name(name) => *candidate.0 == **name,
@@ -84,11 +93,8 @@ fn sockets(slice: &EndpointSlice, port: &PortText) -> Vec<SocketAddr> {
         [only] => Some(only),
         _ => None,
     };
-    let Some((_, port)) = slice.ports.iter().find(fits).or(only) else {
-        return Vec::new();
-    };
-    let ready = slice.ready.iter();
-    ready.map(|ip| SocketAddr::new(*ip, *port)).collect()
+    let found = slice.ports.iter().find(fits).or(only);
+    found.map(|(_, port)| *port)
 }
 
 /// The backend of a port before that of every port.

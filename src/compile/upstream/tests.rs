@@ -132,7 +132,7 @@ fn a_folder_asks_backends_before_the_echo_server() {
         let mut findings = Findings::default();
         let port = PortText::Number(port);
         let dial = with(&options, |resolver| {
-            resolver.service(&from, &name, &port, &mut findings)
+            resolver.service(&from, &name, &port, Routing::Service, &mut findings)
         });
         let shown = match dial.unwrap().target {
             Target::Addresses(addresses) => addresses[0].to_string(),

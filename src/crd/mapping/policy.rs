@@ -1,4 +1,4 @@
-//! Parts of a Mapping about policies that Postern does not implement: their schema, so that they are refused by name.
+//! Parts of a Mapping about policies; those that Postern does not implement have their schema here, so that they are refused by name.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Cors {
-    /// Origins that may. Default: none.
+    /// Origins that may, as browsers write them: `https://example.com`, or `*` for all. Default: none.
     pub origins: Option<Vec<String>>,
     /// Methods that may be used. Default: none.
     #[schemars(inner(length(max = 64)))]
@@ -34,7 +34,8 @@ pub struct Cors {
 pub struct RetryPolicy {
     /// What counts as a failure. Required.
     pub retry_on: Option<RetryOn>,
-    /// How often a request is sent again. Default: 1.
+    /// How often a request is sent again: at most 10 times, and all requests together no more than about a fifth of what goes to
+    /// the upstream. A body above 64 KiB is sent once. Default: 1.
     #[schemars(range(min = 0))]
     pub num_retries: Option<i32>,
     /// How long one attempt may take, as `250ms`. Default: the timeout of the Mapping.
@@ -42,16 +43,23 @@ pub struct RetryPolicy {
     pub per_try_timeout: Option<String>,
 }
 
+/// What counts as a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RetryOn {
+    /// A status from 500 to 599, or no response.
     #[serde(rename = "5xx")]
     ServerError,
+    /// 502, 503 or 504, or no response.
     GatewayError,
+    /// No connection.
     ConnectFailure,
+    /// 409.
     #[serde(rename = "retriable-4xx")]
     Retriable4xx,
+    /// The upstream says that it has not touched the request.
     RefusedStream,
+    /// No code is named anywhere, so never.
     RetriableStatusCodes,
 }
 

@@ -1,4 +1,5 @@
-//! Parts of a Mapping about its upstream that Postern does not implement: their schema, so that they are refused by name.
+//! Parts of a Mapping about its upstream; those that Postern does not implement have their schema here, so that they are refused by
+//! name.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +23,17 @@ pub struct LoadBalancer {
     pub source_ip: Option<bool>,
 }
 
+/// The way of choosing an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadBalancerPolicy {
+    /// One after the other.
     RoundRobin,
+    /// Of two taken at random, the one with fewer requests under way.
     LeastRequest,
+    /// By `cookie`, `header` or `sourceIp`, on a ring: a change of the endpoints moves few clients.
     RingHash,
+    /// The same with a table that spreads more evenly, and moves a few more.
     Maglev,
 }
 
@@ -40,18 +46,20 @@ pub struct LoadBalancerCookie {
     pub name: Option<String>,
     /// Its path. Default: none.
     pub path: Option<String>,
-    /// How long it lives, as `600s`; the cookie is made where it is missing. Default: a cookie that is not made.
+    /// How long it lives, as `600s`, or `0s` for as long as the browser runs; the cookie is made where it is missing. Default: a
+    /// cookie that is not made.
     #[schemars(length(max = 64))]
     pub ttl: Option<String>,
 }
 
-/// Limits on what is under way to the upstream at the same time.
+/// Limits on what is under way to the upstream at the same time, from all workers of a replica. What is too much is answered
+/// with 503.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CircuitBreaker {
     /// The requests that these limits are for. Default: `default`.
     pub priority: Option<Priority>,
-    /// Connections. Default: 1024.
+    /// Connections of HTTP/1. Default: 1024.
     #[schemars(range(min = 0))]
     pub max_connections: Option<i32>,
     /// Requests that wait for a connection. Default: 1024.

@@ -153,16 +153,15 @@ fn a_field_that_is_not_implemented_is_a_problem_unless_it_asks_for_nothing() {
     let (spec, problems) = read::<MappingSpec>(off, Spelling::Camel);
     assert_eq!((spec.shadow, problems), (None, vec![]));
     let on = json!({
-        "prefix": "/a/", "service": "a", "shadow": true, "labels": {"d": "not looked at"},
-        "loadBalancer": {"policy": "ring_hash", "sourceIp": true}, "docs": 5, "statsName": "a",
+        "prefix": "/a/", "service": "a", "bypassAuth": true, "labels": {"d": "not looked at"},
+        "outlierDetection": {"any": 1}, "docs": 5, "statsName": "a",
     });
     let found = problems_of(on, Spelling::Camel);
     let expected = [
+        ("spec.bypassAuth", ProblemKind::NotImplemented),
         ("spec.docs", ProblemKind::NoEffect),
         ("spec.labels", ProblemKind::NotImplemented),
-        ("spec.loadBalancer.policy", ProblemKind::NotImplemented),
-        ("spec.loadBalancer.sourceIp", ProblemKind::NotImplemented),
-        ("spec.shadow", ProblemKind::NotImplemented),
+        ("spec.outlierDetection", ProblemKind::NotImplemented),
         ("spec.statsName", ProblemKind::NoEffect),
     ];
     assert_eq!(

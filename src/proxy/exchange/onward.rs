@@ -16,16 +16,18 @@ use tokio::time::Instant;
 
 use super::{Answer, Exchange};
 use crate::{
-    graph::{CanonicalPath, Forward, HostRewrite, UpstreamProtocol},
+    graph::{CanonicalPath, Forward, HostRewrite, UpstreamProtocol, retry::Retry},
     proxy::{
+        affinity::Stay,
         body::{Kind, RequestBody, Streaming, Upload},
         edits::{self, Rendered, Values},
         envoy,
         error::{Malformed, ProxyError, Reason},
-        forward::{Patience, Upstreams, admit, call},
+        forward::{Again, Patience, Sending, Upstreams, admit, call},
         forwarding,
         record::Record,
         reply,
+        retry::Replay,
         survey::Survey,
         upgrade,
     },
@@ -69,6 +71,11 @@ impl<U: Upstreams> Exchange<'_, U> {
             return Err(ProxyError::BodyTooLarge);
         }
         let change = self.change(forward, parts, &body, survey);
+        let stay = Stay::of(
+            &forward.upstream.balance,
+            &parts.headers,
+            record.client.ip(),
+        );
         let values = self.edit(forward, parts, survey, record.client);
         if let Some(came) = &onward.came {
             envoy::tell_upstream(&mut parts.headers, forward, came, &onward.target);
@@ -77,17 +84,23 @@ impl<U: Upstreams> Exchange<'_, U> {
         if let Some((protocol, _)) = &change {
             upgrade::write(&mut parts.headers, protocol.clone());
         }
-        let body = request_body(body, limit, record);
+        let retry = forward.retry.filter(|_| change.is_none());
+        let (body, again) = self.request_body(body, limit, retry, record);
         let alarm = self.peer.alarm.clone().unwrap_or_default();
         let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
         let request = onward_request(parts, onward.target, body);
-        let dial = &self.graph.dial;
+        let sending = Sending {
+            dial: &self.graph.dial,
+            affinity: stay.hash,
+            again,
+        };
         let upstreams = &self.site.upstreams;
         let asked = onward.came.is_some().then(Instant::now);
-        let mut response = call(admitted, upstreams, forward, dial, request, &patience).await?;
+        let mut response = call(admitted, upstreams, forward, sending, request, &patience).await?;
         if let Some(asked) = asked {
             envoy::tell_client(response.headers_mut(), asked.elapsed());
         }
+        stay.tell(response.headers_mut());
         record.reason = Reason::Upstream;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(forward, change, response, values, record);
@@ -102,6 +115,28 @@ impl<U: Upstreams> Exchange<'_, U> {
                 upload: patience.upload,
             })
         }))
+    }
+
+    /// The body as it goes on, and whether it may be sent again.
+    fn request_body(
+        &self,
+        body: Incoming,
+        limit: Option<u64>,
+        retry: Option<Retry>,
+        record: &mut Record,
+    ) -> (RequestBody, Again) {
+        if body.is_end_stream() {
+            let again = retry.map_or(Again::Never, Again::WithoutBody);
+            return (RequestBody::default(), again);
+        }
+        let upload = Upload::new(limit, Instant::now());
+        record.upload = Some(upload.clone());
+        let Some(retry) = retry else {
+            return (RequestBody::new(body, upload), Again::Never);
+        };
+        let replay = Replay::new(body, self.site.replays.clone());
+        let first = RequestBody::again(&replay, &upload);
+        (first.unwrap_or_default(), Again::WithBody(retry, replay))
     }
 
     /// The protocol to change to, with the client's side of the change.
@@ -187,15 +222,6 @@ pub(super) fn joined(path: &str, query: Option<&str>) -> Result<PathAndQuery, Pr
         text.push_str(query);
     }
     PathAndQuery::try_from(text).map_err(|_| Malformed::Target.into())
-}
-
-fn request_body(body: Incoming, limit: Option<u64>, record: &mut Record) -> RequestBody {
-    if body.is_end_stream() {
-        return RequestBody::default();
-    }
-    let upload = Upload::new(limit, Instant::now());
-    record.upload = Some(upload.clone());
-    RequestBody::new(body, upload)
 }
 
 fn rewrite_host(forward: &Forward, asked: &HeaderValue, headers: &mut HeaderMap) {

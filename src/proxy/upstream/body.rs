@@ -11,12 +11,22 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::error::UpstreamError;
+use super::{error::UpstreamError, load::Counted};
 
 /// Streams from the upstream. Dropped before its end, it closes the connection, or resets the stream of HTTP/2.
 pub struct ResponseBody {
     incoming: Incoming,
     lease: Option<Lease>,
+    held: Held,
+}
+
+/// That the request is under way, where that is counted.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// To the endpoint.
+    pub(super) _load: Option<Counted>,
+    /// To the upstream.
+    pub(super) request: Option<Counted>,
 }
 
 /// A connection that can be told what became of an exchange.
@@ -38,6 +48,7 @@ impl ResponseBody {
         let mut body = Self {
             incoming,
             lease: Some(lease),
+            held: Held::default(),
         };
         if body.incoming.is_end_stream() {
             body.finish();
@@ -50,12 +61,22 @@ impl ResponseBody {
         Self {
             incoming,
             lease: None,
+            held: Held::default(),
         }
+    }
+
+    /// Counts until its end.
+    pub(super) fn holding(mut self, held: Held) -> Self {
+        if self.lease.is_some() {
+            self.held = held;
+        }
+        self
     }
 
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.finish();
+            self.held = Held::default();
         }
     }
 }
@@ -103,6 +124,7 @@ impl fmt::Debug for ResponseBody {
         f.debug_struct("ResponseBody")
             .field("incoming", &self.incoming)
             .field("ended", &ended)
+            .field("held", &self.held)
             .finish()
     }
 }

@@ -26,6 +26,11 @@ pub(super) struct Counters {
     pub(super) failed: Failed,
     pub(super) idle: Count,
     pub(super) replays: Count,
+    /// As routes ask for.
+    pub(super) retries: Count,
+    pub(super) retries_refused: Count,
+    /// Requests beyond the limits of an upstream.
+    pub(super) refused: Count,
 }
 
 /// Attempts to connect that failed, by cause.
@@ -152,6 +157,33 @@ impl Collector for Workers {
                 MetricType::Counter,
             )?,
             self.sum(|counters| &counters.replays),
+        )?;
+        counter(
+            encoder.encode_descriptor(
+                "upstream_retries",
+                "Requests that were sent once more, as the retryPolicy of their route asks for",
+                None,
+                MetricType::Counter,
+            )?,
+            self.sum(|counters| &counters.retries),
+        )?;
+        counter(
+            encoder.encode_descriptor(
+                "upstream_retries_refused",
+                "Requests that were not sent once more, because too many were already",
+                None,
+                MetricType::Counter,
+            )?,
+            self.sum(|counters| &counters.retries_refused),
+        )?;
+        counter(
+            encoder.encode_descriptor(
+                "upstream_circuit_open",
+                "Requests that were not sent, because as much as may be was under way to their upstream",
+                None,
+                MetricType::Counter,
+            )?,
+            self.sum(|counters| &counters.refused),
         )?;
         let mut failed = encoder.encode_descriptor(
             "upstream_connections_failed",

@@ -10,6 +10,7 @@ use std::{
 
 use rustls::ClientConfig;
 use smallvec::SmallVec;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
@@ -21,7 +22,7 @@ use super::{
     stream::Transport,
     tls::{self, TlsError},
 };
-use crate::graph::{AddressSource, DialPolicy, Target, Upstream, UpstreamTls};
+use crate::graph::{AddressSource, DialPolicy, Target, Upstream, UpstreamTls, upstream::Keepalive};
 
 /// Addresses that are tried for one connection.
 const MAX_ATTEMPTS: usize = 3;
@@ -35,51 +36,27 @@ pub(super) struct Dialled {
     pub(super) address: SocketAddr,
 }
 
-/// Whose turn it is, and the address if it is known without asking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Aim {
-    turn: usize,
-    pub(super) address: Option<SocketAddr>,
-}
-
 /// What the connections of one upstream have in common.
 #[derive(Default)]
 pub(super) struct Dialler {
-    turn: Cell<usize>,
     /// The configuration that was last used, and for which settings.
     tls: Cell<Option<(Arc<UpstreamTls>, Arc<ClientConfig>)>>,
 }
 
 impl Dialler {
-    /// Whose turn it is.
-    pub(super) fn aim(&self, target: &Target) -> Aim {
-        let (turn, address) = match target {
-            Target::Addresses(addresses) => match &**addresses {
-                [only] => (0, Some(*only)),
-                addresses => {
-                    let turn = self.next_turn();
-                    (turn, in_turn(addresses, turn).next())
-                }
-            },
-            Target::Dns { .. } => (self.next_turn(), None),
-            Target::Echo { address, .. } => (0, Some(*address)),
-        };
-        Aim { turn, address }
-    }
-
-    /// Connects to whoever was aimed at; to another address of the target if that one does not answer.
+    /// Connects to the address whose turn it is; to another address of the target if that one does not answer.
     pub(super) async fn dial(
         &self,
         shared: &Shared,
         upstream: &Upstream,
         policy: &DialPolicy,
-        aim: Aim,
+        turn: usize,
     ) -> Result<Dialled, UpstreamError> {
         let limit = upstream.connect_timeout;
         let deadline = Instant::now() + limit;
         let connecting = async {
-            let candidates = candidates(shared, &upstream.target, policy, aim.turn).await?;
-            let (tcp, address) = connect(&candidates, deadline, limit).await?;
+            let candidates = candidates(shared, &upstream.target, policy, turn).await?;
+            let (tcp, address) = connect(&candidates, upstream, deadline).await?;
             let transport = match &upstream.tls {
                 None => Transport::Plain(tcp),
                 Some(settings) => {
@@ -111,12 +88,6 @@ impl Dialler {
         let config = shared.tls.get(settings, upstream.protocol).await?;
         self.tls.set(Some((settings.clone(), config.clone())));
         Ok(config)
-    }
-
-    fn next_turn(&self) -> usize {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        turn
     }
 }
 
@@ -194,27 +165,45 @@ fn permitted(
 /// Tries one after the other; each has an equal share of the time that is left.
 async fn connect(
     candidates: &[SocketAddr],
+    upstream: &Upstream,
     deadline: Instant,
-    limit: Duration,
 ) -> Result<(TcpStream, SocketAddr), UpstreamError> {
     let mut last = UpstreamError::NoAddress;
     for (tried, address) in candidates.iter().enumerate() {
         let left = u32::try_from(candidates.len() - tried).unwrap_or(1);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
-        match timeout(share, open(*address)).await {
+        match timeout(share, open(*address, upstream.keepalive)).await {
             Ok(Ok(tcp)) => return Ok((tcp, *address)),
             Ok(Err(error)) => last = UpstreamError::Connect(error),
-            Err(_) => last = UpstreamError::ConnectTimeout(limit),
+            Err(_) => last = UpstreamError::ConnectTimeout(upstream.connect_timeout),
         }
     }
     Err(last)
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+async fn open(address: SocketAddr, keepalive: Option<Keepalive>) -> io::Result<TcpStream> {
     let tcp = TcpStream::connect(address).await?;
     // A head goes out in one write, and must not wait for the acknowledgement of the one before it.
     tcp.set_nodelay(true)?;
+    if let Some(keepalive) = keepalive {
+        SockRef::from(&tcp).set_tcp_keepalive(&probes(keepalive))?;
+    }
     Ok(tcp)
+}
+
+fn probes(keepalive: Keepalive) -> TcpKeepalive {
+    let seconds = |count: u32| Duration::from_secs(count.into());
+    let mut probes = TcpKeepalive::new();
+    if let Some(idle) = keepalive.idle {
+        probes = probes.with_time(seconds(idle));
+    }
+    if let Some(interval) = keepalive.interval {
+        probes = probes.with_interval(seconds(interval));
+    }
+    if let Some(count) = keepalive.probes {
+        probes = probes.with_retries(count);
+    }
+    probes
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ pub enum UpstreamError {
     DialRefused(IpAddr),
     #[error("name cannot be resolved")]
     Dns(#[source] DnsError),
+    /// As much as may be is under way already.
+    #[error("limit reached")]
+    CircuitOpen,
     /// Nobody listens, or there is no way to get there.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
@@ -69,6 +72,7 @@ impl UpstreamError {
             Self::NoAddress
             | Self::DialRefused(_)
             | Self::Dns(_)
+            | Self::CircuitOpen
             | Self::Connect(_)
             | Self::ConnectTimeout(_)
             | Self::Tls(_)
@@ -88,6 +92,7 @@ impl UpstreamError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Dns(_)
+            | Self::CircuitOpen
             | Self::Connect(_)
             | Self::ConnectTimeout(_)
             | Self::Tls(_)
@@ -112,6 +117,7 @@ impl UpstreamError {
             Self::NoAddress
             | Self::DialRefused(_)
             | Self::Dns(_)
+            | Self::CircuitOpen
             | Self::Connect(_)
             | Self::ConnectTimeout(_)
             | Self::Tls(_)
@@ -136,6 +142,7 @@ impl UpstreamError {
             Self::NoAddress => "upstream_no_address",
             Self::DialRefused(_) => "upstream_dial_refused",
             Self::Dns(_) => "upstream_dns",
+            Self::CircuitOpen => "circuit_open",
             Self::Connect(_) => "upstream_connect",
             Self::ConnectTimeout(_) => "upstream_connect_timeout",
             Self::Tls(_) => "upstream_tls",
@@ -157,7 +164,8 @@ impl UpstreamError {
             Self::Connect(_) => Some(Failure::Connect),
             Self::ConnectTimeout(_) => Some(Failure::Timeout),
             Self::Tls(_) => Some(Failure::Tls),
-            Self::Authority(_)
+            Self::CircuitOpen
+            | Self::Authority(_)
             | Self::RequestBody(_)
             | Self::Reset(_)
             | Self::NotTaken(_)

@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     future::Future,
-    net::SocketAddr,
     rc::{Rc, Weak},
 };
 
@@ -22,8 +21,10 @@ use tracing::{Instrument, debug, debug_span};
 use super::{
     RequestBody,
     body::{Exchange, Lease, ResponseBody},
+    breaker::Slot,
+    endpoint::Endpoint,
     error::UpstreamError,
-    pool::{Order, Pool},
+    pool::Order,
     request::Unanswered,
     stream::{Heard, Stream},
     tape::Tape,
@@ -33,14 +34,15 @@ use super::{
 /// Bytes that are buffered on a connection in either direction, and so the largest head of a response.
 const MAX_BUFFER: usize = 64 * 1024;
 
-/// An open connection; of its pool, of the exchange that it is in, or of nobody, and then it closes.
+/// An open connection; of its endpoint, of the exchange that it is in, or of nobody, and then it closes.
 pub(super) struct Connection<B> {
     sender: RefCell<SendRequest<B>>,
-    pool: Weak<Pool<B>>,
-    address: SocketAddr,
+    endpoint: Weak<Endpoint<B>>,
     heard: Heard,
     tape: Tape,
     retirement: Option<Instant>,
+    /// Its place among the connections that there may be.
+    slot: Option<Slot>,
     idle_since: Cell<Instant>,
     /// What reads and writes.
     driver: AbortHandle,
@@ -61,7 +63,7 @@ pub(super) fn send<B: RequestBody>(
 ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> {
     // Whatever the client speaks; and hyper panics on some others.
     *request.version_mut() = Version::HTTP_11;
-    let begun = match order.pool.take_idle(order.aim) {
+    let begun = match order.endpoint.take_idle() {
         Some(connection) => Begun::Sent(connection.exchange(request, replay)),
         None => Begun::NotYet(Box::new(request)),
     };
@@ -79,14 +81,17 @@ pub(super) fn send<B: RequestBody>(
             Begun::NotYet(request) => request,
         };
         // Boxed: opening is rare and large, and the future of every request would have room for it.
-        let connection = Box::pin(Connection::open(&order)).await?;
+        let connection = Box::pin(order.http1()).await?;
         let sent = connection.exchange(*request, false).await;
         sent.map_err(|unanswered| unanswered.error)
     }
 }
 
 impl<B: RequestBody> Connection<B> {
-    async fn open(order: &Order<'_, B>) -> Result<Rc<Self>, UpstreamError> {
+    pub(super) async fn open(
+        order: &Order<'_, B>,
+        slot: Option<Slot>,
+    ) -> Result<Rc<Self>, UpstreamError> {
         let dialled = order.dial().await?;
         let worker = &order.pool.worker;
         let stream = Stream::new(dialled.transport, worker.counters.clone());
@@ -106,13 +111,14 @@ impl<B: RequestBody> Connection<B> {
                 debug!(%error, "Connection ended early");
             }
         };
+        let endpoint = order.pool.at(dialled.address);
         Ok(Rc::new(Self {
             sender: RefCell::new(sender),
-            pool: Rc::downgrade(&order.pool),
-            address: dialled.address,
+            endpoint: endpoint.map_or_else(Weak::new, |endpoint| Rc::downgrade(&endpoint)),
             heard,
             tape,
             retirement: retirement(order.upstream.max_age),
+            slot,
             idle_since: Cell::new(Instant::now()),
             driver: spawn_local(driving.instrument(span)).abort_handle(),
         }))
@@ -198,12 +204,13 @@ fn check_framing(headers: &HeaderMap) -> Result<(), UpstreamError> {
 }
 
 impl<B> Connection<B> {
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     pub(super) fn idle_since(&self) -> Instant {
         self.idle_since.get()
+    }
+
+    /// Whether somebody waits for its place.
+    pub(super) fn is_wanted_elsewhere(&self) -> bool {
+        self.slot.as_ref().is_some_and(Slot::is_wanted)
     }
 
     /// Whether it can take a request: open, idle, and not too old.
@@ -220,8 +227,8 @@ impl<B> Exchange for Connection<B> {
         };
         if ready {
             self.idle_since.set(Instant::now());
-            if let Some(pool) = self.pool.upgrade() {
-                pool.put_idle(self);
+            if let Some(endpoint) = self.endpoint.upgrade() {
+                endpoint.put_idle(self);
             }
         } else if !closed {
             // The response is through and the request is not: what is still to come of it must not meet the next one.

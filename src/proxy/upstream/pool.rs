@@ -1,50 +1,72 @@
 //! The connections of one worker to one upstream.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
+    collections::HashMap,
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    dial::{Aim, Dialled, Dialler},
+    breaker::{Breaker, Lane, Slot},
+    dial::{Dialled, Dialler},
+    endpoint::Endpoint,
     error::UpstreamError,
     http1, http2,
+    load::{Counted, Load},
+    retries::Budget,
     shared::Shared,
     worker::Worker,
 };
-use crate::graph::{DialPolicy, Upstream};
-
-/// Idle connections of one worker to one upstream.
-pub(super) const MAX_IDLE: usize = 256;
-/// HTTP/2 connections of one worker to one address: more are opened only while all others are full.
-pub(super) const MAX_HTTP2: usize = 4;
+use crate::graph::{Balance, DialPolicy, Target, Upstream, breaker::Priority};
 
 /// Everything that is known of one upstream.
 pub(super) struct Pool<B> {
     pub(super) worker: Rc<Worker>,
     pub(super) dialler: Dialler,
-    /// The last one was used last, and is used next: what is too much grows old at the bottom.
-    idle: RefCell<Vec<Rc<http1::Connection<B>>>>,
-    http2: RefCell<Vec<Rc<http2::Connection<B>>>>,
-    /// Held while an HTTP/2 connection is opened: whoever comes meanwhile waits for that one.
-    opening: Semaphore,
+    endpoints: RefCell<Endpoints<B>>,
+    turn: Cell<usize>,
     idle_timeout: Cell<Duration>,
+    budget: OnceCell<Arc<Budget>>,
+    breaker: OnceCell<Arc<Breaker>>,
+}
+
+/// The endpoints in the order of the target's addresses; a single one for any other target.
+struct Endpoints<B> {
+    of: Option<Arc<[SocketAddr]>>,
+    list: Vec<Rc<Endpoint<B>>>,
+}
+
+/// Whose turn it is.
+pub(super) struct Aim<B> {
+    pub(super) endpoint: Rc<Endpoint<B>>,
+    /// Its place among the addresses; of a name, which one of its addresses.
+    pub(super) turn: usize,
+    /// Counts as long as it is under way, where that is counted.
+    pub(super) counted: Option<Counted>,
 }
 
 /// What a request needs to get a connection.
 pub(super) struct Order<'r, B> {
     pub(super) shared: &'r Shared,
     pub(super) pool: Rc<Pool<B>>,
+    pub(super) endpoint: Rc<Endpoint<B>>,
+    pub(super) turn: usize,
     pub(super) upstream: &'r Arc<Upstream>,
     pub(super) policy: &'r DialPolicy,
-    pub(super) aim: Aim,
+    /// Where the upstream has limits.
+    pub(super) lane: Option<Arc<Lane>>,
+}
+
+/// What a request may go out on.
+enum Room<B> {
+    /// One may be opened.
+    Slot(Slot),
+    Open(Rc<http1::Connection<B>>),
 }
 
 // === impl Pool ===
@@ -52,12 +74,16 @@ pub(super) struct Order<'r, B> {
 impl<B> Pool<B> {
     pub(super) fn new(worker: Rc<Worker>) -> Self {
         Self {
+            endpoints: RefCell::new(Endpoints {
+                of: None,
+                list: vec![Rc::new(Endpoint::new(None, worker.clone()))],
+            }),
             worker,
             dialler: Dialler::default(),
-            idle: RefCell::default(),
-            http2: RefCell::default(),
-            opening: Semaphore::new(1),
+            turn: Cell::new(0),
             idle_timeout: Cell::default(),
+            budget: OnceCell::new(),
+            breaker: OnceCell::new(),
         }
     }
 
@@ -66,82 +92,158 @@ impl<B> Pool<B> {
         self.idle_timeout.set(timeout);
     }
 
-    /// The idle connection that was used last, to the address whose turn it is.
-    pub(super) fn take_idle(&self, aim: Aim) -> Option<Rc<http1::Connection<B>>> {
-        let mut idle = self.idle.borrow_mut();
-        loop {
-            let connection = match aim.address {
-                None => idle.pop()?,
-                Some(address) => {
-                    let last = idle.iter().rposition(|idle| idle.address() == address)?;
-                    idle.remove(last)
-                }
-            };
-            self.worker.idle_less(1);
-            if connection.is_usable() {
-                return Some(connection);
-            }
-        }
+    pub(super) fn budget(&self, shared: &Shared, upstream: &Upstream) -> Arc<Budget> {
+        let find = || shared.budgets.of(upstream.id.clone(), Budget::default);
+        self.budget.get_or_init(find).clone()
     }
 
-    /// Keeps a connection for the next request, if there is room.
-    pub(super) fn put_idle(&self, connection: Rc<http1::Connection<B>>) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < MAX_IDLE && self.worker.has_room() {
-            idle.push(connection);
-            self.worker.idle_more();
-        }
-    }
-
-    /// The HTTP/2 connection with the fewest streams to the address whose turn it is. One without room only if there may be
-    /// no more connections.
-    pub(super) fn take_http2(&self, aim: Aim) -> Option<Rc<http2::Connection<B>>> {
-        let mut connections = self.http2.borrow_mut();
-        connections.retain(|connection| connection.is_usable());
-        let aimed_at = |connection: &&Rc<http2::Connection<B>>| {
-            aim.address
-                .is_none_or(|address| connection.address() == address)
+    /// What counts for the limits of the upstream, if it has any.
+    pub(super) fn lane(
+        &self,
+        shared: &Shared,
+        upstream: &Upstream,
+        priority: Priority,
+    ) -> Option<Arc<Lane>> {
+        let limits = upstream.breakers.as_ref()?;
+        // The id names the limits: other limits are another upstream.
+        let find = || {
+            shared
+                .breakers
+                .of(upstream.id.clone(), || Breaker::new(limits))
         };
-        let least = connections
-            .iter()
-            .filter(aimed_at)
-            .min_by_key(|connection| connection.streams())?;
-        let full = connections.iter().filter(aimed_at).count() >= MAX_HTTP2;
-        (least.has_room() || full).then(|| least.clone())
+        Some(self.breaker.get_or_init(find).lane(priority))
     }
 
-    pub(super) fn put_http2(&self, connection: Rc<http2::Connection<B>>) {
-        if !self.worker.is_closing() {
-            self.http2.borrow_mut().push(connection);
+    /// Closes an idle connection to any endpoint, so that another can be opened.
+    fn make_room(&self) {
+        let endpoints = self.endpoints.borrow();
+        drop(endpoints.list.iter().find_map(|one| one.take_idle()));
+    }
+
+    /// The endpoint that takes the next request, or the next one with this hash.
+    pub(super) fn aim(&self, shared: &Shared, upstream: &Upstream, hash: Option<u64>) -> Aim<B> {
+        self.align(&upstream.target);
+        let endpoints = self.endpoints.borrow();
+        let count = endpoints.list.len();
+        let (index, turn) = match (&upstream.balance, &upstream.target) {
+            // Several addresses behind one endpoint still take turns.
+            (_, Target::Dns { .. }) => (0, self.next_turn()),
+            _ if count == 1 => (0, 0),
+            (Balance::LeastRequest, _) => return endpoints.least(shared, upstream),
+            (Balance::Hash(hashed), _) if let Some(hash) = hash => {
+                let index = hashed.table.pick(hash).min(count - 1);
+                (index, index)
+            }
+            (Balance::RoundRobin | Balance::Hash(_), _) => {
+                let index = self.next_turn() % count;
+                (index, index)
+            }
+        };
+        Aim {
+            endpoint: endpoints.list[index].clone(),
+            turn,
+            counted: None,
         }
+    }
+
+    /// Makes the endpoints those of the target. What is open to one that stays is kept; what is idle to one that goes is closed,
+    /// and what is under way there ends with its response.
+    pub(super) fn align(&self, target: &Target) {
+        let addresses = match target {
+            Target::Addresses(addresses) if !addresses.is_empty() => Some(addresses),
+            Target::Addresses(_) | Target::Dns { .. } | Target::Echo { .. } => None,
+        };
+        if self.endpoints.borrow().is_of(addresses) {
+            return;
+        }
+        let mut endpoints = self.endpoints.borrow_mut();
+        if endpoints.of.is_some() && endpoints.of.as_ref() == addresses {
+            // The same, in another place: to be seen by the place alone from now on.
+            endpoints.of = addresses.cloned();
+            return;
+        }
+        let known = endpoints.list.drain(..);
+        let mut known: HashMap<Option<SocketAddr>, Rc<Endpoint<B>>> =
+            known.map(|endpoint| (endpoint.address, endpoint)).collect();
+        let mut endpoint = |address| {
+            let known = known.remove(&address);
+            known.unwrap_or_else(|| Rc::new(Endpoint::new(address, self.worker.clone())))
+        };
+        endpoints.list = match addresses {
+            Some(addresses) => addresses.iter().map(|one| endpoint(Some(*one))).collect(),
+            None => vec![endpoint(None)],
+        };
+        endpoints.of = addresses.cloned();
+    }
+
+    /// The endpoint at an address, which may be another than the one that was aimed at; none when it has gone.
+    pub(super) fn at(&self, address: SocketAddr) -> Option<Rc<Endpoint<B>>> {
+        let endpoints = self.endpoints.borrow();
+        let mut list = endpoints.list.iter();
+        list.find(|endpoint| endpoint.address.is_none_or(|at| at == address))
+            .cloned()
     }
 
     /// Closes what has been idle for too long, or has aged. Says whether anything is left.
     pub(super) fn tidy(&self, now: Instant) -> bool {
         let timeout = self.idle_timeout.get();
-        let mut idle = self.idle.borrow_mut();
-        let before = idle.len();
-        idle.retain(|idle| idle.is_usable() && now < idle.idle_since() + timeout);
-        self.worker.idle_less(before - idle.len());
-        let mut http2 = self.http2.borrow_mut();
-        http2.retain(|connection| {
-            let idle = connection.streams() == 0 && now >= connection.idle_since() + timeout;
-            connection.is_usable() && !idle
-        });
-        !idle.is_empty() || !http2.is_empty()
+        let endpoints = self.endpoints.borrow();
+        // Each of them is looked at, whatever the others have.
+        let left = endpoints.list.iter().map(|one| one.tidy(now, timeout));
+        left.fold(false, |any, left| any | left)
     }
 
     /// Closes what is idle. An HTTP/2 connection with streams ends with the last of them.
     pub(super) fn close(&self) {
-        let idle = self.idle.take();
-        self.worker.idle_less(idle.len());
-        self.http2.borrow_mut().clear();
+        for endpoint in &self.endpoints.borrow().list {
+            endpoint.close();
+        }
+    }
+
+    fn next_turn(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn
     }
 }
 
-impl<B> Drop for Pool<B> {
-    fn drop(&mut self) {
-        self.worker.idle_less(self.idle.get_mut().len());
+// === impl Endpoints ===
+
+impl<B> Endpoints<B> {
+    fn is_of(&self, addresses: Option<&Arc<[SocketAddr]>>) -> bool {
+        match (&self.of, addresses) {
+            (Some(of), Some(addresses)) => Arc::ptr_eq(of, addresses),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// Of two taken at random, the one with less under way. There are at least two.
+    fn least(&self, shared: &Shared, upstream: &Upstream) -> Aim<B> {
+        let count = self.list.len();
+        let one = fastrand::usize(..count);
+        let other = (one + fastrand::usize(1..count)) % count;
+        let [(one, its), (other, others)] = [one, other].map(|index| {
+            let endpoint = &self.list[index];
+            let make = || match endpoint.address {
+                Some(address) => {
+                    let key = (upstream.id.clone(), address);
+                    shared.loads.of(key, Load::default)
+                }
+                None => Arc::<Load>::default(),
+            };
+            (index, endpoint.load(make))
+        });
+        let (index, load) = if others.get() < its.get() {
+            (other, others)
+        } else {
+            (one, its)
+        };
+        Aim {
+            endpoint: self.list[index].clone(),
+            turn: index,
+            counted: Some(load.count()),
+        }
     }
 }
 
@@ -153,7 +255,7 @@ impl<B> Order<'_, B> {
         let dialled = self
             .pool
             .dialler
-            .dial(self.shared, self.upstream, self.policy, self.aim)
+            .dial(self.shared, self.upstream, self.policy, self.turn)
             .await;
         if let Some(failure) = dialled.as_ref().err().and_then(UpstreamError::failure) {
             self.pool.worker.counters.failed.by(failure).increase();
@@ -161,24 +263,61 @@ impl<B> Order<'_, B> {
         dialled
     }
 
+    /// An HTTP/1 connection that is open, and was not when it was looked for. Where there are enough, one that becomes free.
+    pub(super) async fn http1(&self) -> Result<Rc<http1::Connection<B>>, UpstreamError>
+    where
+        B: super::RequestBody,
+    {
+        let slot = match &self.lane {
+            None => None,
+            Some(lane) => match self.room(lane).await? {
+                Room::Slot(slot) => Some(slot),
+                Room::Open(connection) => return Ok(connection),
+            },
+        };
+        http1::Connection::open(self, slot).await
+    }
+
+    async fn room(&self, lane: &Arc<Lane>) -> Result<Room<B>, UpstreamError> {
+        if let Some(slot) = lane.try_slot() {
+            return Ok(Room::Slot(slot));
+        }
+        let _waits = lane.wait().ok_or_else(|| self.too_much())?;
+        self.pool.make_room();
+        let free = self.endpoint.next_free();
+        tokio::select! {
+            biased;
+            Ok(connection) = free => Ok(Room::Open(connection)),
+            slot = lane.next_slot() => Ok(Room::Slot(slot)),
+        }
+    }
+
+    /// That no more may be under way.
+    pub(super) fn too_much(&self) -> UpstreamError {
+        self.pool.worker.counters.refused.increase();
+        UpstreamError::CircuitOpen
+    }
+
     /// An HTTP/2 connection with room for a stream, and whether it was opened for this order.
     pub(super) async fn http2(&self) -> Result<(Rc<http2::Connection<B>>, bool), UpstreamError>
     where
         B: super::RequestBody,
     {
-        if let Some(connection) = self.pool.take_http2(self.aim) {
+        if let Some(connection) = self.endpoint.take_http2() {
             return Ok((connection, false));
         }
         let limit = self.upstream.connect_timeout;
         let deadline = Instant::now() + limit;
-        let _turn = timeout_at(deadline, self.pool.opening.acquire())
+        let _turn = timeout_at(deadline, self.endpoint.opening.acquire())
             .await
             .map_err(|_| UpstreamError::ConnectTimeout(limit))?;
-        if let Some(connection) = self.pool.take_http2(self.aim) {
+        if let Some(connection) = self.endpoint.take_http2() {
             return Ok((connection, false));
         }
         let connection = http2::Connection::open(self).await?;
-        self.pool.put_http2(connection.clone());
+        if let Some(endpoint) = self.pool.at(connection.address()) {
+            endpoint.put_http2(connection.clone());
+        }
         Ok((connection, true))
     }
 }

@@ -1,15 +1,20 @@
 //! What all workers share: the TLS configurations, what is known of names, and the counters.
 
-use std::{io, sync::Arc, thread};
+use std::{io, net::SocketAddr, sync::Arc, thread};
 
 use prometheus_client::registry::Registry;
 use tokio::{runtime, sync::oneshot};
 
 use super::{
+    breaker::Breaker,
     counters::Workers,
     dns::{Resolver, System},
+    kept::Kept,
+    load::Load,
+    retries::Budget,
     tls::Configs,
 };
+use crate::graph::UpstreamId;
 
 /// One for the process. With it lives a thread that asks name servers and reads the trust store.
 #[derive(Debug)]
@@ -17,6 +22,10 @@ pub struct Shared {
     pub(super) tls: Configs,
     pub(super) resolver: Resolver,
     pub(super) workers: Workers,
+    /// By upstream and endpoint.
+    pub(super) loads: Kept<(UpstreamId, SocketAddr), Load>,
+    pub(super) budgets: Kept<UpstreamId, Budget>,
+    pub(super) breakers: Kept<UpstreamId, Breaker>,
     /// Dropped with this, which ends the thread.
     _alive: oneshot::Sender<()>,
 }
@@ -37,6 +46,9 @@ impl Shared {
             tls: Configs::new(helper.clone()),
             resolver: Resolver::new(System::default(), helper),
             workers: Workers::register(registry),
+            loads: Kept::default(),
+            budgets: Kept::default(),
+            breakers: Kept::default(),
             _alive: alive,
         }))
     }

@@ -1,6 +1,8 @@
 //! Pools against backends that say exactly what a test wants them to.
 
 mod backend;
+mod balance;
+mod breaker;
 mod http1;
 mod http2;
 mod lifetime;
@@ -13,7 +15,7 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::{
-    graph::Target,
+    graph::{Balance, Target, breaker::Priority},
     telemetry::metrics::{registry, render},
 };
 
@@ -43,9 +45,40 @@ impl Bench {
         upstream: &Arc<Upstream>,
         request: Request<TestBody>,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let replay = request.method() == Method::GET;
-        let dial = DialPolicy::default();
-        self.pools.send(upstream, &dial, request, replay).await
+        self.send_by(upstream, request, None).await
+    }
+
+    /// To the endpoint of this hash.
+    pub(super) async fn send_by(
+        &self,
+        upstream: &Arc<Upstream>,
+        request: Request<TestBody>,
+        affinity: Option<u64>,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let way = Way {
+            upstream,
+            dial: &DialPolicy::default(),
+            replay: request.method() == Method::GET,
+            affinity,
+            priority: Priority::Default,
+        };
+        self.pools.send(way, request).await
+    }
+
+    pub(super) async fn send_within(
+        &self,
+        dial: &DialPolicy,
+        upstream: &Arc<Upstream>,
+        request: Request<TestBody>,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let way = Way {
+            upstream,
+            dial,
+            replay: true,
+            affinity: None,
+            priority: Priority::Default,
+        };
+        self.pools.send(way, request).await
     }
 
     /// Status and body of the answer.
@@ -74,10 +107,13 @@ pub(super) fn upstream(target: Target) -> Upstream {
         id: UpstreamId("test".into()),
         target,
         protocol: UpstreamProtocol::Http1,
+        balance: Balance::RoundRobin,
+        breakers: None,
         tls: None,
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_mins(1),
         max_age: None,
+        keepalive: None,
     }
 }
 

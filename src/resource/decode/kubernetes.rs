@@ -102,7 +102,7 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
         .collect();
     // Names are not dialled, and may be there.
     let has_names = document.get("addressType").and_then(Value::as_str) == Some("FQDN");
-    let (mut ready, mut not_ready) = (Vec::new(), Vec::new());
+    let (mut ready, mut draining, mut not_ready) = (Vec::new(), Vec::new(), Vec::new());
     for (path, endpoint) in field::objects(document, "endpoints", "", problems) {
         let found = if has_names {
             Vec::new()
@@ -111,12 +111,14 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
         };
         let list = if is_ready(endpoint) {
             &mut ready
+        } else if is_draining(endpoint) {
+            &mut draining
         } else {
             &mut not_ready
         };
         list.extend(found);
     }
-    for list in [&mut ready, &mut not_ready] {
+    for list in [&mut ready, &mut draining, &mut not_ready] {
         list.sort_unstable();
         list.dedup();
     }
@@ -124,6 +126,7 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
         service: service.and_then(Value::as_str).unwrap_or_default().into(),
         ports,
         ready,
+        draining,
         not_ready,
     }
 }
@@ -152,9 +155,16 @@ fn addresses(endpoint: &Fields, path: &str, problems: &mut Vec<Problem>) -> Vec<
 
 /// An endpoint that does not say is ready, as the API has it.
 fn is_ready(endpoint: &Fields) -> bool {
-    let conditions = endpoint.get("conditions");
-    let ready = conditions.and_then(|conditions| conditions.get("ready"));
-    ready.and_then(Value::as_bool).unwrap_or(true)
+    condition(endpoint, "ready").unwrap_or(true)
+}
+
+/// One that ends, and takes requests meanwhile.
+fn is_draining(endpoint: &Fields) -> bool {
+    condition(endpoint, "serving") == Some(true) && condition(endpoint, "terminating") == Some(true)
+}
+
+fn condition(endpoint: &Fields, name: &str) -> Option<bool> {
+    endpoint.get("conditions")?.get(name)?.as_bool()
 }
 
 pub(super) fn secret(document: &Fields, problems: &mut Vec<Problem>) -> SecretData {

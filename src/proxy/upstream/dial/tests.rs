@@ -99,7 +99,7 @@ async fn a_cluster_does_not_dial_itself() {
         ];
         for target in targets {
             let upstream = Arc::new(upstream(target));
-            let sent = bench.pools.send(&upstream, &policy, get("/"), true);
+            let sent = bench.send_within(&policy, &upstream, get("/"));
             let failed = sent.await.unwrap_err();
             assert!(
                 matches!(failed, UpstreamError::DialRefused(_)),
@@ -109,11 +109,8 @@ async fn a_cluster_does_not_dial_itself() {
         assert_eq!(backend.accepted.get(), 0);
         let laptop = DialPolicy::default();
         let upstream = Arc::new(upstream(dns("127.0.0.1")));
-        bench
-            .pools
-            .send(&upstream, &laptop, get("/"), true)
-            .await
-            .unwrap();
+        let sent = bench.send_within(&laptop, &upstream, get("/"));
+        sent.await.unwrap();
     })
     .await;
 }

@@ -137,7 +137,7 @@ async fn a_full_connection_is_helped_by_another_up_to_a_bound() {
         assert!(many.iter().all(Result::is_ok), "{many:?}");
         let opened = bench.metric("connections_opened_total");
         assert!(
-            (2..=pool::MAX_HTTP2 as u64).contains(&opened),
+            (2..=endpoint::MAX_HTTP2 as u64).contains(&opened),
             "{opened} opened"
         );
     })

@@ -129,11 +129,11 @@ async fn no_more_than_so_many_connections_are_idle() {
         let backend = Backend::always(Reply::ok("")).await;
         let bench = Bench::new();
         let upstream = backend.upstream();
-        let many = pool::MAX_IDLE + 10;
+        let many = endpoint::MAX_IDLE + 10;
         let responses = join_all((0..many).map(|_| bench.send(&upstream, get("/")))).await;
         assert_eq!(bench.metric("connections_opened_total"), many as u64);
         drop(responses);
-        assert_eq!(bench.metric("connections_idle"), pool::MAX_IDLE as u64);
+        assert_eq!(bench.metric("connections_idle"), endpoint::MAX_IDLE as u64);
         settle().await;
         assert_eq!(bench.metric("connections_closed_total"), 10);
     })
