@@ -14,6 +14,7 @@ run: ## Build Postern and serve examples/quickstart on this machine, no cluster 
 	@tools/setup.sh run
 	$(CARGO) build --bin postern
 	@echo 'Serving examples/quickstart; an echo server answers for every Service. End with Ctrl-C.'
+	@echo "If port 8080 is taken: make run ARGS='--bind 8080=127.0.0.1:18080'"
 	@exec target/debug/postern serve examples/quickstart --echo --namespace quickstart $(ARGS)
 
 .PHONY: cluster
@@ -69,14 +70,17 @@ fuzz-smoke: ## Run each fuzz target for 10 seconds; SECONDS_EACH=600 for longer
 	@tests/fuzz/smoke.sh $(or $(SECONDS_EACH),10)
 
 .PHONY: bench
-bench: ## Compare with nginx and HAProxy: CPU, memory, compile time; SECONDS=8 RUNS=5 unless told otherwise
+bench: ## Compare with nginx and HAProxy: CPU, memory, compile time; SECONDS=3 RUNS=5 unless told otherwise
 	@tools/setup.sh bench
+	@tools/setup.sh test
+	@tests/cluster/build.sh >/dev/null
+	$(CARGO) bench --bench soak -- --only memory
 	$(CARGO) bench --bench compile
-	$(CARGO) bench --bench compare -- --seconds $(or $(SECONDS),8) --runs $(or $(RUNS),5) --write $(ARGS)
+	$(CARGO) bench --bench compare -- --seconds $(or $(SECONDS),3) --runs $(or $(RUNS),5) --write $(ARGS)
 
 .PHONY: soak
 soak: ## Long proofs: changes under load, drain, hostile input, a real API server
-	@tools/setup.sh test
+	@tools/setup.sh soak
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) bench --bench soak -- $(ARGS)
 

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -45,6 +45,11 @@ use crate::{
 /// Batches of changes on the way to the compiler. The source waits when it is full.
 const CHANGES: usize = 64;
 
+/// Open files of the process beside those of its workers: admin ports, watches, logs.
+const FILES: u64 = 64;
+/// Of a worker that serves nobody yet: its runtime, and its sockets for a few Listeners.
+const FILES_OF_WORKER: u64 = 8;
+
 /// For what is told to others when the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -54,6 +59,7 @@ type Snapshots = watch::Receiver<Option<Arc<Published>>>;
 /// Serves until the process is told to end. An error says what failed and what to do.
 pub fn serve(serve: &Serve) -> Result<()> {
     let files = files::raise_limit();
+    ensure_room(serve, files)?;
     // Everything but traffic: watches, compiles, admin ports, echo.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -72,6 +78,20 @@ pub fn serve(serve: &Serve) -> Result<()> {
     // Services before those who still ask them.
     std::mem::forget(runtime);
     served
+}
+
+/// Fails where more workers are asked for than there can be open files for: what runs out of them would be anything.
+fn ensure_room(serve: &Serve, files: Option<u64>) -> Result<()> {
+    let (Some(workers), Some(files)) = (serve.workers, files) else {
+        return Ok(());
+    };
+    let needed = FILES + FILES_OF_WORKER * u64::try_from(workers.get()).unwrap_or(u64::MAX / FILES);
+    ensure!(
+        needed <= files,
+        "{workers} workers need about {needed} open files before the first connection, and the process may have {files}: ask for \
+         fewer with `--workers`, or raise the limit (`ulimit -n`)"
+    );
+    Ok(())
 }
 
 /// Every family of metrics with its help, in the text format.
@@ -103,7 +123,7 @@ async fn run(serve: &Serve) -> Result<()> {
         health.clone(),
         &mut registry,
     )
-    .context("starting the workers")?;
+    .context("starting the proxy")?;
     let state = admin::State {
         health: health.clone(),
         registry,

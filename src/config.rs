@@ -11,8 +11,8 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use value::duration;
 pub use value::{AccessLog, Backend, Bind};
+use value::{duration, workers};
 
 /// The namespace of manifests that name none, and Postern's own where nothing else says it.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -148,10 +148,11 @@ pub struct Serve {
     )]
     pub backends: Vec<Backend>,
 
-    /// Threads that serve traffic. Default: one for each core
+    /// Threads that serve traffic, at most 512. Default: one for each core
     #[arg(
         long,
         env = "POSTERN_WORKERS",
+        value_parser = workers,
         value_name = "N",
         help_heading = "Serving"
     )]

@@ -45,7 +45,8 @@ mod testing;
 mod tests;
 
 use std::{
-    collections::BTreeMap, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration,
+    collections::BTreeMap, io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc,
+    time::Duration,
 };
 
 use prometheus_client::registry::Registry;
@@ -106,6 +107,19 @@ struct Ended {
     result: Result<u64, String>,
 }
 
+/// Why the proxy could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("opening the access log {}; choose another file with `--access-log`", path.display())]
+    AccessLog {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("starting the threads that serve traffic")]
+    Threads(#[source] io::Error),
+}
+
 /// After the drain timeout a worker is waited for no longer than this: it may hang in what it does.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
@@ -116,7 +130,7 @@ impl Proxy {
         graphs: Graphs,
         health: Health,
         registry: &mut Registry,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StartError> {
         let workers = options.workers.get();
         let metrics = Metrics::register(registry, options.route_metrics, Some(graphs.clone()));
         let common = Common {
@@ -125,7 +139,7 @@ impl Proxy {
             log: Logger::start(&options.access_log, metrics.dropped_log_lines().clone())?,
             metrics,
         };
-        let shared = Shared::new(registry)?;
+        let shared = Shared::new(registry).map_err(StartError::Threads)?;
         let (drain, draining) = watch::channel(None);
         let orders = Orders {
             graphs,
@@ -148,7 +162,8 @@ impl Proxy {
             let site = move || Site::new(Pools::new(shared), common);
             spawn(worker, ending.clone(), move || {
                 worker::run(worker, orders, site)
-            })?;
+            })
+            .map_err(StartError::Threads)?;
         }
         Ok(proxy)
     }

@@ -3,7 +3,7 @@
 # says how to get them.
 set -euo pipefail
 
-target=${1:?usage: tools/setup.sh run|test|node|image|bench|fuzz|deny}
+target=${1:?usage: tools/setup.sh run|test|node|image|soak|bench|fuzz|deny}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -25,6 +25,9 @@ needs_image="$needs_test
 musl-gcc|musl-tools|install a C compiler for musl
 strip|binutils|install binutils
 rustup||install Rust with rustup: https://rustup.rs"
+needs_soak="$needs_test
+ip|iproute2|install iproute2
+unshare|util-linux|install util-linux"
 needs_bench="$needs_run
 nginx|nginx-light|install nginx
 haproxy|haproxy|install HAProxy
@@ -41,6 +44,7 @@ case $target in
   test) needs=$needs_test ;;
   node) needs=$needs_node ;;
   image) needs=$needs_image ;;
+  soak) needs=$needs_soak ;;
   bench) needs=$needs_bench ;;
   fuzz) needs=$needs_fuzz ;;
   deny) needs=$needs_deny ;;

@@ -58,7 +58,7 @@ impl Findings {
         ];
         let tables = tables.into_iter().filter(|table| !table.is_empty());
         let mut text = tables.collect::<Vec<_>>().join("\n");
-        if self.foreign() > QUIET {
+        if self.is_busy() {
             // Writing to a string cannot fail.
             let _written = writeln!(
                 text,
@@ -68,6 +68,11 @@ impl Findings {
             );
         }
         text
+    }
+
+    /// Whether others had more of the proxy's core than figures for a reference bear.
+    pub(super) fn is_busy(&self) -> bool {
+        self.foreign() > QUIET
     }
 
     fn facts(&self) -> String {

@@ -42,7 +42,7 @@ use self::{backend::Backend, document::Findings, machine::Machine, measure::Leng
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Seconds of each measured run; an eighth of it goes before, to warm up
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 3)]
     seconds: u32,
     /// Interleaved runs of each proxy; the median counts
     #[arg(long, default_value_t = 5)]
@@ -59,6 +59,9 @@ struct Arguments {
     /// Write docs/reference/performance.md
     #[arg(long)]
     write: bool,
+    /// Write it even if other programs had a part of the proxy's core
+    #[arg(long)]
+    even_if_busy: bool,
     /// Be the backend of the measurements: answer on these ports, with a small body and with a large one
     #[arg(long, num_args = 2, hide = true)]
     backend: Vec<u16>,
@@ -134,6 +137,11 @@ fn compare(arguments: &Arguments) -> Result<()> {
     };
     print!("{}", findings.tables());
     if arguments.write {
+        ensure!(
+            !findings.is_busy() || arguments.even_if_busy,
+            "docs/reference/performance.md stays as it was, because the machine was busy: repeat it when nothing else runs, or with \
+             ARGS=--even-if-busy"
+        );
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/reference/performance.md");
         fs::write(path, findings.page()).context("writing docs/reference/performance.md")?;
     }

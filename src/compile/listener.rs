@@ -293,7 +293,7 @@ fn binding(object: &Object<ListenerSpec>, findings: &mut Findings) -> Option<Bin
         return None;
     }
     if from == Some(NamespaceFrom::Selector) && selector.is_none() {
-        missing("spec.hostBinding.selector", findings);
+        labels_of_namespaces(findings);
         return None;
     }
     let namespace = match from {
@@ -306,6 +306,19 @@ fn binding(object: &Object<ListenerSpec>, findings: &mut Findings) -> Option<Bin
         namespace,
         selector,
     })
+}
+
+/// Emissary-ingress has a word for it and never implemented it. `postern.dev` has a rule against it.
+fn labels_of_namespaces(findings: &mut Findings) {
+    const FIELD: &str = "spec.hostBinding.namespace.from";
+    if !findings.is_unreadable(FIELD) {
+        findings.push(
+            Code::NotImplemented,
+            FIELD,
+            "Postern does not choose namespaces by their labels",
+            "Write SELF or ALL; a `selector` beside it chooses Hosts by their own labels",
+        );
+    }
 }
 
 fn number(value: Option<i32>, field: &str, least: u32, findings: &mut Findings) -> Option<u32> {

@@ -86,11 +86,24 @@ pub(super) fn files(resources: &ResourceSet) -> Vec<(Origin, Diagnostic)> {
             let (code, next) = match problem.kind {
                 FileProblemKind::Syntax => (
                     Code::InvalidSyntax,
-                    "Mend the syntax; until then the last good objects of the file are served",
+                    "Mend the syntax at this line and column",
+                ),
+                FileProblemKind::Document => (
+                    Code::InvalidSyntax,
+                    "Write `apiVersion`, `kind` and `metadata.name`, which every object has, or remove the document",
+                ),
+                FileProblemKind::Encoding => (
+                    Code::InvalidSyntax,
+                    "Save the file as UTF-8 text without control characters",
+                ),
+                FileProblemKind::Size => (Code::InvalidSyntax, "Split the file into smaller ones"),
+                FileProblemKind::Unreadable => (
+                    Code::InvalidSyntax,
+                    "See to it that the file is there and may be read",
                 ),
                 FileProblemKind::UnknownKind => (
                     Code::UnknownKind,
-                    "Correct the kind if it is misspelt; otherwise nothing needs to be done",
+                    "Correct `kind` and `apiVersion`, or remove the document",
                 ),
                 FileProblemKind::Duplicate => {
                     (Code::DuplicateObject, "Rename or delete one of them")

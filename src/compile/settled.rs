@@ -2,7 +2,7 @@
 
 use super::finding::as_written;
 use crate::{
-    crd::{GatewaySettingsSpec, HostSpec, MappingSpec, TlsContextSpec},
+    crd::{GatewaySettingsSpec, HostSpec, MappingSpec, TlsContextSpec, gateway_settings::Preset},
     report::{Field, Settled},
     resource::{Mapping, Object},
 };
@@ -71,7 +71,7 @@ const CONTEXT: &[Row<TlsContextSpec>] = &[
     (Field::CaSecret, |spec| spec.ca_secret.is_some()),
     (Field::ClientSecret, |spec| spec.secret.is_some()),
     (Field::InsecureSkipVerify, |spec| {
-        spec.insecure_skip_verify.is_some()
+        spec.insecure_skip_verify == Some(true)
     }),
 ];
 
@@ -92,6 +92,16 @@ const SETTINGS: &[Row<GatewaySettingsSpec>] = &[
             .as_ref()
             .is_some_and(|paths| paths.allow_escaped_slashes.is_some())
     }),
+    (Field::InsecureRedirect, |spec| {
+        spec.insecure_redirect.is_some()
+    }),
+    (Field::Verification, |spec| {
+        spec.upstream_tls
+            .as_ref()
+            .is_some_and(|tls| tls.verification.is_some())
+    }),
+    (Field::EnvoyHeaders, |spec| spec.envoy_headers.is_some()),
+    (Field::Preset, |spec| spec.preset == Some(Preset::Emissary)),
 ];
 
 pub(super) fn of_mapping(object: &Mapping, spec: &MappingSpec) -> Settled {

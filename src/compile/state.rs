@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Options,
-    claim::{Claims, Placement},
+    claim::{Claims, Placement, RegionKey},
     cluster::{Affected, Cluster},
     context::Contexts,
     dependents::{Dependency, Dependents},
@@ -31,7 +31,8 @@ use super::{
     seen::{self, Before, Changed, Edit, Seen},
     selector::Selector,
     settings::{self, Settings},
-    settled, slot,
+    settled,
+    slot::{self, SlotKey},
     touched::Touched,
     twin,
     upstream::{Dialled, Dials, Resolver},
@@ -606,6 +607,7 @@ impl State {
                 findings.0.extend(note.findings.0.iter().cloned());
             }
             let taken = self.routing.taken(&object.key, slot);
+            let taken = taken.filter(|_| !self.is_never_asked(lowered, slot));
             findings.0.extend(taken.cloned());
         }
         let serves = self.serves(lowered, &mut findings);
@@ -635,6 +637,19 @@ impl State {
             certificate_not_after: None,
         };
         reports::object(object, findings, place)
+    }
+
+    /// Whether no request can reach a Mapping without a hostname in what nobody has claimed, because all names of the Hosts
+    /// that select it are claimed.
+    fn is_never_asked(&self, lowered: &Lowered, (region, ..): &SlotKey) -> bool {
+        let unnamed = lowered.matching.as_ref().filter(|matching| {
+            *region == RegionKey::Unclaimed && matches!(matching.name, NameMatch::Unnamed)
+        });
+        unnamed.is_some_and(|matching| {
+            let object = &lowered.object;
+            let mut hosts = self.linked.coverage.selecting(&object.meta.labels);
+            hosts.all(|host| self.claims.cover(&object.key.namespace, host, matching))
+        })
     }
 
     /// Where a Mapping is served, given that it is in a route.

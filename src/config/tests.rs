@@ -58,7 +58,9 @@ fn a_folder_and_a_kubeconfig_exclude_each_other() {
 #[test]
 fn a_wrong_value_is_answered_with_an_example() {
     for (flags, example) in [
-        ("dir --workers 0", "--workers"),
+        ("dir --workers 0", "from 1 to 512"),
+        ("dir --workers 100000", "from 1 to 512"),
+        ("dir --access-log jsn", "off, json or text"),
         ("dir --drain-timeout soon", "500ms"),
         ("dir --drain-timeout 5", "500ms"),
         (
@@ -100,4 +102,9 @@ fn what_is_no_word_of_the_access_log_is_a_file() {
         "/var/log/access.json".parse(),
         Ok(AccessLog::File("/var/log/access.json".into()))
     );
+    assert_eq!(
+        "access.log".parse(),
+        Ok(AccessLog::File("access.log".into()))
+    );
+    assert_eq!("jsn".parse::<AccessLog>(), Err(ValueError::AccessLog));
 }

@@ -1,6 +1,6 @@
 //! Values of flags: each parses from a text, and says what is wrong with one.
 
-use std::{convert::Infallible, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use jiff::SignedDuration;
 
@@ -43,6 +43,25 @@ pub enum ValueError {
     Backend,
     #[error("write PORT=ADDRESS:PORT, such as 8080=127.0.0.1:80 or 8443=[::1]:443")]
     Bind,
+    #[error(
+        "write off, json or text, or a file with a `/` or a `.` in its name, such as ./access.log"
+    )]
+    AccessLog,
+    #[error(
+        "write a number from 1 to {MAX_WORKERS}; one for each core, which is the default, is best"
+    )]
+    Workers,
+}
+
+/// More than any machine has cores: each is a thread with sockets and pools of its own.
+const MAX_WORKERS: usize = 512;
+
+/// Parses a number of threads.
+pub fn workers(text: &str) -> Result<NonZeroUsize, ValueError> {
+    text.parse::<NonZeroUsize>()
+        .ok()
+        .filter(|workers| workers.get() <= MAX_WORKERS)
+        .ok_or(ValueError::Workers)
 }
 
 /// Parses a duration such as `500ms`, `5s` or `2m`; not a negative one.
@@ -103,15 +122,17 @@ impl FromStr for Bind {
 }
 
 impl FromStr for AccessLog {
-    type Err = Infallible;
+    type Err = ValueError;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text {
-            "off" => Self::Off,
-            "json" => Self::Json,
-            "text" => Self::Text,
-            path => Self::File(path.into()),
-        })
+    /// A single word that is none of the three is one of them misspelt.
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "off" => Ok(Self::Off),
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            path if path.contains(['/', '.']) => Ok(Self::File(path.into())),
+            _ => Err(ValueError::AccessLog),
+        }
     }
 }
 

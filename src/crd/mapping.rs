@@ -79,7 +79,7 @@ pub struct MappingSpec {
     /// How long to wait for a connection to the upstream. Default: 3000. Unit: milliseconds.
     #[schemars(range(min = 1))]
     pub connect_timeout_ms: Option<i64>,
-    /// Puts this Mapping's connections into a pool of their own. Default: none.
+    /// Puts this Mapping's connections to the upstream, and the limits on them, apart from those of others. Default: none.
     #[schemars(length(max = 253))]
     pub cluster_tag: Option<String>,
     /// The name of the upstream in metrics. Default: made from `service`.
@@ -88,11 +88,13 @@ pub struct MappingSpec {
     /// How an external name is resolved. Default: `strict_dns`.
     #[schemars(length(max = 64))]
     pub dns_type: Option<String>,
-    /// Whether the TTL of a DNS answer is kept to. Postern always does. Default: true.
+    /// Whether the TTL of a DNS answer is kept to. Postern always does: Emissary-ingress asks again every 5 seconds unless this is
+    /// true, which changes what is asked and not where requests go. Default: true.
     pub respect_dns_ttl: Option<bool>,
-    /// Whether IPv4 addresses are dialled. Postern dials what the Service or the DNS answer has. Default: true.
+    /// Whether IPv4 addresses are dialled. Default: true.
     pub enable_ipv4: Option<bool>,
-    /// Whether IPv6 addresses are dialled. Postern dials what the Service or the DNS answer has. Default: true.
+    /// Whether IPv6 addresses are dialled. Postern dials what the Service or the DNS answer has, IPv6 last where the first address
+    /// is IPv4; `false` is the default of Emissary-ingress, and leaves it so. Default: true.
     pub enable_ipv6: Option<bool>,
     /// How requests are spread over the endpoints of the upstream. All but `round_robin` needs `resolver: endpoint`, or a Service
     /// without a ClusterIP. Default: round robin.
@@ -238,6 +240,9 @@ impl Spec for MappingSpec {
         "addLinkerdHeaders",
         "authContextExtensions",
         "bypassAuth",
+        "clusterTag",
+        "dnsType",
+        "enableIpv4",
         "errorResponseOverrides",
         "healthChecks",
         "labels",
@@ -246,10 +251,7 @@ impl Spec for MappingSpec {
     ];
     const NO_EFFECT: &'static [&'static str] = &[
         "bypassErrorResponseOverrides",
-        "clusterTag",
-        "dnsType",
         "docs",
-        "enableIpv4",
         "enableIpv6",
         "envoyOverride",
         "modules",

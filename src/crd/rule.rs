@@ -11,6 +11,8 @@ pub struct Rule<S> {
     pub cel: &'static str,
     /// What is wrong, one sentence without the final period.
     pub message: &'static str,
+    /// What to do about it, one sentence without the final period.
+    pub next: &'static str,
     /// The same for where there is no API server; none where the compiler checks it and has a code of its own for it.
     pub holds: Option<fn(&S) -> bool>,
 }
@@ -31,6 +33,7 @@ const fn compiled<S>(field: &'static str, cel: &'static str, message: &'static s
         field,
         cel,
         message,
+        next: "",
         holds: None,
     }
 }
@@ -112,6 +115,23 @@ macro_rules! pattern {
     };
 }
 
+/// A field of a redirect, on a Mapping that may not be one.
+macro_rules! needs_host_redirect {
+    ($field:literal, $name:ident) => {
+        Rule {
+            field: $field,
+            cel: concat!(
+                "!has(self.",
+                $field,
+                ") || (has(self.hostRedirect) && self.hostRedirect)"
+            ),
+            message: concat!($field, " needs hostRedirect: true"),
+            next: concat!("Write `hostRedirect: true`, or remove `", $field, "`"),
+            holds: Some(|spec| spec.$name.is_none() || spec.host_redirect == Some(true)),
+        }
+    };
+}
+
 pub const MAPPING: &[Rule<MappingSpec>] = &[
     compiled(
         "prefix",
@@ -135,27 +155,25 @@ pub const MAPPING: &[Rule<MappingSpec>] = &[
         field: "prefixExact",
         cel: "!(has(self.prefixExact) && self.prefixExact && has(self.prefixRegex) && self.prefixRegex)",
         message: "prefixExact and prefixRegex cannot both be true",
+        next: "Remove one of the two",
         holds: Some(|spec| spec.prefix_exact != Some(true) || spec.prefix_regex != Some(true)),
     },
     Rule {
         field: "hostRewrite",
         cel: "!(has(self.hostRewrite) && has(self.autoHostRewrite) && self.autoHostRewrite)",
         message: "hostRewrite and autoHostRewrite cannot both be used",
+        next: "Remove one of the two",
         holds: Some(|spec| spec.host_rewrite.is_none() || spec.auto_host_rewrite != Some(true)),
     },
-    Rule {
-        field: "hostRedirect",
-        cel: "(has(self.hostRedirect) && self.hostRedirect) || !(has(self.pathRedirect) || has(self.prefixRedirect) || has(self.regexRedirect) || has(self.redirectResponseCode))",
-        message: "pathRedirect, prefixRedirect, regexRedirect and redirectResponseCode need hostRedirect: true",
-        holds: Some(|spec| {
-            spec.host_redirect == Some(true)
-                || (redirect_paths(spec) == 0 && spec.redirect_response_code.is_none())
-        }),
-    },
+    needs_host_redirect!("pathRedirect", path_redirect),
+    needs_host_redirect!("prefixRedirect", prefix_redirect),
+    needs_host_redirect!("regexRedirect", regex_redirect),
+    needs_host_redirect!("redirectResponseCode", redirect_response_code),
     Rule {
         field: "hostRedirect",
         cel: "(has(self.pathRedirect) ? 1 : 0) + (has(self.prefixRedirect) ? 1 : 0) + (has(self.regexRedirect) ? 1 : 0) <= 1",
         message: "only one of pathRedirect, prefixRedirect and regexRedirect can be used",
+        next: "Remove all but one of them",
         holds: Some(|spec| redirect_paths(spec) <= 1),
     },
 ];
@@ -173,6 +191,7 @@ pub const LISTENER: &[Rule<ListenerSpec>] = &[
         field: "protocol",
         cel: "has(self.protocol) != has(self.protocolStack)",
         message: "exactly one of protocol and protocolStack is required",
+        next: "Write `protocol: HTTP` or `protocol: HTTPS`, and no `protocolStack`",
         holds: Some(|spec| spec.protocol.is_some() != spec.protocol_stack.is_some()),
     },
     compiled(
@@ -184,6 +203,7 @@ pub const LISTENER: &[Rule<ListenerSpec>] = &[
         field: "hostBinding",
         cel: "has(self.hostBinding.__namespace__) || has(self.hostBinding.selector)",
         message: "hostBinding needs namespace, selector, or both",
+        next: "Write `namespace: {from: ALL}` in it for the Hosts of every namespace, or a selector",
         holds: Some(|spec| {
             spec.host_binding
                 .as_ref()
@@ -194,6 +214,7 @@ pub const LISTENER: &[Rule<ListenerSpec>] = &[
         field: "hostBinding.namespace.from",
         cel: "!has(self.hostBinding.__namespace__) || !has(self.hostBinding.__namespace__.from) || self.hostBinding.__namespace__.from != 'SELECTOR'",
         message: "namespaces cannot be chosen by their labels; use SELF or ALL",
+        next: "Write SELF or ALL; a `selector` beside it chooses Hosts by their own labels",
         holds: Some(|spec| {
             let binding = spec.host_binding.as_ref();
             let namespace = binding.and_then(|binding| binding.namespace.as_ref());
@@ -217,6 +238,7 @@ pub const ROUTE_CLAIM: &[Rule<RouteClaimSpec>] = &[
         field: "namespaces",
         cel: "!has(self.namespaces) || has(self.namespaces.names) || has(self.namespaces.selector)",
         message: "namespaces needs names, selector, or both",
+        next: "Write `names` or `selector` in it",
         holds: Some(|spec| {
             spec.namespaces.as_ref().is_none_or(|namespaces| {
                 namespaces.names.is_some() || namespaces.selector.is_some()

@@ -3,12 +3,14 @@
 //! The schema is made from the Rust types once ([`tree`]); the walk along it takes out what it cannot stand for.
 
 mod check;
+mod nearest;
 pub mod tree;
 mod written;
 
 use serde_json::Value;
 
 use super::rule::Rule;
+pub use nearest::nearest;
 pub use tree::Node;
 pub use written::Written;
 
@@ -62,9 +64,10 @@ pub trait Spec:
     const REQUIRED: &'static [&'static str];
     /// Fields of Emissary-ingress that refuse the object: Postern does not implement them.
     const NOT_IMPLEMENTED: &'static [&'static str] = &[];
-    /// Fields of Emissary-ingress that have no effect there either, or none here that protects anything.
+    /// Fields that change nothing about which requests are served, by whom and how. The description of one that Emissary-ingress
+    /// heeds says why.
     const NO_EFFECT: &'static [&'static str] = &[];
-    /// Values that ask for nothing beyond what happens anyway, beside `false` and what is empty.
+    /// Values that ask for nothing beyond what happens anyway, beside what is empty, and `false` where `true` is not named.
     const OFF: &'static [(&'static str, &'static str)] = &[];
 
     /// Rules about several fields at once.
@@ -142,7 +145,7 @@ fn check_rules<S: Spec>(spec: &S, problems: &mut Vec<Problem>) {
                 field: format!("spec.{}", rule.field),
                 kind: ProblemKind::InvalidValue,
                 message: rule.message.to_owned(),
-                next: String::new(),
+                next: rule.next.to_owned(),
             });
         }
     }

@@ -45,6 +45,7 @@ impl Graph {
         answer.listener = Some(ListenerAnswer {
             name: listener.name.to_string(),
             port: listener.port,
+            instead_of: authority.port().filter(|port| *port != listener.port),
         });
         let sni = asked.sni(&authority);
         if asked.tls {
@@ -104,16 +105,18 @@ impl Graph {
 
     /// What holds for the request whichever route it takes.
     fn policies(&self, answer: &Answer, host: Option<&VirtualHost>) -> Vec<PolicyAnswer> {
-        let entry = answer.entry.as_ref().filter(|entry| !entry.secure);
+        let insecure = answer.entry.as_ref().is_some_and(|entry| !entry.secure);
         let shaken = answer.handshake.as_ref();
-        let certificate = host.and_then(|host| policy::of_certificate(host, shaken));
-        let insecure = entry.map(|entry| policy::of_insecure(&entry.action));
-        let requests = policy::of_requests(self.requests).into_iter();
-        certificate
-            .into_iter()
-            .chain(insecure)
-            .chain(requests)
-            .collect()
+        let mut all = Vec::new();
+        if let Some(host) = host {
+            all.extend(policy::of_certificate(host, shaken));
+            if insecure {
+                all.extend(policy::of_insecure(host));
+            }
+        }
+        all.extend(policy::of_requests(self.requests));
+        all.extend(policy::of_envoy(&self.envoy));
+        all
     }
 
     fn outcome(&self, decision: &Decision<'_>, request: &Request<'_>) -> Outcome {

@@ -9,8 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Balance, Forward, Graph, HostTls, InsecureAction, Listener, Member, Redirect, Region,
-    Route, SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
+    Action, Balance, Forward, Graph, HostPattern, HostTls, InsecureAction, Listener, Member,
+    Redirect, Region, Route, SecurityModel, Target, Upstream, UpstreamProtocol, VirtualHost,
     breaker::Priority,
     matching::RouteSet,
     retry::Retry,
@@ -51,6 +51,7 @@ pub struct ListenerView {
 #[serde(rename_all = "camelCase", default)]
 pub struct HostView {
     pub id: String,
+    /// The names for which it is found here: its own, or some that others have claimed and that it may decide about.
     pub hostname: String,
     pub tls: Option<TlsView>,
     pub insecure: String,
@@ -312,18 +313,18 @@ impl ListenerView {
                 .collect(),
             hosts: listener
                 .hosts
-                .iter()
-                .map(|host| HostView::of(host, sets))
+                .entries()
+                .map(|(names, host)| HostView::of(names, host, sets))
                 .collect(),
         }
     }
 }
 
 impl HostView {
-    fn of<'g>(host: &'g VirtualHost, sets: &mut Sets<'g>) -> Self {
+    fn of<'g>(names: &HostPattern, host: &'g VirtualHost, sets: &mut Sets<'g>) -> Self {
         Self {
             id: host.id.to_string(),
-            hostname: host.pattern.to_string(),
+            hostname: names.to_string(),
             tls: match &host.tls {
                 HostTls::None => None,
                 HostTls::Certificate(certificate) => {

@@ -103,6 +103,7 @@ pub(super) struct Common {
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
+        value_parser = address,
         global = true,
         conflicts_with_all = ["files", "from_replica"],
         help_heading = "Where from"
@@ -167,6 +168,16 @@ pub(super) struct Common {
         help_heading = "Where from"
     )]
     pub(super) cluster_domain: String,
+}
+
+/// `127.0.0.1:8878`; `localhost` is the same.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let spelled = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    let address = spelled.as_deref().unwrap_or(text).parse();
+    address
+        .map_err(|_| "write an address and a port, such as 127.0.0.1:8878 or [::1]:8878".to_owned())
 }
 
 impl Common {

@@ -1,5 +1,7 @@
 //! `conflicts`: who lost to whom, by which rule.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -10,7 +12,17 @@ use super::{
 };
 use crate::report::{Code, wire::DiagnosticView};
 
+const COLUMNS: &str = "\
+Columns:
+  OBJECT    who does not get what it asks for, or not all of it
+  ASKS FOR  the hostname and path that it asks for
+  RULE      the code of the rule that decided: see `kubectl postern explain PSTnnnn`
+  WHY       to whom it belongs
+
+An object with an error (PST2007, PST2012 ...) gets no request; one with a warning (PST2013, PST2017) serves the rest.";
+
 #[derive(Args, Debug)]
+#[command(after_help = COLUMNS)]
 pub(super) struct Conflicts {}
 
 /// Codes that say that one object stands in the way of another.
@@ -53,29 +65,48 @@ impl Conflicts {
             .iter()
             .map(|(known, because)| row(known, because))
             .collect();
-        let mut table = Table::new(&["OBJECT", "ASKS FOR", "RULE", "WHY", "<NEXT>"]);
+        let mut table = Table::new(&["OBJECT", "ASKS FOR", "RULE", "WHY"]);
         for row in &rows {
             table.push([
                 (&*row.object).into(),
                 (&*row.asks).into(),
                 format!("{} {}", row.because.code, row.because.reason).into(),
                 (&*row.because.message).into(),
-                (&*row.because.next).into(),
             ]);
         }
         let names = found
             .iter()
             .map(|(known, _)| kubectl_name(&known.view.group, &known.view.kind, &known.view.name));
         let names: Vec<_> = names.collect();
-        let text = match rows.len() {
+        let mut text = match rows.len() {
             0 => "No conflicts.".to_owned(),
             count => many(count, "conflict"),
         };
+        for (next, objects) in steps(&rows) {
+            let objects = objects.join(", ");
+            let _infallible = write!(text, "\n    {objects}: {next}");
+        }
         let verdict = Verdict::problems_if(rows.iter().any(|row| row.because.is_error()));
         Page::list(&rows, table, verdict)
             .with_names(names)
             .with_text(text)
     }
+}
+
+/// What to do, and for which objects.
+fn steps<'r>(rows: &'r [Row<'_>]) -> Vec<(&'r str, Vec<&'r str>)> {
+    let mut steps: Vec<(&str, Vec<&str>)> = Vec::new();
+    for Row {
+        object, because, ..
+    } in rows
+    {
+        let next = because.next.trim_end_matches('.');
+        match steps.iter_mut().find(|(known, _)| *known == next) {
+            Some((_, objects)) => objects.push(object),
+            None => steps.push((next, vec![object])),
+        }
+    }
+    steps
 }
 
 fn is_conflict(found: &DiagnosticView) -> bool {

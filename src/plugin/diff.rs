@@ -41,7 +41,7 @@ impl Diff {
             let after = folder::applied(&now, &applied.set)?;
             (now, after)
         };
-        after.complain(console)?;
+        after.complain_of_objects(console)?;
         let difference =
             Difference::between((&now.views(), &now.graph), (&after.views(), &after.graph));
         let mut difference = difference.with_doubts(&doubts(&after));

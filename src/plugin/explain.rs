@@ -59,7 +59,7 @@ impl Explain {
             "remedy": info.remedy,
         });
         let text = format!(
-            "{code} {reason} ({severity}, condition {condition:?})\n\n{cause}\n\nExample: {example}\n\n{remedy}",
+            "{code} {reason} ({severity}, condition {condition:?})\n\n{cause}\n\nExample:    {example}\nWhat to do: {remedy}",
             code = info.code,
             reason = info.reason,
             condition = info.condition,

@@ -109,6 +109,21 @@ pub(super) struct ReplicaState {
 impl Facts {
     /// Says on standard error what could not be read, one line for each.
     pub(super) fn complain(&self, console: &mut Console<'_>) -> Result<()> {
+        self.complain_of_objects(console)?;
+        let broken = self.files.iter().filter(|file| file.diagnostic.is_error());
+        for FileView { at, diagnostic } in broken {
+            writeln!(
+                console.err,
+                "kubectl postern: {at}: {} ({}); what is there is not looked at",
+                diagnostic.message, diagnostic.code
+            )
+            .context("writing to standard error")?;
+        }
+        Ok(())
+    }
+
+    /// The same, where files are told otherwise.
+    pub(super) fn complain_of_objects(&self, console: &mut Console<'_>) -> Result<()> {
         let mut told: Vec<Unread> = Vec::new();
         for unread in &self.unread {
             let alike = |other: &&mut Unread| {

@@ -58,7 +58,7 @@ impl Lint {
             bail!("which manifests? Name a file or a folder with -f");
         }
         let facts = self.facts(common).await?;
-        facts.complain(console)?;
+        facts.complain_of_objects(console)?;
         let Compiled { set, report, .. } = facts.compiled()?;
         let mut found = findings(set, report);
         found.retain(|finding| finding.file.is_some() || !self.against_cluster);

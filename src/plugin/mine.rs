@@ -1,5 +1,7 @@
 //! `mine`: what a namespace owns.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 
 use super::{
@@ -11,6 +13,7 @@ use super::{
 };
 
 #[derive(Args, Debug)]
+#[command(after_help = who::COLUMNS)]
 pub(super) struct Mine {}
 
 impl Mine {
@@ -28,10 +31,24 @@ impl Mine {
             .filter(|known| known.view.asks.is_some() && !known.view.in_graph)
             .map(|known| known.view.title())
             .collect();
-        let mut text = many(owned.len(), "place");
-        if !vain.is_empty() {
+        let of = scope.namespace.as_ref();
+        let of = of.map_or_else(String::new, |namespace| {
+            format!(" of namespace {namespace}")
+        });
+        let mut text = format!("{}{of}", many(owned.len(), "place"));
+        if owned.is_empty() {
             text = format!(
-                "{text}; asked for in vain by {}: see `conflicts`",
+                "Nothing is owned{}: a Mapping for a free hostname and path is enough, see `can claim`",
+                of.replace(" of ", " by ")
+            );
+        }
+        if let Some(next) = who::next(&owned) {
+            let _infallible = write!(text, "\n{next}");
+        }
+        if !vain.is_empty() {
+            let _infallible = write!(
+                text,
+                "\nasked for in vain by {}: see `conflicts`",
                 vain.join(", ")
             );
         }

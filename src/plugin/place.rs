@@ -23,6 +23,11 @@ impl FromStr for Place {
             .strip_prefix("https://")
             .or(text.strip_prefix("http://"));
         let bare = bare.unwrap_or(text);
+        if bare.starts_with('/') {
+            return Err(format!(
+                "a path needs its hostname before it: example.com{bare}, or *{bare} for every hostname"
+            ));
+        }
         let (host, path) = match bare.find('/') {
             Some(at) => (&bare[..at], Some(&bare[at..])),
             None => (bare, None),

@@ -19,7 +19,18 @@ Examples:
   kubectl postern status                     the objects of your namespace
   kubectl postern status -A                  those of all namespaces
   kubectl postern status mapping/cart        one object, with all there is to say about it
-  kubectl postern status -f deploy/          what would become of the manifests of a folder";
+  kubectl postern status -f deploy/          what would become of the manifests of a folder
+
+States:
+  Live      it serves what it says
+  Pending   not every replica has come that far
+  Idle      nothing is wrong with it, and no request reaches it
+  Unknown   something that decides about it may not be read
+  Degraded  a part of it answers with an error, or is not honoured
+  Refused   it is not accepted, and serves nothing
+
+LIVE is how many of the replicas that are ready serve it as it is now, and its generation. `-o wide` shows the field and the
+next step; `kubectl postern explain PSTnnnn` what a code means.";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -82,8 +93,10 @@ impl Status {
             } else {
                 Verdict::Clean
             };
+            let near = self.object.as_deref().and_then(|name| nearest(name, facts));
+            let near = near.map_or_else(String::new, |near| format!(" Did you mean {near}?"));
             let page = Page::list(&rows, Table::default(), verdict);
-            return page.with_text(format!("There is {what}{place}."));
+            return page.with_text(format!("There is {what}{place}.{near}"));
         }
         let verdict = verdict(&rows, facts);
         let table = table(&rows, &known, scope, now);
@@ -114,6 +127,15 @@ impl Status {
         };
         view.name == name && kind.is_none_or(is_kind)
     }
+}
+
+/// The object whose name is like this one, or is this one in another namespace.
+fn nearest(wanted: &str, facts: &Facts) -> Option<String> {
+    let name = wanted.split_once('/').map_or(wanted, |(_, name)| name);
+    let distance = |known: &&Known| strsim::damerau_levenshtein(&known.view.name, name);
+    let near = facts.objects.iter().filter(|known| distance(known) <= 2);
+    let near = near.min_by_key(|known| (distance(known), known.view.title()))?;
+    Some(near.view.title())
 }
 
 fn row<'f>(known: &'f Known, facts: &Facts) -> Row<'f> {

@@ -29,7 +29,26 @@ fn what_cannot_be_told_is_exit_code_2_and_says_why() {
         (&["status", "-f", "/does/not/exist"], "/does/not/exist"),
         (&["explain", "PST0001"], "no such code"),
         (&["nonsense"], "nonsense"),
-        (&["status", "--from-address", "127.0.0.1:1"], "127.0.0.1:1"),
+        (&["why", "example.com/a", "-f", "examples"], "http://"),
+        (&["who", "/cart/", "-f", "examples"], "example.com/cart/"),
+        (
+            &["status", "--from-address", "example.com:1"],
+            "127.0.0.1:8878",
+        ),
+        (
+            &["can", "claim", "a.com", "-f", "examples"],
+            "--as-namespace",
+        ),
+        (
+            &["check", "--pre-upgrade", "-f", "examples"],
+            "leave -f out",
+        ),
+        (
+            &["status", "--kubeconfig", "/does/not/exist"],
+            "--kubeconfig",
+        ),
+        (&["status", "-o", "sarif", "-f", "examples"], "use table"),
+        (&["status", "--from-address", "localhost:1"], "127.0.0.1:1"),
     ] {
         let (code, out, err) = said(arguments);
         assert_eq!((code, &*out), (2, ""), "{arguments:?}");

@@ -8,13 +8,21 @@ use serde::Serialize;
 
 use super::{
     facts::Facts,
-    output::{Page, Table, Verdict},
+    output::{Page, Table, Verdict, many},
     place::{Place, namespace_of, object_of},
     routes::{self, kubectl_id},
 };
 use crate::resource::Kind;
 
+pub(super) const COLUMNS: &str = "\
+Columns:
+  OWNER    the namespaces that may serve it
+  BY       the claim that says so, or the object that came first where nobody has claimed anything
+  SINCE    when the claim was made, or that object
+  USED BY  how many objects serve it, and how many ask for it and are refused";
+
 #[derive(Args, Debug)]
+#[command(after_help = COLUMNS)]
 pub(super) struct Who {
     /// The hostname, perhaps with a path: `example.com`, `example.com/cart/`, `*.example.com`
     #[arg(value_name = "HOST[/PATH]")]
@@ -31,6 +39,8 @@ pub(super) struct Owned {
     pub(super) owners: BTreeSet<String>,
     /// `claim web-all`, or the first who came.
     pub(super) by: String,
+    #[serde(skip)]
+    claim: Option<String>,
     /// When the claim was made, or the first object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<String>,
@@ -61,8 +71,23 @@ impl Who {
         let names = owned.iter().flat_map(|owned| owned.used_by.iter());
         let names: Vec<_> = names.map(|id| kubectl_id(id)).collect();
         let table = table(&owned);
-        Page::list(&owned, table, Verdict::Clean).with_names(names)
+        let page = Page::list(&owned, table, Verdict::Clean).with_names(names);
+        match next(&owned) {
+            Some(next) => page.with_text(next),
+            None => page,
+        }
     }
+}
+
+/// What an owner without a claim should know.
+pub(super) fn next(owned: &[Owned]) -> Option<String> {
+    let unclaimed = owned.iter().filter(|owned| owned.claim.is_none()).count();
+    (unclaimed > 0).then(|| {
+        format!(
+            "{} without a claim: owned as long as the object is there; a RouteClaim keeps it",
+            many(unclaimed, "place")
+        )
+    })
 }
 
 /// The rows for people.
@@ -70,7 +95,7 @@ pub(super) fn table(owned: &[Owned]) -> Table {
     let mut table = Table::new(&["HOST", "PATH", "OWNER", "BY", "SINCE", "USED BY"]);
     for owned in owned {
         let owners: Vec<_> = owned.owners.iter().map(String::as_str).collect();
-        let used = super::output::many(owned.used_by.len(), "object");
+        let used = many(owned.used_by.len(), "object");
         let refused = match owned.refused.len() {
             0 => String::new(),
             count => format!(" ({count} refused)"),
@@ -98,6 +123,7 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
             path,
             owners: BTreeSet::new(),
             by: String::new(),
+            claim: None,
             since: None,
             used_by: BTreeSet::new(),
             refused: BTreeSet::new(),
@@ -137,6 +163,7 @@ fn claimed(facts: &Facts, pairs: &mut BTreeMap<(String, String, String), Owned>)
             path: path.to_owned(),
             owners: BTreeSet::new(),
             by: String::new(),
+            claim: None,
             since: None,
             used_by: BTreeSet::new(),
             refused: BTreeSet::new(),
@@ -190,6 +217,7 @@ fn by_claim(owned: &mut Owned, claim: &str, facts: &Facts) {
     let known = facts.object(&format!("RouteClaim {claim}"));
     owned.since = time(known.and_then(|known| known.view.created));
     owned.by = format!("claim {claim}");
+    owned.claim = Some(claim.to_owned());
 }
 
 fn time(created: Option<i64>) -> Option<String> {

@@ -15,14 +15,16 @@ use super::{
     backing::{self, Backing},
     facts::{Facts, Known},
     output::{Cell, Page, Style, Table, Verdict, span},
-    place::{is_asked, object_of},
+    place::{host_of, is_asked, object_of},
     routes::kubectl_id,
 };
 use crate::{
     graph::{
         Authority,
         certificate::CertificateView,
-        why::{Answer, Candidate, HandshakeAnswer, Outcome, Question, Verdict as Rule},
+        why::{
+            Answer, Candidate, HandshakeAnswer, ListenerAnswer, Outcome, Question, Verdict as Rule,
+        },
     },
     report::{
         Asked, Code,
@@ -34,7 +36,16 @@ const EXAMPLES: &str = "\
 Examples:
   kubectl postern why https://shop.example.com/search?q=x -H 'x-team: beta'
   kubectl postern why http://shop.example.com/ -X POST -f deploy/
-  kubectl postern why https://192.0.2.1/ --sni shop.example.com --from-replica";
+  kubectl postern why https://192.0.2.1/ --sni shop.example.com --from-replica
+
+Rules, in the order in which routes are asked:
+  TAKEN     it has the request
+  failed    a condition of it does not hold: method, header or query
+  lost      it fits, and stands behind the one that has the request
+  kept out  it serves the rest of what it asks for: this part belongs to others
+  refused   it is not accepted, and would ask for the request
+
+FROM under the policies is the object and field that settle them; `default` when nobody has. `-o wide` lists the endpoints.";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -187,6 +198,14 @@ fn part_of_others<'f>(view: &'f ObjectView, region: Option<&str>) -> Option<&'f 
 }
 
 /// From the connection to the region.
+fn listening(listener: &ListenerAnswer) -> String {
+    let own = format!("{} (port {}", listener.name, listener.port);
+    match listener.instead_of {
+        Some(asked) => format!("{own}; no such Listener has port {asked})"),
+        None => own + ")",
+    }
+}
+
 fn head(answer: &Answer, now: Timestamp) -> String {
     let mut text = String::new();
     let mut say = |label: &str, what: &str| {
@@ -197,10 +216,7 @@ fn head(answer: &Answer, now: Timestamp) -> String {
         &format!("{} {}{}", answer.method, answer.authority, answer.path),
     );
     match &answer.listener {
-        Some(listener) => say(
-            "listener",
-            &format!("{} (port {})", listener.name, listener.port),
-        ),
+        Some(listener) => say("listener", &listening(listener)),
         None => say("listener", "none takes such a connection"),
     }
     if let Some(handshake) = &answer.handshake {
@@ -208,7 +224,12 @@ fn head(answer: &Answer, now: Timestamp) -> String {
         say("tls", &format!("SNI {sni}, {}", shaken(handshake, now)));
     }
     if let Some(host) = &answer.host {
-        say("host", &format!("{} -> Host {}", host.hostname, host.id));
+        let served = match host_of(&host.id) {
+            Some(title) => format!("{} -> {title}", host.hostname),
+            None if host.id == "default" => "the default one, for names without a Host".to_owned(),
+            None => format!("{}: claimed, and no Host serves it", host.hostname),
+        };
+        say("host", &served);
     }
     if let Some(entry) = &answer.entry {
         let secure = if entry.secure { "secure" } else { "insecure" };
@@ -298,9 +319,12 @@ fn kind_of(asks: &Asked) -> &'static str {
 fn ruled(candidate: &Candidate) -> (Cell, String) {
     match &candidate.verdict {
         Rule::Taken => {
-            let mut why = format!("precedence {}", candidate.precedence);
+            let mut why = "the first that fits".to_owned();
             if !candidate.conditions.is_empty() {
                 let _infallible = write!(why, ", {}", candidate.conditions);
+            }
+            if candidate.precedence != 0 {
+                let _infallible = write!(why, ", precedence {}", candidate.precedence);
             }
             (Cell::new("TAKEN", Style::Good), why)
         }

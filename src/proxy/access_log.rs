@@ -19,7 +19,7 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::limits;
+use super::{StartError, limits};
 use crate::config::AccessLog;
 
 /// What is told of a request.
@@ -62,20 +62,28 @@ pub(super) struct Logger {
 
 impl Logger {
     /// None when the access log is off. An error when its file cannot be opened.
-    pub(super) fn start(to: &AccessLog, dropped: Arc<AtomicU64>) -> io::Result<Option<Self>> {
+    pub(super) fn start(
+        to: &AccessLog,
+        dropped: Arc<AtomicU64>,
+    ) -> Result<Option<Self>, StartError> {
         let (format, writer): (_, Box<dyn Write + Send>) = match to {
             AccessLog::Off => return Ok(None),
             AccessLog::Json => (Format::Json, Box::new(io::stdout())),
             AccessLog::Text => (Format::Text, Box::new(io::stdout())),
             AccessLog::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path)?;
+                let file = OpenOptions::new().create(true).append(true).open(path);
+                let file = file.map_err(|source| StartError::AccessLog {
+                    path: path.clone(),
+                    source,
+                })?;
                 (Format::Json, Box::new(file))
             }
         };
-        let (logger, lines) = Self::new(format, dropped);
+        let (logger, lines) = Self::new(format, dropped.clone());
         std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_all(&lines, writer))?;
+            .spawn(move || write_all(&lines, writer, &dropped))
+            .map_err(StartError::Threads)?;
         Ok(Some(logger))
     }
 
@@ -105,20 +113,35 @@ pub(super) fn milliseconds(took: Duration) -> f64 {
     (took.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Ends when all loggers are gone. Lines are flushed when no more are waiting.
-fn write_all(lines: &Receiver<String>, writer: impl Write) {
+/// Ends when all loggers are gone. Lines are flushed when no more are waiting; those that cannot be written are counted as
+/// dropped, though some of them may have been.
+fn write_all(lines: &Receiver<String>, writer: impl Write, dropped: &AtomicU64) {
     let mut writer = BufWriter::new(writer);
+    let mut lost = 0;
     while let Ok(first) = lines.recv() {
         let waiting = std::iter::once(first).chain(std::iter::from_fn(|| lines.try_recv().ok()));
-        let mut result = Ok(());
+        let (mut count, mut result) = (0, Ok(()));
         for line in waiting.take(limits::ACCESS_LOG_LINES) {
             result = result.and_then(|()| writeln!(writer, "{line}"));
+            count += 1;
         }
-        if let Err(error) = result.and_then(|()| writer.flush()) {
-            tracing::warn!(%error, "The access log cannot be written");
-            // A disk that is full may have room later: what is buffered is given up, or it would grow.
-            let (inner, _) = writer.into_parts();
-            writer = BufWriter::new(inner);
+        match result.and_then(|()| writer.flush()) {
+            Ok(()) if lost > 0 => {
+                tracing::info!(lines.lost = lost, "The access log is written again");
+                lost = 0;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                // Said once, until it works again: the metric counts on.
+                if lost == 0 {
+                    tracing::warn!(%error, "The access log cannot be written");
+                }
+                lost += count;
+                dropped.fetch_add(count, Relaxed);
+                // A disk that is full may have room later: what is buffered is given up, or it would grow.
+                let (inner, _) = writer.into_parts();
+                writer = BufWriter::new(inner);
+            }
         }
     }
 }
@@ -226,12 +249,55 @@ mod tests {
         logger.write(&line("/two"));
         drop(logger);
         let mut written = Vec::new();
-        write_all(&lines, &mut written);
+        write_all(&lines, &mut written, &AtomicU64::new(0));
         let text = String::from_utf8(written).unwrap();
         assert_eq!(text.lines().count(), 2);
         assert!(
             text.contains("a.example.com/two HTTP/1.1 200 upstream 1.234ms"),
             "{text}"
         );
+    }
+
+    /// Has no room for a while.
+    struct Disk {
+        refuses: usize,
+        written: Vec<u8>,
+    }
+
+    impl Write for &mut Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.refuses > 0 {
+                self.refuses -= 1;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.written.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_refuses_are_counted_and_those_after_them_written() {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (logger, lines) = Logger::new(Format::Text, dropped.clone());
+        let mut disk = Disk {
+            refuses: 1,
+            written: Vec::new(),
+        };
+        std::thread::scope(|scope| {
+            let (disk, count) = (&mut disk, &*dropped);
+            scope.spawn(move || write_all(&lines, disk, count));
+            logger.write(&line("/lost"));
+            while dropped.load(Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            logger.write(&line("/kept"));
+            drop(logger);
+        });
+        assert_eq!(dropped.load(Relaxed), 1);
+        let text = String::from_utf8(disk.written).unwrap();
+        assert!(text.contains("/kept") && !text.contains("/lost"), "{text}");
     }
 }

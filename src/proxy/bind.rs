@@ -49,6 +49,28 @@ pub(super) struct BindError {
     source: io::Error,
 }
 
+impl BindError {
+    /// What to do about it; Postern itself tries again all the time.
+    fn next(&self, port: u16) -> String {
+        let elsewhere = port.checked_add(10_000).unwrap_or(0);
+        let flag =
+            format!("serve the Listener elsewhere with `--bind {port}=127.0.0.1:{elsewhere}`");
+        match self.source.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "Another program has port {}, perhaps another Postern (`ss -ltnp` tells): end it, or {flag}",
+                self.address.port()
+            ),
+            io::ErrorKind::PermissionDenied => {
+                format!(
+                    "Not everybody may listen on port {}: {flag}",
+                    self.address.port()
+                )
+            }
+            _ => format!("Correct the address of `--bind`, or {flag}"),
+        }
+    }
+}
+
 impl Bindings {
     pub(super) fn new(binds: Vec<Bind>, workers: usize, health: Health) -> Arc<Self> {
         Arc::new(Self {
@@ -96,6 +118,7 @@ impl Bindings {
                         listener.name = name,
                         port,
                         reason,
+                        next = error.next(port),
                         "A Listener cannot be bound"
                     );
                 }

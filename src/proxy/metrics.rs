@@ -279,7 +279,7 @@ impl Collector for Metrics {
         let dropped = ConstCounter::new(self.log_lines_dropped.load(Relaxed));
         let family = encoder.encode_descriptor(
             "access_log_lines_dropped",
-            "Lines of the access log that were not written, because writing could not keep up",
+            "Lines of the access log that were not written, because writing could not keep up or failed",
             None,
             dropped.metric_type(),
         )?;

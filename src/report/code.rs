@@ -66,11 +66,11 @@ codes! {
     InvalidSyntax = 1001, Error, Accepted,
         "A file is not valid YAML or JSON, or a document in it is not a Kubernetes object.",
         "prefix: [",
-        "Mend the syntax at the line and column given. Until then the last good objects of the file are served.";
-    UnknownKind = 1002, Warning, Accepted,
-        "A document is of a kind that Postern does not read, so nothing in it has any effect. Kinds of other groups than `postern.dev` and `getambassador.io` are passed over without a word.",
+        "Mend what the message names at the line and column given. Until then a gateway that watches the file goes on with the last good objects of it.";
+    UnknownKind = 1002, Error, Accepted,
+        "A document of `postern.dev` or `getambassador.io`, or of a group that looks like a misspelling of them, is of a kind or a version that Postern does not read, so nothing in it has any effect. Kinds of other groups are passed over without a word.",
         "kind: Mappings",
-        "Correct the kind if it is misspelt; otherwise nothing needs to be done.";
+        "Correct `kind` and `apiVersion` to what is suggested, or remove the document.";
     UnknownField = 1003, Error, Accepted,
         "The kind has no such field. The whole object is refused rather than served without what it asks for: its requests are answered with 503. `kubectl apply` says the same when the API server validates strictly.",
         "prefx: /api/",

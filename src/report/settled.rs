@@ -54,6 +54,10 @@ fields! {
     Underscores = "spec.headers.underscores",
     MergeSlashes = "spec.paths.mergeSlashes",
     EscapedSlashes = "spec.paths.allowEscapedSlashes",
+    InsecureRedirect = "spec.insecureRedirect",
+    Verification = "spec.upstreamTls.verification",
+    EnvoyHeaders = "spec.envoyHeaders",
+    Preset = "spec.preset",
     // Of Emissary's Module.
     ModuleTimeout = "spec.config.clusterRequestTimeoutMs",
     ModuleUnderscores = "spec.config.headersWithUnderscoresAction",

@@ -23,7 +23,7 @@ pub enum Decoded {
     Invalid(String),
 }
 
-/// The versions that are read of each group. Emissary's older ones are recognised, so that they are not passed over.
+/// The versions that are read of each group, the newest first. Emissary's older ones are recognised, so that they are not passed over.
 const VERSIONS: &[(Group, &[&str])] = &[
     (Group::Postern, &[crate::crd::VERSION]),
     (Group::Emissary, &[EMISSARY_VERSION, "v2", "v1", "v0"]),
@@ -60,9 +60,9 @@ pub fn object(
         return Decoded::UnknownKind(api.to_owned(), kind_name.to_owned());
     };
     let metadata = document.get("metadata");
-    let name = metadata.and_then(|metadata| metadata.get("name"));
-    let Some(name) = name.and_then(Value::as_str).filter(|name| !name.is_empty()) else {
-        return Decoded::Invalid(format!("the {kind_name} has no `metadata.name`"));
+    let name = match name(metadata, kind_name) {
+        Ok(name) => name,
+        Err(why) => return Decoded::Invalid(why),
     };
     let mut problems = Vec::new();
     let namespace = match kind {
@@ -92,7 +92,29 @@ pub fn object(
     Decoded::Object(found.read(document))
 }
 
-fn is_read(group: Group, version: &str) -> bool {
+fn name<'a>(metadata: Option<&'a Value>, kind_name: &str) -> Result<&'a str, String> {
+    match metadata.and_then(|metadata| metadata.get("name")) {
+        Some(Value::String(name)) if !name.is_empty() => Ok(name),
+        None | Some(Value::Null | Value::String(_)) => {
+            Err(format!("the {kind_name} has no `metadata.name`"))
+        }
+        // In YAML 1.1 `y` and `on` are booleans.
+        Some(_) => Err(format!(
+            "the `metadata.name` of the {kind_name} is not a string: put it in quotes"
+        )),
+    }
+}
+
+/// The version of a group that new objects should have.
+pub fn newest(group: Group) -> &'static str {
+    let versions = VERSIONS.iter().find(|(of, _)| *of == group);
+    versions
+        .and_then(|(_, versions)| versions.first())
+        .expect("every group must have a version")
+}
+
+/// Whether objects of this version are read, or recognised at least.
+pub fn is_read(group: Group, version: &str) -> bool {
     VERSIONS
         .iter()
         .any(|(of, versions)| *of == group && versions.contains(&version))

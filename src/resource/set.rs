@@ -100,9 +100,17 @@ pub struct FileProblem {
 /// The kinds of [`FileProblem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileProblemKind {
-    /// Not YAML, not JSON, or not a Kubernetes object; or the file cannot be read.
+    /// Not YAML, or not JSON.
     Syntax,
-    /// A kind that Postern does not read.
+    /// Not a Kubernetes object: it does not say what it is, or has no name.
+    Document,
+    /// Not UTF-8 text.
+    Encoding,
+    /// More than is read.
+    Size,
+    /// The file cannot be opened or listed.
+    Unreadable,
+    /// A kind or a version that Postern does not read.
     UnknownKind,
     /// Another document has the same kind, namespace and name.
     Duplicate,
@@ -110,6 +118,21 @@ pub enum FileProblemKind {
     Annotation,
     /// A field of an object of Kubernetes' own kinds, which is read as if it were absent.
     Field,
+}
+
+impl FileProblemKind {
+    /// Whether there may be objects that cannot be seen for it: those that were there before stay.
+    pub fn hides_objects(self) -> bool {
+        match self {
+            Self::Syntax
+            | Self::Document
+            | Self::Encoding
+            | Self::Size
+            | Self::Unreadable
+            | Self::Annotation => true,
+            Self::UnknownKind | Self::Duplicate | Self::Field => false,
+        }
+    }
 }
 
 /// An object of any kind that Postern reads.

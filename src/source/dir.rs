@@ -9,6 +9,7 @@
 mod file;
 mod folder;
 mod list;
+mod unknown;
 mod watch;
 
 use std::{
@@ -31,7 +32,7 @@ use self::{
     watch::Watch,
 };
 use super::Change;
-use crate::resource::{FileProblemKind, ObjectKey, ResourceSet};
+use crate::resource::{ObjectKey, ResourceSet};
 
 /// The safety net: finds what the kernel does not tell, such as changes behind symbolic links and on network file systems.
 const POLL: Duration = Duration::from_secs(2);
@@ -172,11 +173,7 @@ fn log(changes: &[Change]) {
             continue;
         };
         for problem in problems {
-            let is_lost = matches!(
-                problem.kind,
-                FileProblemKind::Syntax | FileProblemKind::Annotation
-            );
-            if is_lost {
+            if problem.kind.hides_objects() {
                 warn!(file = %path, at = %problem.at, problem = %problem.message, "Cannot read a document");
             }
         }

@@ -99,7 +99,7 @@ impl Merge {
             let mut here = contents.problems.clone();
             here.extend(contents.unreadable.as_ref().map(|why| FileProblem {
                 at: Position { line: 1, column: 1 },
-                kind: FileProblemKind::Syntax,
+                kind: FileProblemKind::Unreadable,
                 message: format!("cannot be read: {why}"),
             }));
             let count = contents.found.len();

@@ -30,8 +30,20 @@ pub struct Document {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
     pub at: Position,
+    pub kind: SyntaxErrorKind,
     /// One sentence without the final period.
     pub message: String,
+}
+
+/// What kind of mistake it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyntaxErrorKind {
+    /// The text is not YAML, or not JSON.
+    Syntax,
+    /// The bytes are not text.
+    Encoding,
+    /// There are too many bytes.
+    Size,
 }
 
 /// What a file holds. Documents that hold nothing are left out.
@@ -74,16 +86,29 @@ fn text(bytes: &[u8]) -> Result<&str, SyntaxError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.len() > MAX_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
-        return Err(SyntaxError { at: START, message });
+        return Err(SyntaxError {
+            at: START,
+            kind: SyntaxErrorKind::Size,
+            message,
+        });
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(SyntaxError {
+            at: START,
+            kind: SyntaxErrorKind::Encoding,
+            message: "the file is UTF-16 text, not UTF-8".to_owned(),
+        });
     }
     let text = std::str::from_utf8(bytes).map_err(|error| SyntaxError {
         at: position_of(bytes, error.valid_up_to()),
+        kind: SyntaxErrorKind::Encoding,
         message: "the file is not UTF-8 text".to_owned(),
     })?;
     let control = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
     match bytes.iter().position(control) {
         Some(at) => Err(SyntaxError {
             at: position_of(bytes, at),
+            kind: SyntaxErrorKind::Encoding,
             message: "the file holds a control character".to_owned(),
         }),
         None => Ok(text),

@@ -13,7 +13,7 @@ struct Row {
     never: &'static [&'static str],
 }
 
-/// Crates that do input and output, and what has a clock or is random.
+/// Crates and modules that do input and output, and what has a clock or is random.
 const PURE: &[&str] = &[
     "tokio",
     "hyper",
@@ -30,6 +30,9 @@ const PURE: &[&str] = &[
     "std::env",
     "std::net::Tcp",
     "SystemTime",
+    "Instant::now",
+    "Timestamp::now",
+    "Zoned::now",
 ];
 const NO_KUBERNETES: &[&str] = &["kube", "k8s_openapi"];
 
@@ -224,7 +227,27 @@ impl Source {
         found
     }
 
+    /// Whether the code names a crate, or a path in one: written out, or in the braces of a `use`.
     fn names(&self, path: &str) -> bool {
+        self.writes(path) || self.uses().iter().any(|used| is_below(used, path))
+    }
+
+    /// The paths of all `use` declarations, without braces.
+    fn uses(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (at, start) in self.code.match_indices("use ") {
+            let before = self.code[..at].chars().next_back();
+            let rest = &self.code[at + start.len()..];
+            if before.is_none_or(char::is_whitespace)
+                && let Some(end) = rest.find(';')
+            {
+                spread("", &rest[..end], &mut found);
+            }
+        }
+        found
+    }
+
+    fn writes(&self, path: &str) -> bool {
         self.code.match_indices(path).any(|(at, _)| {
             let before = self.code[..at].chars().next_back();
             let after = self.code[at + path.len()..].chars().next();
@@ -235,6 +258,38 @@ impl Source {
             starts && crate_like && (path.ends_with("Tcp") || !part(after))
         })
     }
+}
+
+/// The paths of a tree of a `use` declaration.
+fn spread(above: &str, tree: &str, found: &mut Vec<String>) {
+    let tree = tree.trim();
+    match tree.split_once('{') {
+        Some((head, group)) => {
+            let above = format!("{above}{}", head.trim());
+            let group = group.strip_suffix('}').unwrap_or(group);
+            let mut depth = 0;
+            let entries = group.split(|character| {
+                match character {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                character == ',' && depth == 0
+            });
+            entries.for_each(|entry| spread(&above, entry, found));
+        }
+        None => found.extend(
+            tree.split_whitespace()
+                .next()
+                .map(|path| format!("{above}{path}")),
+        ),
+    }
+}
+
+/// Whether a path is one that is looked for, or in it; `std::net::Tcp` is the start of two names.
+fn is_below(used: &str, path: &str) -> bool {
+    let rest = used.strip_prefix(path);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::") || path.ends_with("Tcp"))
 }
 
 /// The first word of every entry of a use group, up to its closing brace.
@@ -383,4 +438,13 @@ fn the_checks_see_what_they_look_for() {
     assert!(!source("let tokio = 1; my_tokio::x").names("tokio"));
     assert!(source("use std::net::TcpStream;").names("std::net::Tcp"));
     assert!(source("let now = SystemTime::now();").names("SystemTime"));
+    assert!(source("let now = jiff::Timestamp::now();").names("Timestamp::now"));
+    let grouped = source(
+        "use std::{\n    collections::{BTreeMap, HashMap},\n    fs::{self, File},\n    net::{IpAddr, TcpStream},\n};",
+    );
+    for path in ["std::fs", "std::net::Tcp"] {
+        assert!(grouped.names(path), "{path} of {:?}", grouped.uses());
+    }
+    assert!(!grouped.names("std::env") && !grouped.names("tokio"));
+    assert!(source("use std::{fs as files, fmt};").names("std::fs"));
 }

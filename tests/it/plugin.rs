@@ -224,3 +224,79 @@ fn the_endpoints_behind_a_service_are_shown_to_who_has_room_for_them() {
     let (_, narrow) = said(&case);
     assert!(!narrow.contains("10.1.0.9"), "{narrow}");
 }
+
+/// What holds for everybody, with the objects that say so.
+const SETTLED: &str = r#"
+{"apiVersion": "postern.dev/v1alpha1", "kind": "GatewaySettings", "metadata": {"name": "settings", "namespace": "postern"},
+ "spec": {"preset": "emissary", "headers": {"underscores": "Reject"}}}
+---
+{"apiVersion": "getambassador.io/v3alpha1", "kind": "Module", "metadata": {"name": "ambassador", "namespace": "postern"},
+ "spec": {"config": {"cluster_request_timeout_ms": 9000, "merge_slashes": true}}}
+---
+{"apiVersion": "postern.dev/v1alpha1", "kind": "Mapping", "metadata": {"name": "a", "namespace": "apps"},
+ "spec": {"hostname": "a.example.com", "prefix": "/", "service": "https://quote"}}
+---
+{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "quote", "namespace": "apps"},
+ "spec": {"clusterIP": "10.96.0.9", "ports": [{"port": 443}]}}
+---
+{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+ "metadata": {"name": "quote", "namespace": "apps", "labels": {"kubernetes.io/service-name": "quote"}},
+ "addressType": "IPv4", "ports": [{"name": "", "port": 443}],
+ "endpoints": [{"addresses": ["10.1.0.1"], "conditions": {"ready": false}}, {"addresses": ["10.1.0.2"]}]}
+"#;
+
+#[test]
+fn what_holds_for_everybody_is_told_with_the_object_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settled.yaml");
+    fs::write(&file, SETTLED).unwrap();
+    let url = "http://a.example.com/x";
+    let (code, text) = said(&["why", url, "-o", "json", "-f", file.to_str().unwrap()]);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(code, 0, "{text}");
+    let policies = told["policies"].as_array().unwrap();
+    for (policy, object, field) in [
+        (
+            "mergeSlashes",
+            "Module.getambassador.io postern/ambassador",
+            "spec.config.merge_slashes",
+        ),
+        (
+            "escapedSlashes",
+            "GatewaySettings postern/settings",
+            "spec.preset",
+        ),
+        (
+            "underscores",
+            "GatewaySettings postern/settings",
+            "spec.headers.underscores",
+        ),
+        (
+            "envoyHeaders",
+            "GatewaySettings postern/settings",
+            "spec.preset",
+        ),
+        (
+            "headTimeout",
+            "Module.getambassador.io postern/ambassador",
+            "spec.config.cluster_request_timeout_ms",
+        ),
+        ("upstreamTls", "Mapping apps/a", "spec.service"),
+        (
+            "upstreamTrust",
+            "GatewaySettings postern/settings",
+            "spec.preset",
+        ),
+    ] {
+        let found = policies.iter().find(|found| found["policy"] == policy);
+        let from = &found.unwrap_or_else(|| panic!("{policy}: {text}"))["from"];
+        let wanted = serde_json::json!([{"object": object, "field": field}]);
+        assert_eq!(*from, wanted, "{policy}: {text}");
+    }
+    let endpoints = &told["backings"][0]["endpoints"];
+    assert_eq!(
+        endpoints[0],
+        serde_json::json!({"address": "10.1.0.1", "ready": false}),
+        "{text}"
+    );
+}

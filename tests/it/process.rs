@@ -160,6 +160,42 @@ fn a_port_that_is_taken_is_named_with_the_flag_that_helps() {
 }
 
 #[test]
+fn an_access_log_that_cannot_be_opened_is_named_with_its_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("not-there").join("access.log");
+    let file = file.to_str().unwrap();
+    let output = postern(&[
+        "serve",
+        folder.path().to_str().unwrap(),
+        "--access-log",
+        file,
+    ]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains(file) && text.contains("--access-log"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_listener_whose_port_is_taken_is_named_with_the_flag_that_helps() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bind = format!("8080={}", taken.local_addr().unwrap());
+    let gateway = Gateway::launch(&mapping("a", "/a/", "s"), &["--bind", &bind]);
+    let port = format!(
+        "Another program has port {}",
+        taken.local_addr().unwrap().port()
+    );
+    let said = gateway.eventually(|| {
+        let log = gateway.logged();
+        let is_said = log.contains(&port) && log.contains("--bind 8080=127.0.0.1:18080");
+        if is_said { Ok(()) } else { Err(log) }
+    });
+    said.unwrap();
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_named() {
     let output = postern(&[
         "serve",
@@ -211,6 +247,30 @@ fn lint_names_line_code_object_field_and_next_step() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "[]");
     assert_eq!(postern(&["lint", "no-such-folder"]).status.code(), Some(2));
+}
+
+#[test]
+fn lint_says_how_to_mend_what_is_no_object_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let utf16: Vec<u8> = { "\u{feff}kind: Mapping".encode_utf16() }
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for (bytes, wanted) in [
+        (&utf16[..], "Save the file as UTF-8"),
+        (b"kind: Mapping", "`apiVersion`, `kind` and `metadata.name`"),
+        (
+            b"{apiVersion: postern.dev/v1alpha1, kind: Maping, metadata: {name: a}}",
+            "did you mean `Mapping`?",
+        ),
+        (b"a: [", "Mend the syntax"),
+    ] {
+        let file = folder.path().join("routes.yaml");
+        fs::write(&file, bytes).unwrap();
+        let output = postern(&["lint", file.to_str().unwrap()]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(wanted) && !text.contains("served"), "{text}");
+    }
 }
 
 #[test]

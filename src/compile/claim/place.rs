@@ -123,6 +123,17 @@ impl Claims {
         Some((cell::text(host, &cell.path), claim))
     }
 
+    /// Whether claims, whosever they are, cover all of a route on the names of a Host that selects it.
+    pub(in crate::compile) fn cover(
+        &self,
+        namespace: &str,
+        host: &HostPattern,
+        asked: &Match,
+    ) -> bool {
+        let met = self.meet(namespace, &Names::Pattern(host), &Paths::of(asked));
+        met.cover.is_some()
+    }
+
     fn meet(&self, namespace: &str, names: &Names<'_>, paths: &Paths<'_>) -> Met<'_> {
         let mut met = Met::default();
         for host in self.hosts_in_common(names) {

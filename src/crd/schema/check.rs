@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Problem, ProblemKind, Spelling,
+    nearest::nearest,
     tree::{Field, Fields, Node, Shape, Support},
 };
 
@@ -90,7 +91,9 @@ impl Walk {
             }
             (Shape::Whole { min, max }, Value::Number(number)) => match number.as_i64() {
                 Some(whole) if (*min..=*max).contains(&whole) => Some(Value::Number(number)),
-                None if number.is_f64() => self.wrong_type(node, &Value::Number(number), path),
+                None if has_fraction(&number) => {
+                    self.wrong_type(node, &Value::Number(number), path)
+                }
                 _ => self.out_of_range(&number, *min, *max, path),
             },
             (Shape::Flag, Value::Bool(flag)) => Some(Value::Bool(flag)),
@@ -342,7 +345,7 @@ impl Walk {
 
 fn is_off(field: &Field, value: &Value) -> bool {
     match value {
-        Value::Bool(flag) => !flag || field.off.iter().any(|off| off == "true"),
+        Value::Bool(flag) => *flag == field.off.iter().any(|off| off == "true"),
         Value::String(text) => text.is_empty() || field.off.contains(text),
         Value::Number(number) => field.off.contains(&number.to_string()),
         Value::Array(list) => list.is_empty(),
@@ -356,12 +359,19 @@ fn found(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
-        Value::Number(number) if number.is_f64() => "a number with a fraction",
+        Value::Number(number) if has_fraction(number) => "a number with a fraction",
         Value::Number(_) => "a number",
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
+}
+
+/// What is too large for an integer of JSON is a float without one.
+fn has_fraction(number: &serde_json::Number) -> bool {
+    number
+        .as_f64()
+        .is_some_and(|number| number.is_finite() && number.fract() != 0.0)
 }
 
 fn quote(text: &str) -> String {
@@ -374,24 +384,4 @@ fn quote(text: &str) -> String {
         quoted.push('…');
     }
     format!("`{quoted}`")
-}
-
-/// The name that was probably meant.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if name.len() > 2 * MAX_QUOTE {
-        return None;
-    }
-    let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
-    let name = plain(name);
-    let limit = (name.chars().count() / 3).max(1);
-    names
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&name, &plain(candidate)),
-                candidate,
-            )
-        })
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
 }

@@ -76,6 +76,49 @@ fn all_problems_are_reported_at_once_and_in_order() {
 }
 
 #[test]
+fn a_number_that_is_too_large_has_no_fraction() {
+    for (number, kind, message) in [
+        (
+            "99999999999999999999",
+            ProblemKind::InvalidValue,
+            "the number must be from -2147483648 to 2147483647, and is 1e+20",
+        ),
+        (
+            "-1e300",
+            ProblemKind::InvalidValue,
+            "the number must be from -2147483648 to 2147483647, and is -1e+300",
+        ),
+        (
+            "1.5",
+            ProblemKind::WrongType,
+            "the value must be a whole number, and is a number with a fraction",
+        ),
+    ] {
+        let mut spec = json!({"prefix": "/a/", "service": "a"});
+        spec["precedence"] = serde_json::from_str(number).unwrap();
+        let found = problems(spec, Spelling::Camel);
+        let expected = ("spec.precedence".to_owned(), kind, message.to_owned());
+        assert_eq!(found, [expected], "{number}");
+    }
+}
+
+#[test]
+fn a_rule_blames_the_field_that_is_there_and_says_what_to_do() {
+    let spec = json!({"prefix": "/a/", "service": "a", "redirectResponseCode": 302});
+    let (_, problems) = read::<MappingSpec>(spec, Spelling::Camel);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].field, "spec.redirectResponseCode");
+    assert_eq!(
+        problems[0].message,
+        "redirectResponseCode needs hostRedirect: true"
+    );
+    assert_eq!(
+        problems[0].next,
+        "Write `hostRedirect: true`, or remove `redirectResponseCode`"
+    );
+}
+
+#[test]
 fn what_is_good_is_read_and_a_bad_entry_takes_the_whole_map() {
     let spec = json!({
         "prefix": "/a/", "service": "a", "timeoutMs": true,
@@ -168,6 +211,30 @@ fn a_field_that_is_not_implemented_is_a_problem_unless_it_asks_for_nothing() {
         found,
         expected.map(|(field, kind)| (field.to_owned(), kind))
     );
+}
+
+#[test]
+fn false_asks_for_something_where_the_default_is_true() {
+    let spec = json!({
+        "prefix": "/a/", "service": "a", "enable_ipv4": false, "enable_ipv6": false, "respect_dns_ttl": false,
+        "dns_type": "logical_dns", "cluster_tag": "a", "bypass_auth": false,
+    });
+    let expected = [
+        ("spec.cluster_tag", ProblemKind::NotImplemented),
+        ("spec.dns_type", ProblemKind::NotImplemented),
+        ("spec.enable_ipv4", ProblemKind::NotImplemented),
+        ("spec.enable_ipv6", ProblemKind::NoEffect),
+        ("spec.respect_dns_ttl", ProblemKind::NoEffect),
+    ];
+    assert_eq!(
+        problems_of(spec, Spelling::Snake),
+        expected.map(|(field, kind)| (field.to_owned(), kind))
+    );
+    let as_it_is = json!({
+        "prefix": "/a/", "service": "a", "enable_ipv4": true, "enable_ipv6": true, "respect_dns_ttl": true,
+        "dns_type": "strict_dns", "cluster_tag": "",
+    });
+    assert_eq!(problems_of(as_it_is, Spelling::Snake), []);
 }
 
 fn problems_of(spec: serde_json::Value, spelling: Spelling) -> Vec<(String, ProblemKind)> {

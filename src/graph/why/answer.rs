@@ -43,6 +43,9 @@ pub struct Answer {
 pub struct ListenerAnswer {
     pub name: String,
     pub port: u16,
+    /// The port that was asked for, where no Listener has it: something in front of this one may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<u16>,
 }
 
 /// What the TLS handshake gets.

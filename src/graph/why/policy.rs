@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::HandshakeAnswer;
 use crate::graph::{
-    Action, CanonicalPath, Forward, HeaderEdit, HeaderEdits, HostRewrite, HostTls, Member,
-    Redirect, RequestPolicy, Rewrite, Upstream, UpstreamProtocol, UpstreamTls, VirtualHost,
+    Action, CanonicalPath, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits, HostRewrite, HostTls,
+    InsecureAction, Member, Redirect, RequestPolicy, Rewrite, Upstream, UpstreamProtocol,
+    UpstreamTls, VirtualHost,
     filters::{HeaderText, Part},
     route::RedirectPath,
     tls::Roots,
@@ -21,7 +22,13 @@ pub enum Policy {
     /// On every route.
     EscapedSlashes,
     Underscores,
+    /// Whether `x-envoy-*` headers are written.
+    EnvoyHeaders,
+    /// What responses have as `server`.
+    ServerHeader,
     InsecureRequests,
+    /// Which insecure requests a Host that redirects redirects.
+    InsecureRedirect,
     /// Of the Host, in the TLS handshake.
     Certificate,
     Weight,
@@ -64,7 +71,10 @@ impl Policy {
             Self::MergeSlashes => "slashes",
             Self::EscapedSlashes | Self::RouteEscapedSlashes => "escaped slashes",
             Self::Underscores => "underscores",
+            Self::EnvoyHeaders => "x-envoy headers",
+            Self::ServerHeader => "server header",
             Self::InsecureRequests => "insecure requests",
+            Self::InsecureRedirect => "insecure redirect",
             Self::Certificate => "certificate",
             Self::Weight => "weight",
             Self::Rewrite => "rewrite",
@@ -121,9 +131,32 @@ pub(super) fn of_requests(requests: RequestPolicy) -> [PolicyAnswer; 3] {
     ]
 }
 
+/// What is said in the manner of Envoy.
+pub(super) fn of_envoy(envoy: &EnvoyHeaders) -> [PolicyAnswer; 2] {
+    let written = envoy.written.then(|| "written".to_owned());
+    let server = envoy.server.as_ref();
+    let server = server.map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
+    [
+        Policy::EnvoyHeaders.may_be(written, "not written"),
+        Policy::ServerHeader.may_be(server, "that of the upstream"),
+    ]
+}
+
 /// What the Host does with insecure requests, of which this is one.
-pub(super) fn of_insecure(action: &str) -> PolicyAnswer {
-    Policy::InsecureRequests.is(action)
+pub(super) fn of_insecure(host: &VirtualHost) -> Vec<PolicyAnswer> {
+    let redirect = |matched: bool| {
+        let matched = matched.then(|| "only where a route matches".to_owned());
+        vec![
+            Policy::InsecureRequests.is("redirect"),
+            Policy::InsecureRedirect.may_be(matched, "every path"),
+        ]
+    };
+    match host.insecure {
+        InsecureAction::Route => vec![Policy::InsecureRequests.is("route")],
+        InsecureAction::Reject => vec![Policy::InsecureRequests.is("reject")],
+        InsecureAction::Redirect => redirect(false),
+        InsecureAction::RedirectMatched => redirect(true),
+    }
 }
 
 /// The certificate of the handshake, if it is that of the Host which has the request.
@@ -295,3 +328,6 @@ fn of_redirect(redirect: &Redirect, path: &str) -> [PolicyAnswer; 3] {
         Policy::RedirectStatus.is(redirect.status.as_str()),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,8 +27,10 @@ pub struct Question {
 pub enum QuestionError {
     #[error("url: {0:?} is no URL: {1}")]
     Url(String, String),
-    #[error("url: write it with scheme and host, such as http://example.com/path")]
-    Relative,
+    #[error(
+        "url: {0:?} has no scheme: write it with scheme and host, such as http://example.com/path"
+    )]
+    Relative(String),
     #[error("url: only http and https are routed, not {0}")]
     Scheme(String),
     #[error("url: {0}")]
@@ -74,12 +76,12 @@ impl Question {
 impl Asked {
     pub(super) fn of(question: &Question) -> Result<Self, QuestionError> {
         let url = question.url.split('#').next().unwrap_or_default();
+        if !url.contains("://") {
+            return Err(QuestionError::Relative(question.url.clone()));
+        }
         let url: Uri = url.parse().map_err(|error: http::uri::InvalidUri| {
             QuestionError::Url(question.url.clone(), error.to_string())
         })?;
-        if url.authority().is_none() {
-            return Err(QuestionError::Relative);
-        }
         let tls = match url.scheme_str() {
             Some("https") => true,
             Some("http") => false,

@@ -157,11 +157,31 @@ fn what_comes_before_the_routes_is_told() {
 }
 
 #[test]
+fn a_port_that_no_listener_has_is_told() {
+    let graph = graph(Vec::new(), HostTls::None);
+    for (url, port, instead_of) in [
+        ("http://a/", 8080, None),
+        ("http://a:8080/", 8080, None),
+        ("http://a:9999/", 8080, Some(9999)),
+        ("https://a:8080/", 8443, Some(8080)),
+    ] {
+        let listener = ask(&graph, url).listener.unwrap();
+        assert_eq!(
+            (listener.port, listener.instead_of),
+            (port, instead_of),
+            "{url}"
+        );
+    }
+}
+
+#[test]
 fn a_question_that_is_none_says_what_is_wrong_with_it() {
     let graph = Graph::default();
     for (url, word) in [
         ("/relative", "scheme and host"),
-        ("", "no URL"),
+        ("", "scheme and host"),
+        ("example.com/a", "http://example.com"),
+        ("http://a b/", "no URL"),
         ("ftp://a/", "http and https"),
         ("http://a_!/", "DNS name"),
         ("http://user@a/", "user information"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use kube::Client;
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{
     resource::{Group, Kind, ObjectKey, Origin as Found, ResourceSet, key::KINDS},
     source::{
         self,
-        kube::{connect_as_kubectl, once},
+        kube::{KubeError, connect_as_kubectl, once},
     },
 };
 
@@ -40,7 +40,7 @@ impl Connection {
             client, namespace, ..
         } = connect_as_kubectl(kubeconfig, common.context.as_deref())
             .await
-            .context("no cluster to ask; with -f a folder needs none")?;
+            .map_err(no_cluster)?;
         let namespace = common.namespace.clone().or(namespace);
         Ok(Self { client, namespace })
     }
@@ -79,6 +79,24 @@ impl Connection {
             .clone()
             .or_else(|| of_leases.map(|replica| replica.namespace.clone()))
             .unwrap_or_else(|| USUAL_NAMESPACE.to_owned())
+    }
+}
+
+/// What to do about it, for people who run no pod.
+fn no_cluster(error: KubeError) -> anyhow::Error {
+    const NEXT: &str = "name another with --kubeconfig, or manifests with -f";
+    match error {
+        KubeError::Nowhere { kubeconfig, .. } => anyhow!(
+            "there is no cluster to ask: the kubeconfig in $KUBECONFIG or ~/.kube/config cannot be used: {kubeconfig}; {NEXT}"
+        ),
+        KubeError::Context { kubeconfig } => {
+            anyhow!("there is no cluster to ask: {kubeconfig}; see `kubectl config get-contexts`")
+        }
+        KubeError::Kubeconfig { path, cause } => anyhow!(
+            "there is no cluster to ask: the kubeconfig {} cannot be used: {cause}; {NEXT}",
+            path.display()
+        ),
+        other => anyhow::Error::new(other),
     }
 }
 

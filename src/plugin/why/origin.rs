@@ -116,6 +116,14 @@ impl Settled {
         (self.policy, &self.value, &self.from) == (other.policy, &other.value, &other.from)
     }
 
+    /// Whether it is as no object says and no default is: then the environment of the process has said so.
+    fn is_of_preset(&self) -> bool {
+        let by_preset = groups(self.policy)
+            .concat()
+            .contains(&(By::Settings, Field::Preset));
+        !self.quiet && by_preset
+    }
+
     fn origin(&self) -> Cell {
         let said: Vec<_> = { self.from.iter() }
             .map(|said| format!("{} {}", said.object, said.field))
@@ -126,6 +134,7 @@ impl Settled {
             None if self.policy == Policy::UpstreamProtocol && !self.quiet => {
                 "the appProtocol of the Service's port".into()
             }
+            None if self.is_of_preset() => "the preset that the replicas were started with".into(),
             None => Cell::new("default", Style::Dim),
         }
     }
@@ -228,16 +237,38 @@ fn groups(policy: Policy) -> Groups {
         Policy::MergeSlashes => &[
             &[(Settings, Field::MergeSlashes)],
             &[(Module, Field::ModuleMergeSlashes)],
+            &[(Settings, Field::Preset)],
         ],
-        Policy::EscapedSlashes => &[&[
-            (Settings, Field::EscapedSlashes),
-            (Module, Field::ModuleEscapedSlashes),
-        ]],
+        Policy::EscapedSlashes => &[
+            &[(Settings, Field::EscapedSlashes)],
+            // The Module can only take back what the preset gives.
+            &[
+                (Module, Field::ModuleEscapedSlashes),
+                (Settings, Field::Preset),
+            ],
+        ],
         Policy::Underscores => &[
             &[(Settings, Field::Underscores)],
             &[(Module, Field::ModuleUnderscores)],
+            &[(Settings, Field::Preset)],
+        ],
+        Policy::EnvoyHeaders => &[
+            &[
+                (Settings, Field::EnvoyHeaders),
+                (Module, Field::ModuleSuppressEnvoyHeaders),
+            ],
+            &[(Settings, Field::Preset)],
+        ],
+        Policy::ServerHeader => &[
+            &[(Module, Field::ModuleServerName)],
+            &[(Settings, Field::EnvoyHeaders)],
+            &[(Settings, Field::Preset)],
         ],
         Policy::InsecureRequests => &[&[(Host, Field::InsecureAction)]],
+        Policy::InsecureRedirect => &[
+            &[(Settings, Field::InsecureRedirect)],
+            &[(Settings, Field::Preset)],
+        ],
         Policy::Certificate => &[&[(Host, Field::TlsSecret)]],
         Policy::Weight => &[&[(Mapping, Field::Weight)]],
         Policy::Rewrite => &[
@@ -277,6 +308,8 @@ fn groups(policy: Policy) -> Groups {
         Policy::UpstreamTrust => &[
             &[(Context, Field::InsecureSkipVerify)],
             &[(Context, Field::CaSecret)],
+            &[(Settings, Field::Verification)],
+            &[(Settings, Field::Preset)],
         ],
         Policy::ClientCertificate => &[&[(Context, Field::ClientSecret)]],
         Policy::Redirect => &[&[

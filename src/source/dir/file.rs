@@ -10,17 +10,17 @@ use memchr::memmem;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::unknown;
 use crate::{
-    crd::{EMISSARY_GROUP, GROUP, schema::Problem},
+    crd::schema::Problem,
     resource::{
         AnyObject, FileProblem, FileProblemKind, Group, Kind, Origin, Position, SharedPaths,
         decode::{self, Decoded},
-        key,
     },
     source::{
         annotation,
         merge::{self, Contents, Found},
-        yaml::{self, Document},
+        yaml::{self, Document, SyntaxErrorKind},
     },
 };
 
@@ -57,14 +57,15 @@ impl Reader {
         for error in errors {
             contents.problems.push(FileProblem {
                 at: error.at,
-                kind: FileProblemKind::Syntax,
+                kind: match error.kind {
+                    SyntaxErrorKind::Syntax => FileProblemKind::Syntax,
+                    SyntaxErrorKind::Encoding => FileProblemKind::Encoding,
+                    SyntaxErrorKind::Size => FileProblemKind::Size,
+                },
                 message: error.message,
             });
         }
-        let broken = |problem: &FileProblem| {
-            use FileProblemKind::{Annotation, Syntax};
-            matches!(problem.kind, Syntax | Annotation)
-        };
+        let broken = |problem: &FileProblem| problem.kind.hides_objects();
         if contents.problems.iter().any(broken) {
             keep(before, &mut contents);
         }
@@ -105,17 +106,17 @@ impl Reader {
             self.paths.share(positions.into()),
         ) {
             Decoded::Object(object) => self.object(object, &value, at, contents),
-            Decoded::UnknownKind(version, kind) if is_mistake(&version, &kind) => {
-                contents.problems.push(FileProblem {
+            Decoded::UnknownKind(version, kind) => {
+                let mistake = unknown::mistake(&version, &kind);
+                contents.problems.extend(mistake.map(|message| FileProblem {
                     at,
                     kind: FileProblemKind::UnknownKind,
-                    message: format!("Postern reads no kind `{kind}` of `{version}`"),
-                });
+                    message,
+                }));
             }
-            Decoded::UnknownKind(..) => {}
             Decoded::Invalid(message) => contents.problems.push(FileProblem {
                 at,
-                kind: FileProblemKind::Syntax,
+                kind: FileProblemKind::Document,
                 message,
             }),
         }
@@ -243,16 +244,4 @@ fn below(positions: &BTreeMap<String, Position>, path: &str) -> BTreeMap<String,
         .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
         .map_while(|(path, at)| Some((path.strip_prefix(&prefix)?.to_owned(), *at)))
         .collect()
-}
-
-/// Whether an unknown kind is likely meant for Postern. Folders hold Deployments and much else that is not.
-fn is_mistake(version: &str, kind: &str) -> bool {
-    let group = version.split_once('/').map_or("", |(group, _)| group);
-    if [GROUP, EMISSARY_GROUP].contains(&group) {
-        return true;
-    }
-    let is_near = |(group, _, name): (Group, Kind, &str)| {
-        [GROUP, EMISSARY_GROUP].contains(&group.name()) && strsim::levenshtein(name, kind) <= 1
-    };
-    !group.contains('.') && key::all().any(is_near)
 }

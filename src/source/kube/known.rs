@@ -144,7 +144,7 @@ impl Known {
                 }
                 self.tell(
                     &about,
-                    Some(vec![problem(FileProblemKind::Syntax, why)]),
+                    Some(vec![problem(FileProblemKind::Document, why)]),
                     changes,
                 );
             }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Document, Position, Reading, SyntaxError, count, node, position_of};
+use super::{Document, Position, Reading, SyntaxError, SyntaxErrorKind, count, node, position_of};
 
 /// Reads a text that begins with `{`. It is YAML all the same if it is not JSON, as kubectl has it.
 pub(super) fn read(text: &str) -> Reading {
@@ -75,6 +75,7 @@ fn syntax(text: &str, error: &serde_json::Error) -> SyntaxError {
     let offset = line_start + error.column().saturating_sub(1);
     SyntaxError {
         at: position_of(text.as_bytes(), offset.min(text.len())),
+        kind: SyntaxErrorKind::Syntax,
         message,
     }
 }

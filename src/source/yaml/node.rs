@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use serde_json::{Map, Value};
 
-use super::{Document, Reading, SyntaxError, count, scalar};
+use super::{Document, Reading, SyntaxError, SyntaxErrorKind, count, scalar};
 use crate::resource::Position;
 
 /// Deeper than any manifest, shallow enough for every function that walks a value by calling itself.
@@ -113,6 +113,7 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => Err(self.scan_error(&error)),
             None => Err(SyntaxError {
                 at: self.origin,
+                kind: SyntaxErrorKind::Syntax,
                 message: "the document ends in the middle".to_owned(),
             }),
         }
@@ -318,6 +319,7 @@ impl<'a> Reader<'a> {
     fn error(&self, span: Span, message: String) -> SyntaxError {
         SyntaxError {
             at: self.position(span),
+            kind: SyntaxErrorKind::Syntax,
             message,
         }
     }
@@ -326,6 +328,7 @@ impl<'a> Reader<'a> {
         let marker = error.marker();
         SyntaxError {
             at: self.locate(marker.line(), marker.col()),
+            kind: SyntaxErrorKind::Syntax,
             message: error.info().to_owned(),
         }
     }

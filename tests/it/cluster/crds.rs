@@ -158,7 +158,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "Mapping",
         r#"{"prefix": "/", "pathRedirect": "/b", "service": "a"}"#,
-        "need hostRedirect: true",
+        "pathRedirect needs hostRedirect: true",
     ),
     (
         "Mapping",

@@ -2,8 +2,11 @@
 
 use std::{env, fs, path::Path};
 
+use serde_json::{Value, json};
+
 use super::{
     installation::figure,
+    platform::apply,
     server::{ACCOUNT_TOKEN, ADMIN_TOKEN, SHOP_TOKEN, Server, WEB_TOKEN},
 };
 use crate::{
@@ -24,6 +27,20 @@ fn replica(server: &Server, name: &str) -> Gateway {
     let gateway = Gateway::of_cluster(&kubeconfig, &[&flags[..], &few].concat());
     gateway.wait_until_ready();
     gateway
+}
+
+/// What Kubernetes says of two pods behind the Service of the guide.
+fn pods() -> Value {
+    let endpoints = ["10.244.0.11", "10.244.0.12"]
+        .map(|address| json!({"addresses": [address], "conditions": {"ready": true}}));
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"namespace": "shop", "name": "cart-1", "labels": {"kubernetes.io/service-name": "cart"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080}],
+        "endpoints": endpoints,
+    })
 }
 
 /// Has `curl` find the gateway under every name, as DNS would.
@@ -63,6 +80,7 @@ fn a_guide_is_true_for_whoever_types_it() {
                     .extend(["postern-1", "postern-2", "postern-3"].map(|n| replica(&server, n)));
                 lead_to(&desk, &replicas[0]);
             }
+            "two pods of cart run" => apply(&server, &pods().to_string()),
             other => panic!("{guide}: what is {other:?}?"),
         });
         transcript.extend(["=== ", guide, "\n", &outcome.transcript]);
