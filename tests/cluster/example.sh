@@ -43,4 +43,4 @@ kubectl get mappings -A
 
 address=$(kubectl -n postern get service postern -o 'jsonpath={.status.loadBalancer.ingress[0].ip}')
 printf '\n$ curl http://%s/quote/hello\n' "$address"
-inside curl -fsS --max-time 5 "http://$address/quote/hello" >&3
+inside curl -fsS --max-time 5 --retry 5 --retry-connrefused "http://$address/quote/hello" >&3

@@ -1,8 +1,9 @@
 //! An installation that may read some namespaces only, and Secrets of fewer.
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, thread, time::Duration};
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::cluster::{AUDIT_LOG, Cluster, file, shared};
 use crate::client::Request;
@@ -90,7 +91,15 @@ fn roles_in_some_namespaces_are_enough_and_secrets_are_read_where_they_may_be() 
         cluster.inside(|| request.try_send(address))
     };
     // Nothing is behind the Service: what matters is that the handshake and the route are there.
-    let answer = ask("watched-one").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let answer = loop {
+        match ask("watched-one") {
+            Ok(answer) => break answer,
+            // A pod is ready a moment before kube-proxy leads to it.
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        thread::sleep(Duration::from_millis(100));
+    };
     assert!(answer.text().contains("upstream"), "{answer:?}");
     ask("watched-two").expect_err("there is no certificate for it");
     ask("not-watched").expect_err("nobody watches it");
