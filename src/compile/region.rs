@@ -13,7 +13,6 @@ use super::{
     age,
     mapping::PathKey,
     routing::{Mappings, Named, Relinked, Scope, is_any},
-    settings::Settings,
     slot::{self, SlotHost},
     touched::Touched,
 };
@@ -131,7 +130,7 @@ impl RegionSlots {
         name: &Arc<str>,
         mappings: &Mappings,
         scopes: &BTreeSet<Scope>,
-        rule: (Unclaimed, &Settings),
+        rule: slot::Rule,
         touched: &mut Touched,
     ) -> Relinked {
         let mut relinked = Relinked::default();
@@ -144,7 +143,7 @@ impl RegionSlots {
             }
         }
         // Elsewhere strangers share, or there are none.
-        if rule.0 == Unclaimed::FirstCome && !dirty.is_empty() {
+        if rule.owner == Unclaimed::FirstCome && !dirty.is_empty() {
             self.find_takers(&dirty, touched);
         }
         if !self.built.keys().eq(scopes) {

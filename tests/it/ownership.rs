@@ -6,6 +6,7 @@
 pub(crate) mod agreement;
 pub(crate) mod asking;
 pub(crate) mod naive;
+mod told;
 pub(crate) mod world;
 
 use postern::{
@@ -52,6 +53,10 @@ const PATHS: &[&str] = &[
     "/b/x",
     "/.well-known/acme-challenge/x",
     "/a/B/C",
+    "//a",
+    "/a//",
+    "/a%2F",
+    "/%2Fb/x",
 ];
 
 /// What is wrong, if anything.
@@ -146,7 +151,8 @@ fn means_what_it_says(objects: &[Value]) -> Verdict {
                 done.region
             ));
         }
-        if done.region.is_none() || host == "claimed" {
+        let is_answered = done.region.is_none() || done.whole.contains("redirected");
+        if is_answered || host == "claimed" {
             continue;
         }
         let expected = world.route(host, &ask, &path).map(|found| found.members);
@@ -205,7 +211,7 @@ fn latecomers(seed: u64, objects: &[Value]) -> Vec<Value> {
         }
         if spec["prefixRegex"] != true && random.bool() {
             let prefix = spec["prefix"].as_str().unwrap().replace("%61", "a");
-            spec["prefix"] = json!(prefix.to_uppercase().replace("%2F", "/"));
+            spec["prefix"] = json!(prefix.to_uppercase());
             spec["caseSensitive"] = json!(random.bool());
         }
         spec["weight"] = json!([0, 50, 100][random.usize(..3)]);
@@ -216,8 +222,14 @@ fn latecomers(seed: u64, objects: &[Value]) -> Vec<Value> {
     mappings.enumerate().map(disguise).collect()
 }
 
+/// How many worlds each property looks at; `make soak` looks at more.
+fn cases() -> u32 {
+    let asked = std::env::var("OWNERSHIP_WORLDS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(600)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
     fn what_a_stranger_writes_changes_nothing_about_claimed_requests(seed in any::<u64>()) {

@@ -10,11 +10,9 @@ use crate::{
     compile::{
         mapping::PathKey,
         routing::{Mappings, Named, Scope},
-        settings::Settings,
         slot::{self, Linked, Placed, SlotHost},
         touched::Touched,
     },
-    crd::gateway_settings::Unclaimed,
     graph::{HostPattern, host::NamePattern, table::RouteTable},
     resource::Mapping,
 };
@@ -72,7 +70,7 @@ impl HostSlots {
     pub(super) fn link(
         &mut self,
         mappings: &Mappings,
-        rule: (Unclaimed, &Settings),
+        rule: slot::Rule,
         elsewhere: &Oldest,
         touched: &mut Touched,
     ) {
