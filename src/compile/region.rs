@@ -135,16 +135,17 @@ impl RegionSlots {
     ) -> Relinked {
         let mut relinked = Relinked::default();
         let dirty = self.take_dirty();
+        let mut paths = BTreeSet::new();
         for host in &dirty {
             let elsewhere = self.oldest_on_other_ports(host, mappings);
             if let Some(slots) = self.hosts.get_mut(host) {
-                slots.link(mappings, rule, &elsewhere, touched);
+                paths.extend(slots.link(mappings, rule, &elsewhere, touched));
                 relinked.oldest |= slots.find_oldest();
             }
         }
         // Elsewhere strangers share, or there are none.
         if rule.owner == Unclaimed::FirstCome && !dirty.is_empty() {
-            self.find_takers(&dirty, touched);
+            self.find_takers(&dirty, &paths, touched);
         }
         if !self.built.keys().eq(scopes) {
             for (host, slots) in &mut self.hosts {

@@ -13,6 +13,8 @@ use postern::{
     admin,
     compile::{Compiler, compile},
     graph::{Authority, Graph},
+    report::Code,
+    resource::Kind,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -128,9 +130,18 @@ fn changes_nothing(objects: &[Value], namespace: &str) -> Verdict {
     Ok(())
 }
 
-/// Whether regions and routes are those that the manifests say.
+/// Whether regions and routes are those that the manifests say, and whoever loses requests to a stranger is told so.
 fn means_what_it_says(objects: &[Value]) -> Verdict {
-    let graph = graph(objects);
+    let (graph, report) = compile(&set(objects), &options());
+    let told = |id: &String| {
+        let mut all = report.objects.iter();
+        let said = all.find(|said| {
+            said.key.kind == Kind::Mapping
+                && format!("{}/{}", said.key.namespace, said.key.name) == *id
+        });
+        let mut said = said.into_iter().flat_map(|said| &said.diagnostics);
+        said.any(|said| said.code == Code::LosesRequests)
+    };
     let world = World::new(objects);
     for ask in asks(HOSTS, PATHS) {
         let (Some(done), Some(path)) = (ask.done(&graph), ask.canonical(&graph)) else {
@@ -155,7 +166,14 @@ fn means_what_it_says(objects: &[Value]) -> Verdict {
         if is_answered || host == "claimed" {
             continue;
         }
-        let expected = world.route(host, &ask, &path).map(|found| found.members);
+        let expected = world.route(host, &ask, &path);
+        if cell.is_empty() && world.is_first_come() {
+            let losers = expected.iter().flat_map(|found| &found.losers);
+            if let Some(loser) = losers.clone().find(|loser| !told(loser)) {
+                return Err(format!("{loser} is not told that it loses {ask:?}"));
+            }
+        }
+        let expected = expected.map(|found| found.members);
         let found = done
             .members
             .map(|members| members.into_iter().map(|(id, _)| id).collect::<Vec<_>>());

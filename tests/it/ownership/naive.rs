@@ -136,6 +136,8 @@ pub(crate) struct Found {
     pub(crate) members: Vec<String>,
     /// Whether some other Mapping whose name and path fit has a longer path.
     pub(crate) is_longest: bool,
+    /// Mappings of other namespaces that would have it, if it were not for these.
+    pub(crate) losers: Vec<String>,
 }
 
 impl Cell<'_> {
@@ -246,15 +248,29 @@ impl<'w> World<'w> {
             .filter(|group| group.iter().any(|mapping| !mapping.is_shadow()))
             .collect();
         let longest = fitting.iter().map(|group| group[0].path.len()).max();
-        let found = fitting.into_iter().filter(|group| group[0].holds(ask));
-        let found = found.max_by_key(|group| group[0].rank())?;
+        let holding: Vec<_> = fitting
+            .into_iter()
+            .filter(|group| group[0].holds(ask))
+            .collect();
+        let found = holding.iter().max_by_key(|group| group[0].rank())?;
+        let losers = holding
+            .iter()
+            .flatten()
+            .filter(|loser| loser.namespace != found[0].namespace && loser.is_comparable(found[0]));
+        let losers = losers.map(|loser| loser.id.clone()).collect();
         let served = found.iter().filter(|mapping| !mapping.is_shadow());
         let mut members: Vec<_> = served.map(|mapping| mapping.id.clone()).collect();
         members.sort();
         Some(Found {
             members,
             is_longest: Some(found[0].path.len()) == longest,
+            losers,
         })
+    }
+
+    /// Whether first come decides about what nobody has claimed.
+    pub(crate) fn is_first_come(&self) -> bool {
+        self.unclaimed == "FirstCome"
     }
 
     /// Whether a Mapping may have what nobody has claimed.
@@ -423,6 +439,18 @@ impl<'w> Mapping<'w> {
             method: text(spec, "method").map(str::to_owned),
             precedence: spec["precedence"].as_i64().unwrap_or_default(),
         })
+    }
+
+    /// Whether it can be told that two hostnames have names in common.
+    fn is_comparable(&self, other: &Self) -> bool {
+        match (&self.name, &other.name) {
+            (Name::Unnamed, _) | (_, Name::Unnamed) => false,
+            (Name::Regex(a), Name::Regex(b)) => a == b,
+            (Name::Regex(_), Name::Pattern(name)) | (Name::Pattern(name), Name::Regex(_)) => {
+                name == "*" || !name.contains('*')
+            }
+            (Name::Pattern(_), Name::Pattern(_)) => true,
+        }
     }
 
     /// Whether it only gets copies.
