@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::{
     alarm::Alarm,
     error::Reason,
+    recode::Recoded,
     record::Record,
     retry::{Replay, Replayed},
     shadow::{self, Copied, Tee},
@@ -243,6 +244,8 @@ pub(super) enum Kind<B> {
     Empty,
     Full(Bytes),
     Upstream(Streaming<B>),
+    /// The upstream's, in another form.
+    Recoded(Box<Recoded<B>>),
 }
 
 /// The body of an upstream's response, with its timeouts.
@@ -265,16 +268,19 @@ pub(super) enum ReplyBodyError {
     Timeout,
     #[error("the response body broke off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the response body could not be put into another form")]
+    Recoding(#[source] std::io::Error),
 }
 
-type UpstreamFrame = Option<Result<Frame<Bytes>, ReplyBodyError>>;
+/// A frame of a response, or its end.
+pub(super) type UpstreamFrame = Option<Result<Frame<Bytes>, ReplyBodyError>>;
 
 impl<B> Streaming<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<UpstreamFrame> {
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<UpstreamFrame> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             self.waiting_since = None;
             return Poll::Ready(
@@ -308,6 +314,7 @@ where
             Kind::Empty => true,
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Upstream(streaming) => streaming.body.is_end_stream(),
+            Kind::Recoded(recoded) => recoded.is_done(),
         };
         Self { kind, record }
     }
@@ -331,6 +338,7 @@ where
             Kind::Full(bytes) if bytes.is_empty() => None,
             Kind::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Kind::Upstream(streaming) => ready!(streaming.poll_frame(context)),
+            Kind::Recoded(recoded) => ready!(recoded.poll_frame(context)),
         };
         match &frame {
             Some(Ok(frame)) => {
@@ -339,6 +347,7 @@ where
                 this.record.complete = match &this.kind {
                     Kind::Empty | Kind::Full(_) => true,
                     Kind::Upstream(streaming) => streaming.body.is_end_stream(),
+                    Kind::Recoded(recoded) => recoded.is_done(),
                 };
             }
             Some(Err(error)) => {
@@ -359,6 +368,7 @@ where
             Kind::Empty => true,
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Upstream(streaming) => streaming.body.is_end_stream(),
+            Kind::Recoded(recoded) => recoded.is_done(),
         }
     }
 
@@ -367,6 +377,7 @@ where
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Upstream(streaming) => streaming.body.size_hint(),
+            Kind::Recoded(_) => SizeHint::default(),
         }
     }
 }

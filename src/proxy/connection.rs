@@ -132,12 +132,13 @@ async fn http1<U, IO>(
 {
     let watch = Arc::new(Watch::default());
     let peer = Peer::new(parts, transport, Some(watch.clone()));
+    let title_case = site.graph().clients.title_case;
     let io = TokioIo::new(Guard::new(io, watch.clone()));
     let service = {
         let peer = peer.clone();
         service_fn(move |request| exchange::serve(site.clone(), peer.clone(), request))
     };
-    let builder = http1_builder();
+    let builder = http1_builder(title_case);
     let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
     let mut clock = Http1Clock::new(&peer);
     let mut closing = false;
@@ -166,10 +167,11 @@ async fn http1<U, IO>(
     }
 }
 
-fn http1_builder() -> http1::Builder {
+fn http1_builder(title_case: bool) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
+        .title_case_headers(title_case)
         // Held back, the last response is lost when the client has sent more and the connection closes.
         .pipeline_flush(false)
         .writev(false)

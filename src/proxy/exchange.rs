@@ -63,7 +63,7 @@ pub(super) async fn serve<U: Upstreams>(
         prefers_json: false,
         is_head: parts.method == Method::HEAD,
         is_http1: peer.is_http1(),
-        request_id: RequestId::of(&parts.headers, trusted),
+        request_id: RequestId::of(&parts.headers, trusted || graph.clients.keeps_request_ids),
     };
     if peer.log.is_some() {
         record.told = Some(Box::new(told(&parts, &asked)));
@@ -166,7 +166,10 @@ impl<U: Upstreams> Exchange<'_, U> {
         let survey = self.check(parts)?;
         asked.prefers_json = survey.prefers_json;
         let uri = std::mem::take(&mut parts.uri);
-        let value = survey::authority(&survey, &uri, &mut parts.headers)?;
+        let mut value = survey::authority(&survey, &uri, &mut parts.headers)?;
+        if self.graph.clients.strips_own_port {
+            value = survey::without_port(value, self.peer.port, &mut parts.headers);
+        }
         let text = value.to_str().map_err(|_| graph::AuthorityError::Name)?;
         let authority = Authority::parse(text)?;
         let path = path::canonical(uri.path(), self.graph.requests)?;
@@ -258,7 +261,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         if let Some(watch) = &self.peer.watch {
             watch.verdict(number)?;
         }
-        survey::check_line(parts)?;
+        survey::check_line(parts, self.graph.clients.http10)?;
         let rules = Rules {
             trusted: self.trusted,
             allow_underscores: self.graph.requests.allow_underscores,

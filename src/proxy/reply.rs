@@ -196,7 +196,7 @@ mod tests {
     fn text(response: Response<Kind<()>>) -> String {
         match response.into_body() {
             Kind::Full(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-            Kind::Empty | Kind::Upstream(_) => String::new(),
+            Kind::Empty | Kind::Upstream(_) | Kind::Recoded(_) => String::new(),
         }
     }
 

@@ -176,8 +176,9 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// What can be said of a request before its Listener is asked.
-pub(super) fn check_line(parts: &Parts) -> Result<(), ProxyError> {
-    if parts.version == Version::HTTP_10 || parts.version == Version::HTTP_09 {
+pub(super) fn check_line(parts: &Parts, http10: bool) -> Result<(), ProxyError> {
+    let is_old = parts.version == Version::HTTP_10 && !http10;
+    if is_old || parts.version == Version::HTTP_09 {
         return Err(ProxyError::Version);
     }
     if parts.method == Method::CONNECT {
@@ -191,6 +192,28 @@ pub(super) fn check_line(parts: &Parts) -> Result<(), ProxyError> {
         return Err(ProxyError::UriTooLong);
     }
     Ok(())
+}
+
+/// The same without the port, if that is `port`.
+pub(super) fn without_port(
+    authority: HeaderValue,
+    port: u16,
+    headers: &mut HeaderMap,
+) -> HeaderValue {
+    let bytes = authority.as_bytes();
+    let (Some(colon), false) = (memchr::memrchr(b':', bytes), bytes.ends_with(b"]")) else {
+        return authority;
+    };
+    let (name, named) = bytes.split_at(colon);
+    let named = str::from_utf8(&named[1..]).ok();
+    if named.and_then(|port| port.parse().ok()) != Some(port) {
+        return authority;
+    }
+    let Ok(value) = HeaderValue::from_bytes(name) else {
+        return authority;
+    };
+    headers.insert(HOST, value.clone());
+    value
 }
 
 /// Whom the request is for: one value, whatever says it.
@@ -308,6 +331,24 @@ mod tests {
             let found = authority(&survey, &uri.parse().unwrap(), &mut headers);
             let expected = expected.map(HeaderValue::from_static).map_err(Into::into);
             assert_eq!(found, expected, "{uri} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_port_of_the_listener_is_taken_away() {
+        for (host, expected) in [
+            ("a.com:8080", "a.com"),
+            ("a.com:8081", "a.com:8081"),
+            ("a.com", "a.com"),
+            ("a.com:", "a.com:"),
+            ("[::1]:8080", "[::1]"),
+            ("[::8080]", "[::8080]"),
+            ("8080", "8080"),
+        ] {
+            let mut headers = headers(&[("host", host)]);
+            let value = HeaderValue::from_str(host).unwrap();
+            assert_eq!(without_port(value, 8080, &mut headers), expected);
+            assert_eq!(headers[HOST], expected);
         }
     }
 

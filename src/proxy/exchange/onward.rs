@@ -20,6 +20,7 @@ use crate::{
     proxy::{
         affinity::Stay,
         body::{Kind, RequestBody, Streaming, Upload},
+        compression::Wanted,
         edits::{self, Rendered, Values},
         envoy,
         error::{Malformed, ProxyError, Reason},
@@ -75,6 +76,9 @@ impl<U: Upstreams> Exchange<'_, U> {
         let change = self.change(forward, parts, &body, survey);
         let head = Head::of(parts);
         let stay = Stay::of(&forward.upstream.balance, &head, record.client.ip());
+        let compression = self.graph.clients.compression.as_deref();
+        let wanted = compression
+            .map(|compression| Wanted::of(compression, &parts.method, &mut parts.headers));
         let values = self.edit(forward, parts, survey, record.client);
         if let Some(came) = &onward.came {
             envoy::tell_upstream(&mut parts.headers, forward, came, &onward.target);
@@ -116,7 +120,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(forward, change, response, values, record);
         }
-        Ok(edited(forward, values, response).map(|body| {
+        let response = edited(forward, values, response).map(|body| {
             Kind::Upstream(Streaming {
                 body,
                 idle: patience.idle,
@@ -125,7 +129,11 @@ impl<U: Upstreams> Exchange<'_, U> {
                 alarm: patience.alarm,
                 upload: patience.upload,
             })
-        }))
+        });
+        Ok(match wanted {
+            Some(wanted) => wanted.apply(response, &self.site.encoders),
+            None => response,
+        })
     }
 
     /// The body as it goes on, and whether it may be sent again.
@@ -164,7 +172,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         // What follows on the connection is not told apart (see `Framing`): either it changes now, or it ends.
         self.peer.close();
         let no_body = body.is_end_stream();
-        if !survey.upgrade || !self.peer.is_http1() || !no_body {
+        if !survey.upgrade || parts.version != Version::HTTP_11 || !no_body {
             return None;
         }
         let protocol = upgrade::wanted(&parts.headers, forward)?;
