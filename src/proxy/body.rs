@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     alarm::Alarm,
+    base64::{Decoder, Malformed},
     error::Reason,
     recode::Recoded,
     record::Record,
@@ -30,6 +31,8 @@ pub(super) struct RequestBody(Option<(Source, Rc<Upload>)>);
 #[derive(Debug)]
 enum Source {
     Client(Incoming),
+    /// The same, of base64.
+    Text(Incoming, Decoder),
     Replayed(Replayed),
     Copied(Copied),
 }
@@ -41,6 +44,8 @@ pub(super) enum RequestBodyError {
     TooLarge,
     #[error("the request body broke off")]
     Broken(#[source] hyper::Error),
+    #[error("the request body is no base64")]
+    Encoding(#[source] Malformed),
     #[error("the body of the copy broke off")]
     CopyBroken,
 }
@@ -115,6 +120,11 @@ impl RequestBody {
         Self(Some((Source::Client(body), upload)))
     }
 
+    /// What the base64 of the client means.
+    pub(super) fn decoding(body: Incoming, upload: Rc<Upload>) -> Self {
+        Self(Some((Source::Text(body, Decoder::default()), upload)))
+    }
+
     /// That of a copy.
     pub(super) fn copied(body: Copied) -> Self {
         let upload = Upload::new(None, Instant::now());
@@ -138,7 +148,7 @@ impl RequestBody {
 impl Source {
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Client(body) => body.is_end_stream(),
+            Self::Client(body) | Self::Text(body, _) => body.is_end_stream(),
             Self::Replayed(body) => body.is_end_stream(),
             Self::Copied(body) => body.is_end_stream(),
         }
@@ -148,7 +158,7 @@ impl Source {
         match self {
             Self::Client(body) => body.size_hint(),
             Self::Replayed(body) => body.size_hint(),
-            Self::Copied(_) => SizeHint::default(),
+            Self::Text(..) | Self::Copied(_) => SizeHint::default(),
         }
     }
 }
@@ -165,9 +175,16 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         let frame = match body {
-            Source::Client(body) => ready!(Pin::new(body).poll_frame(context)),
+            Source::Client(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                frame.map(|frame| frame.map_err(RequestBodyError::Broken))
+            }
+            Source::Text(body, decoder) => {
+                let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+                decoded(frame, decoder, body.is_end_stream())
+            }
             Source::Replayed(body) => match ready!(body.poll(context)) {
-                (frame, true) => frame,
+                (frame, true) => frame.map(|frame| frame.map_err(RequestBodyError::Broken)),
                 // It was looked at when it came.
                 (frame, false) => {
                     return Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::Broken)));
@@ -199,7 +216,7 @@ impl Body for RequestBody {
             Some(Err(error)) => {
                 upload.tee.take();
                 upload.state.set(UploadState::Broken);
-                Some(Err(RequestBodyError::Broken(error)))
+                Some(Err(error))
             }
             None => {
                 upload.end();
@@ -218,6 +235,31 @@ impl Body for RequestBody {
             .as_ref()
             .map_or_else(empty, |(body, _)| body.size_hint())
     }
+}
+
+/// A frame of base64 as what it means.
+fn decoded(
+    frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+    decoder: &mut Decoder,
+    ends: bool,
+) -> Option<Result<Frame<Bytes>, RequestBodyError>> {
+    let frame = match frame {
+        Some(Ok(frame)) => Some(frame),
+        Some(Err(error)) => return Some(Err(RequestBodyError::Broken(error))),
+        None => None,
+    };
+    let taken = match frame.map(Frame::into_data) {
+        Some(Ok(data)) => decoder.take(&data).map(|data| Some(Frame::data(data))),
+        Some(Err(other)) => Ok(Some(other)),
+        None => Ok(None),
+    };
+    let whole = taken.and_then(|frame| {
+        if ends || frame.is_none() {
+            decoder.end()?;
+        }
+        Ok(frame)
+    });
+    whole.map_err(RequestBodyError::Encoding).transpose()
 }
 
 impl Drop for RequestBody {

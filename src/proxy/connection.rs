@@ -233,6 +233,8 @@ fn http2_builder(streams: u32) -> http2::Builder<Spawn> {
     let mut builder = http2::Builder::new(Spawn);
     builder
         .timer(TokioTimer::new())
+        // For WebSocket (RFC 8441).
+        .enable_connect_protocol()
         .max_concurrent_streams(streams)
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)

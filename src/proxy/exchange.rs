@@ -25,11 +25,13 @@ use super::{
     error::{ProxyError, Reason},
     forward::Upstreams,
     forwarding::{self, RequestId},
+    grpc,
     peer::Peer,
     record::{Record, Told},
     reply::{self, Asked},
     site::Site,
     survey::{self, Rules, Survey},
+    upgrade,
 };
 use crate::graph::{
     self, Action, Authority, Decision, Graph, Member, OwnPaths, Redirect, decide,
@@ -64,6 +66,7 @@ pub(super) async fn serve<U: Upstreams>(
         is_head: parts.method == Method::HEAD,
         is_http1: peer.is_http1(),
         request_id: RequestId::of(&parts.headers, trusted || graph.clients.keeps_request_ids),
+        grpc: None,
     };
     if peer.log.is_some() {
         record.told = Some(Box::new(told(&parts, &asked)));
@@ -165,6 +168,10 @@ impl<U: Upstreams> Exchange<'_, U> {
     ) -> Answer<U> {
         let survey = self.check(parts)?;
         asked.prefers_json = survey.prefers_json;
+        if survey.grpc {
+            let client = grpc::Client::of(&parts.headers, self.graph.clients.grpc_web);
+            asked.grpc = client.map(Box::new);
+        }
         let uri = std::mem::take(&mut parts.uri);
         let mut value = survey::authority(&survey, &uri, &mut parts.headers)?;
         if self.graph.clients.strips_own_port {
@@ -256,17 +263,20 @@ impl<U: Upstreams> Exchange<'_, U> {
     }
 
     /// What can be refused without knowing the route.
-    fn check(&self, parts: &Parts) -> Result<Survey, ProxyError> {
+    fn check(&self, parts: &mut Parts) -> Result<Survey, ProxyError> {
         let number = self.peer.next_request();
         if let Some(watch) = &self.peer.watch {
             watch.verdict(number)?;
         }
+        let connect = upgrade::connect(parts);
         survey::check_line(parts, self.graph.clients.http10)?;
         let rules = Rules {
             trusted: self.trusted,
             allow_underscores: self.graph.requests.allow_underscores,
         };
-        Survey::of(&parts.headers, rules)
+        let mut survey = Survey::of(&parts.headers, rules)?;
+        survey.connect = connect;
+        Ok(survey)
     }
 
     /// The answer to a probe, if this is one and the graph has it answered here. Who drains is not ready.

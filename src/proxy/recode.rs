@@ -12,13 +12,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Response, request::Parts};
 use http_body::{Body, Frame};
 
 use super::{
-    body::{ReplyBodyError, Streaming, UpstreamFrame},
-    compression::Compressor,
+    body::{Kind, ReplyBodyError, Streaming, UpstreamFrame},
+    compression::{Compressor, Encoders, Wanted},
+    grpc::web::{Encoding, Form, Writer},
 };
+use crate::graph::{ClientPolicy, Forward};
+
+/// What becomes of the response to a request. Nothing as a rule.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Plan<'g> {
+    AsItIs,
+    Compression(Wanted<'g>),
+    GrpcWeb(Form),
+}
 
 /// Bytes that are taken before other connections have their turn.
 const TURN: usize = 64 * 1024;
@@ -27,6 +37,7 @@ const TURN: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) enum Recoder {
     Compression(Box<Compressor>),
+    GrpcWeb(Writer),
     /// It has given everything.
     Done,
 }
@@ -44,6 +55,54 @@ pub(super) struct Recoded<B> {
     trailers: Option<HeaderMap>,
 }
 
+// === impl Plan ===
+
+impl<'g> Plan<'g> {
+    /// Looks at a request that goes on, and makes its head that of what goes on.
+    pub(super) fn begin(
+        clients: &'g ClientPolicy,
+        forward: &Forward,
+        is_grpc: bool,
+        parts: &mut Parts,
+    ) -> Self {
+        let (method, headers) = (&parts.method, &mut parts.headers);
+        if clients.grpc_web
+            && is_grpc
+            && let Some(form) = Form::begin(forward, method, headers)
+        {
+            return Self::GrpcWeb(form);
+        }
+        match &clients.compression {
+            Some(compression) => Self::Compression(Wanted::of(compression, method, headers)),
+            None => Self::AsItIs,
+        }
+    }
+
+    /// Whether the body of the request is base64 and must not go on so.
+    pub(super) fn decodes(&self) -> bool {
+        matches!(self, Self::GrpcWeb(form) if form.request == Encoding::Text)
+    }
+
+    /// The last that is done to the head of the request.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        if let Self::GrpcWeb(_) = self {
+            Form::tell(headers);
+        }
+    }
+
+    pub(super) fn apply<B: Body>(
+        self,
+        response: Response<Kind<B>>,
+        encoders: &Encoders,
+    ) -> Response<Kind<B>> {
+        match self {
+            Self::AsItIs => response,
+            Self::Compression(wanted) => wanted.apply(response, encoders),
+            Self::GrpcWeb(form) => form.answer(response),
+        }
+    }
+}
+
 // === impl Recoder ===
 
 impl Recoder {
@@ -51,6 +110,7 @@ impl Recoder {
     fn take(&mut self, data: &Bytes) -> io::Result<Option<Bytes>> {
         match self {
             Self::Compression(compressor) => compressor.take(data),
+            Self::GrpcWeb(writer) => Ok(writer.take(data)),
             Self::Done => Ok(None),
         }
     }
@@ -59,7 +119,7 @@ impl Recoder {
     fn flush(&mut self) -> io::Result<Option<Bytes>> {
         match self {
             Self::Compression(compressor) => compressor.flush(),
-            Self::Done => Ok(None),
+            Self::GrpcWeb(_) | Self::Done => Ok(None),
         }
     }
 
@@ -67,6 +127,7 @@ impl Recoder {
     fn end(&mut self, trailers: Option<HeaderMap>) -> io::Result<End> {
         match std::mem::replace(self, Self::Done) {
             Self::Compression(compressor) => Ok((compressor.end()?, trailers)),
+            Self::GrpcWeb(writer) => Ok((writer.end(trailers), None)),
             Self::Done => Ok((None, trailers)),
         }
     }

@@ -2,7 +2,10 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
     request::Parts,
 };
 use smallvec::SmallVec;
@@ -23,9 +26,13 @@ pub(super) struct Survey {
     pub(super) names_protocol: bool,
     /// The client takes trailers.
     pub(super) trailers: bool,
+    /// The body is gRPC, or gRPC-Web.
+    pub(super) grpc: bool,
     /// The client would rather have JSON.
     pub(super) prefers_json: bool,
     pub(super) content_length: Option<u64>,
+    /// The protocol that an extended CONNECT asks for.
+    pub(super) connect: Option<HeaderValue>,
     hosts: u32,
     cookies: u32,
 }
@@ -63,6 +70,7 @@ impl Survey {
                 self.drop.push(CONNECTION);
                 self.connection(value)?;
             }
+            b'c' if *name == CONTENT_TYPE => self.grpc = is_grpc(value),
             b'c' if *name == CONTENT_LENGTH => {
                 let text = str::from_utf8(value.as_bytes()).ok();
                 self.content_length = text.and_then(|text| text.parse().ok());
@@ -144,6 +152,13 @@ pub(super) fn has_token(value: &HeaderValue, token: &str) -> bool {
         let name = item.split(|byte| *byte == b';').next().unwrap_or_default();
         name.trim_ascii().eq_ignore_ascii_case(token.as_bytes())
     })
+}
+
+/// By its beginning alone: who is told more looks again.
+fn is_grpc(content_type: &HeaderValue) -> bool {
+    const START: &[u8] = b"application/grpc";
+    let start = content_type.as_bytes().get(..START.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(START))
 }
 
 /// JSON is named, and before any kind of text.

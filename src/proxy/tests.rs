@@ -5,6 +5,7 @@ mod bodies;
 mod client;
 mod compression;
 mod cors;
+mod grpc;
 mod headers;
 mod http2;
 mod refusals;
@@ -13,6 +14,7 @@ mod retry;
 mod shadow;
 mod sockets;
 mod time;
+mod websocket;
 
 use super::testing::{Script, forward, route, serving, site};
 use crate::{
