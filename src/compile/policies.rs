@@ -6,7 +6,7 @@ use http::HeaderValue;
 use serde_json::Value;
 
 use super::{
-    Options,
+    Options, compression,
     finding::Findings,
     installation::{self, Belongs},
     mapping::{Routing, defaults},
@@ -103,13 +103,28 @@ const KEYS: &[(&str, Key)] = &[
     ("default_label_domain", Key::Missing),
     ("default_labels", Key::Missing),
     ("enable_grpc_http11_bridge", Key::Missing),
-    ("enable_grpc_web", Key::Missing),
-    ("enable_http10", Key::Missing),
+    (
+        "enable_grpc_web",
+        Key::Apply(Field::ModuleGrpcWeb, |value, settings| {
+            settings.clients.grpc_web = boolean(value)?;
+            Ok(())
+        }),
+    ),
+    (
+        "enable_http10",
+        Key::Apply(Field::ModuleHttp10, |value, settings| {
+            settings.clients.http10 = boolean(value)?;
+            Ok(())
+        }),
+    ),
     ("envoy_log_format", Key::Missing),
     ("envoy_log_path", Key::Missing),
     ("envoy_log_type", Key::Missing),
     ("grpc_stats", Key::Missing),
-    ("gzip", Key::Missing),
+    (
+        "gzip",
+        Key::Apply(Field::ModuleGzip, compression::of_module),
+    ),
     ("header_case_overrides", Key::Missing),
     (
         "keepalive",
@@ -120,8 +135,20 @@ const KEYS: &[(&str, Key)] = &[
         "load_balancer",
         Key::Apply(Field::ModuleLoadBalancer, defaults::balance),
     ),
-    ("preserve_external_request_id", Key::Missing),
-    ("proper_case", Key::Missing),
+    (
+        "preserve_external_request_id",
+        Key::Apply(Field::ModuleRequestId, |value, settings| {
+            settings.clients.keeps_request_ids = boolean(value)?;
+            Ok(())
+        }),
+    ),
+    (
+        "proper_case",
+        Key::Apply(Field::ModuleProperCase, |value, settings| {
+            settings.clients.title_case = boolean(value)?;
+            Ok(())
+        }),
+    ),
     (
         "resolver",
         Key::Apply(Field::ModuleResolver, defaults::resolver),
@@ -131,7 +158,13 @@ const KEYS: &[(&str, Key)] = &[
         Key::Apply(Field::ModuleRetryPolicy, defaults::retry),
     ),
     ("set_current_client_cert_details", Key::Missing),
-    ("strip_matching_host_port", Key::Missing),
+    (
+        "strip_matching_host_port",
+        Key::Apply(Field::ModuleStripPort, |value, settings| {
+            settings.clients.strips_own_port = boolean(value)?;
+            Ok(())
+        }),
+    ),
     (
         "use_ambassador_namespace_for_service_resolution",
         Key::Missing,
@@ -399,6 +432,7 @@ impl PolicyReport<'_> {
                 continue;
             }
             match KEYS.iter().find(|row| row.0 == name).map(|row| &row.1) {
+                Some(Key::Apply(..)) if value.is_null() => {}
                 Some(Key::Apply(settles, apply)) => match apply(value, settings) {
                     Ok(()) => {
                         self.in_force = true;
@@ -484,16 +518,12 @@ fn underscores(value: &Value, settings: &mut Settings) -> Result<(), String> {
 }
 
 fn merge_slashes(value: &Value, settings: &mut Settings) -> Result<(), String> {
-    settings.requests.merge_slashes = value
-        .as_bool()
-        .ok_or_else(|| format!("{value} is neither true nor false"))?;
+    settings.requests.merge_slashes = boolean(value)?;
     Ok(())
 }
 
 fn escaped_slashes(value: &Value, settings: &mut Settings) -> Result<(), String> {
-    let reject = value
-        .as_bool()
-        .ok_or_else(|| format!("{value} is neither true nor false"))?;
+    let reject = boolean(value)?;
     settings.requests.allow_escaped_slashes &= !reject;
     Ok(())
 }
@@ -509,9 +539,7 @@ fn server_name(value: &Value, settings: &mut Settings) -> Result<(), String> {
 }
 
 fn suppress_envoy_headers(value: &Value, settings: &mut Settings) -> Result<(), String> {
-    let suppress = value
-        .as_bool()
-        .ok_or_else(|| format!("{value} is neither true nor false"))?;
+    let suppress = boolean(value)?;
     settings.envoy.written &= !suppress;
     Ok(())
 }
@@ -532,6 +560,12 @@ fn diagnostics(value: &Value, settings: &mut Settings) -> Result<(), String> {
     let from_afar = flag(value, "allow_non_local", false)?;
     settings.own.diagnostics &= enabled || from_afar;
     Ok(())
+}
+
+fn boolean(value: &Value) -> Result<bool, String> {
+    value
+        .as_bool()
+        .ok_or_else(|| format!("{value} is neither true nor false"))
 }
 
 fn flag(value: &Value, name: &str, otherwise: bool) -> Result<bool, String> {

@@ -11,6 +11,7 @@ use http::HeaderValue;
 use super::{
     Options,
     claim::RegionKey,
+    compression,
     finding::Findings,
     installation,
     mapping::{Defaults, Routing},
@@ -24,7 +25,7 @@ use crate::{
             Underscores, Verification,
         },
     },
-    graph::{EnvoyHeaders, OwnPaths, RequestPolicy},
+    graph::{ClientPolicy, EnvoyHeaders, OwnPaths, RequestPolicy},
     report::Code,
     resource::{Kind, Object, ObjectKey, ResourceSet},
 };
@@ -46,6 +47,7 @@ pub(super) struct Settings {
     /// Kinds of Emissary and keys of its Module that may be ignored, in lower case.
     pub(super) ignore: BTreeSet<String>,
     pub(super) requests: RequestPolicy,
+    pub(super) clients: ClientPolicy,
     pub(super) envoy: EnvoyHeaders,
     pub(super) own: OwnPaths,
     pub(super) redirects_matched_only: bool,
@@ -114,6 +116,7 @@ impl Settings {
             instance: Instance::Named,
             ignore: BTreeSet::new(),
             requests: RequestPolicy::default(),
+            clients: ClientPolicy::default(),
             envoy: EnvoyHeaders::default(),
             own: OwnPaths::default(),
             redirects_matched_only: false,
@@ -290,6 +293,11 @@ impl Settings {
         self.verifies_with_authority_only =
             upstream.and_then(|tls| tls.verification) == Some(Verification::WithAuthority);
         self.write_envoy_headers(spec.envoy_headers == Some(true));
+        let compression = spec.compression.as_ref();
+        self.clients.compression = compression
+            .filter(|_| !findings.is_unreadable("spec.compression"))
+            .and_then(compression::lower);
+        self.clients.grpc_web = spec.grpc_web == Some(true);
         for (said, key, setting) in [
             (
                 headers.is_some_and(|headers| headers.underscores.is_some()),
@@ -307,6 +315,8 @@ impl Settings {
                 "paths.allowEscapedSlashes",
             ),
             (spec.resolver.is_some(), "resolver", "resolver"),
+            (compression.is_some(), "gzip", "compression"),
+            (spec.grpc_web.is_some(), "enable_grpc_web", "grpcWeb"),
         ] {
             if said || unreadable(setting) {
                 self.decided.insert(key, setting);
