@@ -4,6 +4,7 @@ mod balance;
 mod dials;
 mod endpoints;
 mod folder;
+mod foreign;
 mod name;
 mod tls;
 
@@ -97,7 +98,11 @@ impl Resolver<'_> {
             ServiceHost::Address(address) => self.address(from, *address, &port, findings),
             ServiceHost::Name(name) => match self.place(name, &from.namespace) {
                 Place::Service(service) => {
-                    self.service(from, &service, &port, plan.endpoints.routing, findings)
+                    let mut found = Findings::default();
+                    let routing = plan.endpoints.routing;
+                    let dial = self.service(from, &service, &port, routing, &mut found);
+                    foreign::tell(from, &service, found, findings);
+                    dial
                 }
                 Place::Outside => self.outside(name, &port, findings),
                 Place::Local => {
