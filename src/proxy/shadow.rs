@@ -19,7 +19,7 @@ use super::{
     forward::{Admitted, Upstreams},
     peer::Peer,
     site::Site,
-    upstream::Way,
+    upstream::{Trial, Way},
 };
 use crate::graph::{DialPolicy, breaker::Priority, shadow::Shadow};
 pub(super) use tee::{Copied, Tee, tee};
@@ -84,6 +84,8 @@ pub(super) fn send<U: Upstreams>(
             replay: false,
             affinity: stay.hash,
             priority: Priority::Default,
+            // Nobody waits for an answer, and nobody is blamed for it.
+            trial: &Trial::default(),
         };
         let sent = async {
             match site.upstreams.send(way, request).await {

@@ -21,6 +21,7 @@ use crate::{
 
 use backend::Tcp;
 pub(super) use backend::{Backend, Reply};
+pub(super) use lifetime::graph as graph_of;
 
 pub(super) type TestBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
@@ -61,6 +62,7 @@ impl Bench {
             replay: request.method() == Method::GET,
             affinity,
             priority: Priority::Default,
+            trial: &Trial::default(),
         };
         self.pools.send(way, request).await
     }
@@ -77,6 +79,7 @@ impl Bench {
             replay: true,
             affinity: None,
             priority: Priority::Default,
+            trial: &Trial::default(),
         };
         self.pools.send(way, request).await
     }
@@ -109,6 +112,7 @@ pub(super) fn upstream(target: Target) -> Upstream {
         protocol: UpstreamProtocol::Http1,
         balance: Balance::RoundRobin,
         breakers: None,
+        health: None,
         tls: None,
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_mins(1),
