@@ -240,7 +240,7 @@ codes! {
         "insecureSkipVerify: true",
         "Name the authority of the upstream's certificate in `caSecret`, and remove `insecureSkipVerify`.";
     EndpointsNeeded = 3021, Error, ResolvedRefs,
-        "A way of choosing endpoints is asked for, and there are none to choose from: a Service is dialled by its ClusterIP, or the upstream is an address or a name outside.",
+        "A way of choosing or judging endpoints is asked for, and there are none: a Service is dialled by its ClusterIP, or the upstream is an address or a name outside.",
         "loadBalancer: {policy: maglev, sourceIp: true} without a resolver",
         "Add `resolver: endpoint`, or remove the policy.";
     ResolverNotFound = 3022, Error, ResolvedRefs,
