@@ -12,6 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use self::sidecar::{Conduct, Seen, Sidecar};
 use super::{
@@ -35,6 +36,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("silent", "silent"),
     ("broken", "broken"),
     ("wordy", "wordy"),
+    ("headed", "headed"),
     ("undeclared", "echo:3000"),
 ];
 
@@ -157,7 +159,7 @@ fn routes() -> String {
     let mapping = |name: &str, service: &str, more: &str| {
         format!(
             "---\napiVersion: postern.dev/v1alpha1\nkind: Mapping\nmetadata: {{ name: {name} }}\n\
-             spec: {{ ambassadorId: [meshed], prefix: /{name}/, service: \"{service}\"{more} }}\n"
+             spec: {{ ambassadorId: [meshed], hostname: \"*\", prefix: /{name}/, service: \"{service}\"{more} }}\n"
         )
     };
     let mut text: String = ROUTES
@@ -176,14 +178,19 @@ fn address(cluster: &Cluster, service: &str) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), 80)
 }
 
+/// A condition of a Mapping, once it has one.
 fn condition(cluster: &Cluster, mapping: &str, kind: &str) -> Value {
-    let mapping = cluster.get(&["mapping.postern.dev", mapping, "-n", NAMESPACE]);
-    let conditions = mapping["status"]["conditions"].as_array();
-    let mut conditions = conditions.unwrap().iter();
-    conditions
-        .find(|condition| condition["type"] == kind)
-        .cloned()
-        .unwrap_or_default()
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mapping = cluster.get(&["mapping.postern.dev", mapping, "-n", NAMESPACE]);
+        let conditions = mapping["status"]["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        if let Some(found) = conditions.find(|condition| condition["type"] == kind) {
+            return found.clone();
+        }
+        assert!(Instant::now() < deadline, "no {kind}: {mapping:#}");
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -309,8 +316,8 @@ fn headers_of_the_mesh_pass_in_neither_direction() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nl5d-proxy-error: secret\r\nl5d-server-id: me\r\nx-kept: yes\r\n\r\n";
     meshed
         .sidecar()
-        .conduct(address(&cluster, "remote"), Conduct::Answer(answer));
-    let request = Request::get("http://meshed/remote/")
+        .conduct(address(&cluster, "headed"), Conduct::Answer(answer));
+    let request = Request::get("http://meshed/headed/")
         .header("l5d-dst-override", "evil.example.com:80")
         .header("L5d-Client-Id", "somebody.else")
         .header("x-kept", "of-the-client");
@@ -319,7 +326,7 @@ fn headers_of_the_mesh_pass_in_neither_direction() {
     let names = answer.headers.iter().map(|(name, _)| name);
     let passed: Vec<_> = names.filter(|name| name.starts_with("l5d-")).collect();
     assert!(passed.is_empty(), "{passed:?}");
-    let seen = meshed.seen(&cluster, "remote");
+    let seen = meshed.seen(&cluster, "headed");
     let sent = seen.iter().map(Seen::text).collect::<String>();
     assert!(sent.contains("x-kept: of-the-client"), "{sent}");
     assert!(!sent.to_lowercase().contains("l5d-"), "{sent}");
@@ -400,7 +407,7 @@ fn a_sidecar_that_ends_without_an_answer_is_not_waited_for() {
     meshed
         .sidecar()
         .conduct(address(&cluster, "silent"), Conduct::End);
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let answer = meshed.get(&cluster, "/silent/");
     assert_eq!(answer.status, 502, "{answer:?}");
     assert!(began.elapsed() < Duration::from_secs(2));

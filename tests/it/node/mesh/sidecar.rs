@@ -155,7 +155,9 @@ impl Sidecar {
     /// Takes no more connections; those that there are go on.
     pub(super) fn close(&self) {
         self.closed.store(true, Relaxed);
-        drop(self.inside(|| TcpStream::connect(("127.0.0.1", PORT))));
+        // Wakes the listener; in vain when the pod, and its loopback with it, is gone already.
+        let itself = SocketAddr::from(([127, 0, 0, 1], PORT));
+        drop(self.inside(|| TcpStream::connect_timeout(&itself, Duration::from_millis(200))));
     }
 
     /// How often a name was looked up.
