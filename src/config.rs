@@ -12,7 +12,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-pub use value::{AccessLog, Backend, Bind, SecretName};
+pub use value::{AccessLog, Backend, Bind, ObjectName};
 use value::{duration, workers};
 
 /// The namespace of manifests that name none, and Postern's own where nothing else says it.
@@ -135,7 +135,17 @@ pub struct Serve {
         conflicts_with = "dir",
         help_heading = "Resources"
     )]
-    pub secret_names: Vec<SecretName>,
+    pub secret_names: Vec<ObjectName>,
+
+    /// The Service that leads to Postern: its addresses are written into the status of Hosts and Listeners
+    #[arg(
+        long,
+        env = "POSTERN_PUBLISH_SERVICE",
+        value_name = "NAMESPACE/NAME",
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub publish_service: Option<ObjectName>,
 
     /// Keep the last good resource set in this folder, and start from it while the API server is away. It holds private keys: the
     /// folder must be in memory, in a pod `emptyDir: {medium: Memory}`. Without it: nothing is kept

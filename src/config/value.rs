@@ -22,9 +22,9 @@ pub struct Bind {
     pub address: SocketAddr,
 }
 
-/// A Secret: `NAMESPACE/NAME`.
+/// An object in a namespace: `NAMESPACE/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SecretName {
+pub struct ObjectName {
     pub namespace: String,
     pub name: String,
 }
@@ -49,7 +49,7 @@ pub enum ValueError {
     #[error("write NAMESPACE/NAME[:PORT]=HOST:PORT, such as apps/quote:80=127.0.0.1:3000")]
     Backend,
     #[error("write NAMESPACE/NAME, such as certificates/example-com")]
-    Secret,
+    ObjectName,
     #[error("write PORT=ADDRESS:PORT, such as 8080=127.0.0.1:80 or 8443=[::1]:443")]
     Bind,
     #[error(
@@ -118,7 +118,7 @@ impl Backend {
     }
 }
 
-impl FromStr for SecretName {
+impl FromStr for ObjectName {
     type Err = ValueError;
 
     /// The names are used in paths and queries as they are.
@@ -129,9 +129,9 @@ impl FromStr for SecretName {
             };
             (1..=253).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with('.')
         };
-        let (namespace, name) = text.split_once('/').ok_or(ValueError::Secret)?;
+        let (namespace, name) = text.split_once('/').ok_or(ValueError::ObjectName)?;
         if ![namespace, name].iter().all(is_name) {
-            return Err(ValueError::Secret);
+            return Err(ValueError::ObjectName);
         }
         Ok(Self {
             namespace: namespace.to_owned(),
@@ -140,7 +140,7 @@ impl FromStr for SecretName {
     }
 }
 
-impl fmt::Display for SecretName {
+impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }

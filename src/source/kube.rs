@@ -39,7 +39,7 @@ pub use self::connect::{Connection, KubeError, connect, connect_as_kubectl};
 use self::{handover::Handover, hub::Hub};
 use super::{Change, kept::StateDir};
 use crate::{
-    config::{SecretName, Selector},
+    config::{ObjectName, Selector},
     resource::ObjectKey,
     telemetry::{health::Health, watches::WatchMetrics},
 };
@@ -57,7 +57,7 @@ pub struct Kube {
     /// Where Secrets may be read. With no names either: in all that are watched.
     pub secret_namespaces: Vec<String>,
     /// Secrets that may be read, wherever they are.
-    pub secret_names: Vec<SecretName>,
+    pub secret_names: Vec<ObjectName>,
     /// Watched in any case.
     pub own_namespace: String,
     pub health: Health,

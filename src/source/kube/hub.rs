@@ -270,12 +270,12 @@ impl Hub {
                 .iter()
                 .filter(|secret| !namespaces.contains(&secret.namespace))
                 .collect();
-            let named = names.into_iter().map(|secret| Place {
+            let single = names.into_iter().map(|secret| Place {
                 name: Some(secret.name.as_str().into()),
                 ..in_one(&secret.namespace)
             });
             let whole = namespaces.iter().map(|namespace| in_one(namespace));
-            whole.chain(named).collect()
+            whole.chain(single).collect()
         } else if resource.namespaced && !self.namespaces.is_empty() {
             let namespaces = self.namespaces.iter();
             namespaces.map(|namespace| in_one(namespace)).collect()

@@ -96,6 +96,7 @@ fn reads_only_the_secret_of_the_first(name: &str, teams: [&str; 3], secrets: &st
     let host = cluster.get(&["host", "team", "-n", third]);
     assert!(host["status"].is_null(), "{host:#}");
     answers(&cluster, name, teams);
+    reachable(&cluster, name, first);
     audited(name, first);
     cluster.helm(&["uninstall", name, "-n", name, "--wait"]);
 }
@@ -121,6 +122,17 @@ fn answers(cluster: &Cluster, name: &str, [first, second, third]: [&str; 3]) {
     assert!(answer.text().contains("upstream"), "{answer:?}");
     ask(second).expect_err("there is no certificate for it");
     ask(third).expect_err("nobody watches it");
+}
+
+/// The status of a Host tells the address of the chart's Service.
+fn reachable(cluster: &Cluster, name: &str, namespace: &str) {
+    let service = cluster.get(&["service", name, "-n", name]);
+    let address = &service["spec"]["clusterIP"];
+    let wanted = serde_json::json!([{"type": "IPAddress", "value": address}]);
+    let host = cluster.get(&["host", "team", "-n", namespace]);
+    let status = &host["status"];
+    assert_eq!(status["addresses"], wanted, "{status:#}");
+    assert_eq!(status["installations"][0]["addresses"], wanted);
 }
 
 /// What the API server has noted: of Secrets, one body; and nothing was denied.
