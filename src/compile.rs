@@ -33,6 +33,7 @@ mod settings;
 mod settled;
 mod slot;
 mod state;
+mod tcp;
 mod touched;
 mod twin;
 mod upstream;

@@ -35,6 +35,7 @@ mod retry;
 mod shadow;
 mod site;
 mod survey;
+mod tcp;
 mod tls;
 mod upgrade;
 pub mod upstream;

@@ -1,6 +1,6 @@
 //! Connections that stop being HTTP: asked for by the client, allowed by the route, agreed to by the upstream.
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue,
@@ -8,16 +8,15 @@ use http::{
 };
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, timeout_at},
+use tokio::time::Instant;
+
+use super::{
+    limits,
+    metrics::Count,
+    peer::Peer,
+    tcp::relay::{self, Meter},
 };
-
-use super::{limits, peer::Peer};
 use crate::graph::Forward;
-
-/// Bytes that one direction of a tunnel holds.
-const BUFFER: usize = 16 * 1024;
 
 /// The protocol that a request asks to change to, if its route allows it.
 pub(super) fn wanted(headers: &HeaderMap, forward: &Forward) -> Option<HeaderValue> {
@@ -59,47 +58,13 @@ pub(super) async fn tunnel(
 }
 
 async fn join(client: Upgraded, upstream: Upgraded, idle: Duration) {
-    let (client_reads, client_writes) = tokio::io::split(TokioIo::new(client));
-    let (upstream_reads, upstream_writes) = tokio::io::split(TokioIo::new(upstream));
-    let last = std::cell::Cell::new(Instant::now());
-    let both = async {
-        tokio::join!(
-            copy(client_reads, upstream_writes, &last),
-            copy(upstream_reads, client_writes, &last),
-        )
+    let (cell, count) = (Cell::new(0), Count::default());
+    // What goes through a tunnel is not counted.
+    let meter = Meter {
+        received: (&cell, &count),
+        sent: (&cell, &count),
     };
-    let watch = async {
-        while last.get().elapsed() < idle {
-            tokio::time::sleep_until(last.get() + idle).await;
-        }
-    };
-    tokio::select! {
-        _ = both => {}
-        () = watch => {}
-    }
-}
-
-/// Passes bytes on until there are no more, then says so to the other side.
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    last: &std::cell::Cell<Instant>,
-) {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match from.read(&mut buffer).await {
-            Ok(0) | Err(_) => break,
-            Ok(count) => {
-                last.set(Instant::now());
-                if to.write_all(&buffer[..count]).await.is_err() || to.flush().await.is_err() {
-                    break;
-                }
-                last.set(Instant::now());
-            }
-        }
-    }
-    // The other side may be gone already: then there is nobody to tell.
-    let _ = timeout_at(Instant::now() + limits::HEAD, to.shutdown()).await;
+    relay::join(TokioIo::new(client), TokioIo::new(upstream), idle, &meter).await;
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod retries;
 mod shared;
 mod stream;
 mod tape;
+mod tcp;
 mod tls;
 mod worker;
 
@@ -66,6 +67,7 @@ pub use dns::DnsError;
 pub use error::UpstreamError;
 pub use retries::{Retries, Retrying};
 pub use shared::Shared;
+pub use tcp::Opened;
 pub use tls::TlsError;
 
 use body::Held;
@@ -125,7 +127,9 @@ async fn send_counted<B: RequestBody>(
         held.request = request;
     }
     let response = match order.upstream.protocol {
-        UpstreamProtocol::Http1 => http1::send(order, request, replay).await?,
+        UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => {
+            http1::send(order, request, replay).await?
+        }
         UpstreamProtocol::Http2 => http2::send(order, request, replay).await?,
     };
     Ok(response.map(|body| body.holding(held)))
@@ -193,7 +197,8 @@ impl<B: RequestBody> Pools<B> {
                 };
                 Either::Right(Box::pin(send_counted(order, held, request, replay)))
             }
-            UpstreamProtocol::Http1 => {
+            // No route for requests leads to one that is for connections.
+            UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => {
                 Either::Left(Either::Left(http1::send(order, request, replay)))
             }
             UpstreamProtocol::Http2 => {
@@ -277,8 +282,7 @@ impl<B> fmt::Debug for Pools<B> {
 
 fn upstreams(graph: &Graph) -> HashMap<&UpstreamId, &Upstream, RandomState> {
     graph
-        .routes()
-        .flat_map(|route| route.upstreams())
+        .upstreams()
         .map(|upstream| (&upstream.id, &**upstream))
         .collect()
 }
