@@ -17,6 +17,19 @@ run: ## Build Postern and serve examples/quickstart on this machine, no cluster 
 	@echo "If port 8080 is taken: make run ARGS='--bind 8080=127.0.0.1:18080'"
 	@exec target/debug/postern serve examples/quickstart --echo --namespace quickstart $(ARGS)
 
+.PHONY: cluster
+cluster: ## A whole real Kubernetes on this machine with Postern and the example in it, until `make cluster-down`
+	@tools/setup.sh node
+	@tests/cluster/build.sh node >/dev/null
+	$(CARGO) build --bin postern --bin kubectl-postern
+	@tests/cluster/node.sh up
+	@tests/cluster/example.sh
+	@tests/cluster/node.sh hints
+
+.PHONY: cluster-down
+cluster-down: ## End it
+	@tests/cluster/node.sh down
+
 ##@ Work on it
 
 .PHONY: check
@@ -28,14 +41,28 @@ check: ## The inner loop: format, lints and unit tests
 .PHONY: test
 test: ## The whole test suite; builds and installs what it needs
 	@tools/setup.sh test
-	@tests/cluster/build.sh >/dev/null
+ifeq ($(shell uname -s)-$(shell id -u),Linux-0)
+	@tools/setup.sh node
+	@tests/cluster/build.sh node >/dev/null
 	$(CARGO) test --no-fail-fast
+else
+	@tests/cluster/build.sh >/dev/null
+	@tests/cluster/build.sh chart >/dev/null
+	$(CARGO) test --no-fail-fast -- --skip node::
+	@echo 'NOT RUN: the tests on a whole cluster (node::). They need Linux and root.'
+endif
 
-.PHONY: cluster
-cluster: ## Only the tests against a real API server
+.PHONY: test-cluster
+test-cluster: ## Only the tests against a real API server
 	@tools/setup.sh test
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) test --test it cluster::
+
+.PHONY: test-node
+test-node: ## Only the tests on a whole real cluster: the chart, pods, a LoadBalancer, updates under load
+	@tools/setup.sh node
+	@tests/cluster/build.sh node >/dev/null
+	$(CARGO) test --test it node:: -- --nocapture
 
 .PHONY: fuzz-smoke
 fuzz-smoke: ## Run each fuzz target for 10 seconds; SECONDS_EACH=600 for longer
@@ -57,13 +84,21 @@ soak: ## Long proofs: changes under load, drain, hostile input, a real API serve
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) bench --bench soak -- $(ARGS)
 
+.PHONY: image
+image: ## Build the image as an archive, without Docker: target/image/postern.tar
+	@tools/setup.sh image
+	@tests/cluster/build.sh image >/dev/null
+	@tools/image.sh build
+	@tools/image.sh archive target/image/postern.tar
+
 .PHONY: gen
-gen: ## Write everything that is generated: crds/, docs/reference/
+gen: ## Write everything that is generated: crds/, docs/reference/, files of the chart
 	UPDATE_GENERATED=1 $(CARGO) test --test it generated:: -- --nocapture
 
 .PHONY: golden
 golden: ## Write the golden files anew; look at the difference before you commit it
-	UPDATE_GOLDEN=1 $(CARGO) test --test it golden::
+	@tests/cluster/build.sh chart >/dev/null
+	UPDATE_GOLDEN=1 $(CARGO) test --test it -- golden:: chart::
 
 .PHONY: lint
 lint: ## What CI says about style: fmt, clippy and docs, warnings denied

@@ -2,6 +2,7 @@
 
 pub mod docs;
 mod lint;
+mod probe;
 
 use std::{
     io::{self, Write},
@@ -12,9 +13,10 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
-use self::lint::Lint;
+use self::{lint::Lint, probe::Probe};
 use crate::{
     app,
     config::{Log, LogFormat, Serve},
@@ -68,6 +70,9 @@ enum Command {
         log: Log,
     },
 
+    /// Ask a URL, and fail unless the answer is as expected
+    Probe(Probe),
+
     /// Print a script that completes commands and flags in a shell
     ///
     /// For bash: source <(postern completions bash)
@@ -116,6 +121,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             start_logging(&log)?;
             echo(address, &name)?;
         }
+        Command::Probe(probe) => return probe.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "postern", &mut io::stdout());
         }
@@ -142,7 +148,12 @@ fn echo(address: SocketAddr, name: &str) -> Result<()> {
             .await
             .with_context(|| format!("binding {address}; choose another with `--address`"))?;
         info!(server.addr = %echo.address(), "Echoing");
-        echo.run().await;
+        // The first process of a container ends by a signal only if it asks for it.
+        let mut stop = signal(SignalKind::terminate()).context("listening for signals")?;
+        tokio::select! {
+            () = echo.run() => {}
+            _ = stop.recv() => {}
+        }
         Ok(())
     })
 }

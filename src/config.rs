@@ -104,6 +104,17 @@ pub struct Serve {
     )]
     pub watch_namespaces: Vec<String>,
 
+    /// Read Secrets of these namespaces only. Without it: of all that are watched
+    #[arg(
+        long,
+        env = "POSTERN_SECRET_NAMESPACES",
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub secret_namespaces: Vec<String>,
+
     /// Only read the objects of these groups, and write no status of theirs: another gateway does, on the same objects
     #[arg(
         long,

@@ -3,7 +3,7 @@
 # says how to get them.
 set -euo pipefail
 
-target=${1:?usage: tools/setup.sh run|test|soak|bench|fuzz|deny}
+target=${1:?usage: tools/setup.sh run|test|node|image|soak|bench|fuzz|deny}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -14,6 +14,17 @@ needs_test="$needs_run
 git|git|install git
 curl|curl|install curl
 go||install Go $(awk '$1 == "go" { print $2 }' "$(dirname "$0")/../tests/cluster/kubernetes/go.mod") or newer: https://go.dev/doc/install"
+needs_node="$needs_test
+runc|runc|install runc
+nft|nftables|install nftables
+ip|iproute2|install iproute2
+openssl|openssl|install OpenSSL
+unshare|util-linux|install util-linux
+/usr/lib/cni/bridge|containernetworking-plugins|put the CNI plugins into /usr/lib/cni"
+needs_image="$needs_test
+musl-gcc|musl-tools|install a C compiler for musl
+strip|binutils|install binutils
+rustup||install Rust with rustup: https://rustup.rs"
 needs_soak="$needs_test
 ip|iproute2|install iproute2
 unshare|util-linux|install util-linux"
@@ -31,12 +42,19 @@ needs_deny='cargo||install Rust with rustup: https://rustup.rs'
 case $target in
   run) needs=$needs_run ;;
   test) needs=$needs_test ;;
+  node) needs=$needs_node ;;
+  image) needs=$needs_image ;;
   soak) needs=$needs_soak ;;
   bench) needs=$needs_bench ;;
   fuzz) needs=$needs_fuzz ;;
   deny) needs=$needs_deny ;;
   *) say "there is no target '$target'"; exit 2 ;;
 esac
+
+if [ "$target" = node ] && { [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; }; then
+  say "a whole cluster on this machine needs Linux and root: network namespaces, mounts and containers are made"
+  exit 1
+fi
 
 missing= packages= hints=
 # Programs of an administrator are not on everybody's PATH.
@@ -68,4 +86,8 @@ fi
 if [ "$target" = deny ] && ! cargo deny --version >/dev/null 2>&1; then
   say "building cargo-deny (minutes, once)"
   cargo install cargo-deny --locked --version '^0.20'
+fi
+
+if [ "$target" = image ]; then
+  rustup target add "$(uname -m)-unknown-linux-musl" >&2
 fi

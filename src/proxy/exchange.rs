@@ -30,6 +30,7 @@ use super::{
     reply::{self, Asked},
     site::Site,
     survey::{self, Rules, Survey},
+    upstream::Reached,
 };
 use crate::graph::{
     self, Action, Authority, Decision, Graph, Member, OwnPaths, Redirect, decide,
@@ -117,6 +118,7 @@ fn told(parts: &Parts, asked: &Asked) -> Told {
         request_id: asked.request_id.to_value(),
         route: None,
         upstream: None,
+        reached: Reached::default(),
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
     error::ProxyError,
     limits,
     retry::{self, Replay},
-    upstream::{self, Pools, ResponseBody, Retries, UpstreamError, Way},
+    upstream::{self, Pools, Reached, ResponseBody, Retries, UpstreamError, Way},
 };
 use crate::graph::{
     AuthorityError, DialPolicy, Forward, Graph, Upstream, breaker::Priority, retry::Retry,
@@ -54,6 +54,7 @@ pub(super) trait Upstreams: 'static {
         &'o self,
         upstream: &'o Arc<Upstream>,
         dial: &'o DialPolicy,
+        reached: &'o Reached,
     ) -> impl Future<Output = Result<Self::Tcp, ProxyError>>;
 
     /// The connection behind a 101.
@@ -94,8 +95,10 @@ impl Upstreams for Pools<RequestBody> {
         &'o self,
         upstream: &'o Arc<Upstream>,
         dial: &'o DialPolicy,
+        reached: &'o Reached,
     ) -> Result<upstream::Opened, ProxyError> {
-        Self::open(self, upstream, dial).await.map_err(|error| {
+        let opened = Self::open(self, upstream, dial, reached).await;
+        opened.map_err(|error| {
             let reason = &error as &dyn Error;
             tracing::debug!(upstream = %upstream.id, error = reason, "A connection has no upstream");
             (&error).into()
@@ -214,6 +217,8 @@ impl Patience {
 pub(super) struct Sending<'o> {
     pub(super) dial: &'o DialPolicy,
     pub(super) affinity: Option<u64>,
+    /// Where somebody wants to know the address.
+    pub(super) reached: Option<&'o Reached>,
     /// The body, where it may be sent again.
     pub(super) again: Again,
 }
@@ -241,6 +246,7 @@ pub(super) fn call<'o, U: Upstreams>(
         replay: request.method().is_idempotent() && patience.upload.is_none(),
         affinity: sending.affinity,
         priority: forward.priority,
+        reached: sending.reached,
     };
     let sent = match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),

@@ -26,6 +26,7 @@ use super::{
     prefixed::Prefixed,
     site::{Site, Snapshot},
     tls,
+    upstream::Reached,
 };
 use crate::graph::{ClientTls, Listener, TcpAction, TcpForward, TcpMember, TcpRoute};
 pub(super) use end::End;
@@ -142,7 +143,10 @@ where
         let Self {
             site, graph, io, ..
         } = self;
-        let opened = site.upstreams.open(&forward.upstream, &graph.dial).await;
+        let opened = site
+            .upstreams
+            .open(&forward.upstream, &graph.dial, &record.reached)
+            .await;
         // A graph is large, and connections live long.
         drop(graph);
         match opened {
@@ -173,7 +177,10 @@ where
                 return End::HandshakeFailed;
             }
         };
-        let opened = site.upstreams.open(&forward.upstream, &graph.dial).await;
+        let opened = site
+            .upstreams
+            .open(&forward.upstream, &graph.dial, &record.reached)
+            .await;
         drop((graph, listener));
         match opened {
             Ok(upstream) => {
@@ -210,6 +217,7 @@ struct Record {
     sent: Cell<u64>,
     route: Option<Arc<str>>,
     upstream: Option<Arc<str>>,
+    reached: Reached,
     /// Cut off by a drain, until something else is known.
     end: End,
 }
@@ -226,6 +234,7 @@ impl Record {
             sent: Cell::default(),
             route: None,
             upstream: None,
+            reached: Reached::default(),
             end: End::Drained,
         }
     }
@@ -258,6 +267,7 @@ impl Drop for Record {
                 bytes_out: self.sent.get(),
                 route: self.route.as_deref(),
                 upstream: self.upstream.as_deref(),
+                upstream_address: self.reached.get(),
                 client: self.parts.client,
                 listener: &self.parts.listener,
                 request_id: "",

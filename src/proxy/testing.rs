@@ -20,7 +20,7 @@ use super::{
     peer::PeerParts,
     site::{Common, Site},
     tls::Certificates,
-    upstream::{Retries, Way},
+    upstream::{Reached, Retries, Way},
 };
 use crate::graph::{
     Action, Balance, DialPolicy, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite,
@@ -257,6 +257,7 @@ impl Upstreams for Script {
         &'o self,
         upstream: &'o Arc<Upstream>,
         _dial: &'o DialPolicy,
+        _reached: &'o Reached,
     ) -> Result<DuplexStream, ProxyError> {
         self.opened.borrow_mut().push(upstream.id.to_string());
         let next = self.opens.borrow_mut().pop_front();

@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn the_role_lets_read_what_is_watched_and_nothing_else() {
-        const ROLE: &str = include_str!("../../helm/postern/templates/rbac.yaml");
+        const ROLE: &str = include_str!("../../helm/rbac.yaml");
         assert!(!ROLE.contains('*'), "no role is for everything");
         for &(group, .., plural) in KINDS {
             let name = match group {

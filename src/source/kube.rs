@@ -54,6 +54,8 @@ pub struct Kube {
     pub selector: Selector,
     /// Whether it serves where Postern's own kinds are not installed.
     pub spares_own_kinds: bool,
+    /// Where Secrets may be read. Empty: in all that are watched.
+    pub secret_namespaces: Vec<String>,
     /// Watched in any case.
     pub own_namespace: String,
     pub health: Health,

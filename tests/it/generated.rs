@@ -8,7 +8,10 @@ use postern::{
     plugin,
 };
 
-use super::codes;
+use super::{
+    chart::{dashboard, values},
+    codes,
+};
 
 /// Folder, and the files in it that are generated.
 fn generated() -> Vec<(&'static str, Vec<(String, String)>)> {
@@ -21,11 +24,18 @@ fn generated() -> Vec<(&'static str, Vec<(String, String)>)> {
     pages.extend(reference::pages());
     pages.push(("kubectl-postern.md", plugin::docs::page()));
     pages.push(("kubectl-postern.1", plugin::docs::man()));
+    pages.push(("values.md", values::page()));
     vec![
         ("docs/reference", named(pages)),
         ("docs/reference/codes", codes::pages()),
         ("crds", named(manifest::manifests())),
         ("crds/emissary", named(manifest::of_emissary())),
+        // helm reads only what is inside of a chart.
+        ("helm/postern/files/crds", named(manifest::manifests())),
+        (
+            "helm/postern/files",
+            named(vec![("dashboard.json", dashboard::dashboard())]),
+        ),
     ]
 }
 

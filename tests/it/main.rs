@@ -5,6 +5,7 @@
 mod arch;
 mod attacks;
 mod cases;
+mod chart;
 mod client;
 mod cluster;
 mod codes;
@@ -15,7 +16,10 @@ mod good_and_bad;
 mod guide;
 mod hostile;
 mod links;
+#[cfg(target_os = "linux")]
+mod node;
 mod ownership;
 mod plugin;
 mod process;
 mod properties;
+mod tcp;

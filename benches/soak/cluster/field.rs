@@ -303,10 +303,7 @@ fn fill(server: &Server, routes: usize) -> Result<()> {
 pub(super) fn install(server: &Server) -> Result<()> {
     let root = env!("CARGO_MANIFEST_DIR");
     let user = format!("--user={POSTERN_USER}");
-    let (crds, roles) = (
-        format!("{root}/crds"),
-        format!("{root}/helm/postern/templates/rbac.yaml"),
-    );
+    let (crds, roles) = (format!("{root}/crds"), format!("{root}/helm/rbac.yaml"));
     let service = |name| {
         vec![
             "-n",

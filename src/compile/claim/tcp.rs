@@ -118,12 +118,23 @@ impl Claims {
             .hosts
             .iter()
             .filter(move |host| share_a_name(host, pattern) && !covers(&host.name, &pattern.name));
-        inside.filter_map(move |host| {
-            let cells = self.cells.get(host)?.iter();
-            let mut claims = cells.filter_map(|cell| self.list.get(cell.claim));
-            let other = claims.find(|claim| !claim.owners.contains(namespace))?;
-            Some((host, other))
+        inside.filter_map(move |host| match self.say_of_connections(namespace, host) {
+            Say::No(claim, _) => Some((host, claim)),
+            Say::Yes | Say::Nothing => None,
         })
+    }
+
+    /// Hostnames whose names are all of a wildcard's, and not all that it has, of which a namespace has claimed everything that is
+    /// claimed.
+    pub(in crate::compile) fn owned_within<'c>(
+        &'c self,
+        namespace: &'c str,
+        pattern: &'c HostPattern,
+    ) -> impl Iterator<Item = &'c HostPattern> {
+        let inside = self.hosts.iter().filter(move |host| {
+            covers(&pattern.name, &host.name) && !covers(&host.name, &pattern.name)
+        });
+        inside.filter(move |host| matches!(self.say_of_connections(namespace, host), Say::Yes))
     }
 }
 

@@ -1,6 +1,6 @@
 //! TCPMappings: each lowered on its own. What leads to the upstream is said, and read, as in a Mapping.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
     compile::{
@@ -30,6 +30,8 @@ pub(super) struct LoweredTcp {
     pub(super) weight: Weight,
     pub(super) dial: Option<Arc<DialPlan>>,
     pub(super) idle_timeout: Duration,
+    /// Where it is in a route, as it is told.
+    pub(super) serves: BTreeSet<String>,
 }
 
 /// Which connections.
@@ -81,6 +83,7 @@ pub(super) fn lower(
         weight,
         dial: dial.filter(|_| is_sound),
         idle_timeout,
+        serves: BTreeSet::new(),
         findings,
     }
 }

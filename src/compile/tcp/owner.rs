@@ -9,12 +9,7 @@ use super::{
 };
 use crate::{
     compile::{
-        age,
-        claim::Say,
-        finding::Findings,
-        ownership::{self, Owner},
-        routing::Named,
-        safety::share_a_name,
+        age, claim::Say, finding::Findings, ownership, routing::Named, safety::share_a_name,
     },
     crd::gateway_settings::Unclaimed,
     graph::{HostPattern, host::NamePattern},
@@ -26,52 +21,84 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Firsts(BTreeMap<Place, ObjectKey>);
 
+/// Which of its connections a TCPMapping may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    All,
+    /// Those of the names within its wildcard that claims give its namespace.
+    Claimed,
+    None,
+}
+
 impl Firsts {
-    /// Whether a TCPMapping may have its connections; if not, says so. The oldest is asked first.
-    pub(super) fn admit(
+    /// Which of its connections a TCPMapping may have; says why not all. The oldest is asked first.
+    pub(super) fn extent(
         &mut self,
         tcp: &LoweredTcp,
         place: &Place,
         linking: &Linking<'_>,
         findings: &mut Findings,
-    ) -> bool {
-        let key = &tcp.object.key;
-        let namespace = &key.namespace;
+    ) -> Extent {
+        let namespace = &tcp.object.key.namespace;
         let on_port = linking.claims.on_port(place.port);
         if let Some(claim) = on_port.filter(|claim| !claim.owners.contains(namespace)) {
             let names = format!("Port {}", place.port);
             claim.refuse_connections("spec.port", &names, None, namespace, findings);
-            return false;
+            return Extent::None;
         }
-        let mut is_claimed = on_port.is_some();
-        if let Some(host) = &place.host {
-            match linking.claims.say_of_connections(namespace, host) {
-                Say::No(claim, part) => {
-                    let names = host.to_string();
-                    let part = part.as_deref();
-                    claim.refuse_connections("spec.host", &names, part, namespace, findings);
-                    return false;
-                }
-                Say::Yes => is_claimed = true,
-                // A claim on a port says nothing of the names that are asked for there.
-                Say::Nothing => is_claimed = false,
-            }
-        }
-        if is_claimed {
-            return true;
-        }
-        let rule = linking.settings.unclaimed;
-        let first = match self.0.get(place) {
-            Some(first) => first.clone(),
-            None => key.clone(),
+        let Some(host) = &place.host else {
+            let is_all =
+                on_port.is_some() || self.comes_first(tcp, place, false, linking, findings);
+            return if is_all { Extent::All } else { Extent::None };
         };
-        let owner: Owner<'_> = ownership::unclaimed(rule, Some(&first));
-        if !owner.admits(key, || place.to_string(), false, findings) {
+        let mut own = linking.claims.owned_within(namespace, host);
+        let has_own = own.next().is_some();
+        let rest = if has_own {
+            Extent::Claimed
+        } else {
+            Extent::None
+        };
+        match linking.claims.say_of_connections(namespace, host) {
+            Say::Yes => Extent::All,
+            // What is refused as a whole is told of each part.
+            Say::No(..) if has_own => rest,
+            Say::No(claim, part) => {
+                let (names, part) = (host.to_string(), part.as_deref());
+                claim.refuse_connections("spec.host", &names, part, namespace, findings);
+                rest
+            }
+            // A claim on a port says nothing of the names that are asked for there.
+            Say::Nothing if self.comes_first(tcp, place, has_own, linking, findings) => Extent::All,
+            Say::Nothing => rest,
+        }
+    }
+
+    /// Whether a TCPMapping has a place that nobody has claimed. With `is_part`, it has something in a claim anyway.
+    fn comes_first(
+        &mut self,
+        tcp: &LoweredTcp,
+        place: &Place,
+        is_part: bool,
+        linking: &Linking<'_>,
+        findings: &mut Findings,
+    ) -> bool {
+        let rule = linking.settings.unclaimed;
+        if rule == Unclaimed::Deny && is_part {
             return false;
         }
+        let key = &tcp.object.key;
+        let known = self.0.get(place).cloned();
+        let is_known = known.is_some();
+        let first = known.unwrap_or_else(|| key.clone());
+        let owner = ownership::unclaimed(rule, Some(&first));
+        if !owner.admits(key, || place.to_string(), is_part, findings) {
+            return false;
+        }
+        // Whoever has the place already takes no more by another object for it.
         if rule == Unclaimed::FirstCome
+            && !is_known
             && let Some(host) = &place.host
-            && takes_from_others(tcp, host, linking, findings)
+            && takes_from_others(tcp, host, is_part, linking, findings)
         {
             return false;
         }
@@ -84,6 +111,7 @@ impl Firsts {
 fn takes_from_others(
     tcp: &LoweredTcp,
     host: &HostPattern,
+    is_part: bool,
     linking: &Linking<'_>,
     findings: &mut Findings,
 ) -> bool {
@@ -116,7 +144,11 @@ fn takes_from_others(
         return false;
     };
     findings.push(
-        Code::Conflict,
+        if is_part {
+            Code::PartlyConflict
+        } else {
+            Code::Conflict
+        },
         "spec.host",
         format!(
             "{first} is older and serves {host}, so this TCPMapping would take requests of namespace {}",

@@ -10,7 +10,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    Pools, RequestBody,
+    Pools, Reached, RequestBody,
     breaker::Slot,
     error::UpstreamError,
     load::Counted,
@@ -33,6 +33,7 @@ impl<B: RequestBody> Pools<B> {
         &self,
         upstream: &Arc<Upstream>,
         dial: &DialPolicy,
+        reached: &Reached,
     ) -> Result<Opened, UpstreamError> {
         let pool = self.pool(&upstream.id);
         pool.set_idle_timeout(upstream.idle_timeout);
@@ -50,6 +51,7 @@ impl<B: RequestBody> Pools<B> {
             upstream,
             policy: dial,
             lane,
+            reached: Some(reached),
         };
         // A client that would have to wait may as well try again: what it says first is not known to be worth keeping.
         let slot = match &order.lane {

@@ -208,13 +208,7 @@ impl Hub {
 
     /// Begins to watch a kind, in each of the namespaces.
     fn begin(&mut self, resource: Resource) {
-        let namespaces: Vec<Option<Arc<str>>> =
-            if resource.namespaced && !self.namespaces.is_empty() {
-                self.namespaces.iter().cloned().map(Some).collect()
-            } else {
-                vec![None]
-            };
-        for namespace in namespaces {
+        for namespace in self.places(&resource) {
             self.last_watch += 1;
             let name = resource.watch_name(namespace.as_deref());
             if resource.kind == Kind::Secret {
@@ -249,6 +243,22 @@ impl Hub {
             }
         }
         selection.into()
+    }
+
+    /// The namespaces in which a kind is watched; None stands for all of them.
+    fn places(&self, resource: &Resource) -> Vec<Option<Arc<str>>> {
+        let secrets = &self.kube.secret_namespaces;
+        if resource.kind == Kind::Secret && !secrets.is_empty() {
+            let secrets: BTreeSet<_> = secrets.iter().collect();
+            secrets
+                .into_iter()
+                .map(|namespace| Some(namespace.as_str().into()))
+                .collect()
+        } else if resource.namespaced && !self.namespaces.is_empty() {
+            self.namespaces.iter().cloned().map(Some).collect()
+        } else {
+            vec![None]
+        }
     }
 
     /// Ends the watches of a kind, and tells which they were.

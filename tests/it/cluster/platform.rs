@@ -51,7 +51,7 @@ fn prepare(server: &Server) {
 
 /// Lets the user `postern` run an installation in this namespace, by the shipped roles.
 pub(crate) fn install(server: &Server, own_namespace: &str) {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("helm/postern/templates/rbac.yaml");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("helm/rbac.yaml");
     let roles = fs::read_to_string(shipped).unwrap();
     assert_eq!(roles.matches(SHIPPED_SUBJECT).count(), 2, "{roles}");
     let user = format!(

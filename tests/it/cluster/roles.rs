@@ -15,7 +15,7 @@ use super::{
     server::{Program, Server, TEAM_TOKEN, TEAM_USER},
 };
 
-const ROLES: &str = "helm/postern/templates/team-roles.yaml";
+const ROLES: &str = "helm/team-roles.yaml";
 const CLAIMS: &str = "/apis/postern.dev/v1alpha1/routeclaims";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 

@@ -80,7 +80,8 @@ pub(crate) struct Program {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        let programs = programs();
+        let needed = ["etcd", "kube-apiserver", "kubectl"];
+        let programs = programs(&needed, "tests/cluster/build.sh");
         let folder = tempfile::Builder::new()
             .prefix("postern-cluster-")
             .tempdir()
@@ -347,9 +348,8 @@ fn start_etcd(programs: &Path, folder: &Path, port: u16) -> Program {
     Program::start("etcd", programs, folder, &arguments, Some(folder))
 }
 
-/// The folder with the programs, or a failure that says what to run.
-fn programs() -> PathBuf {
-    let needed = ["etcd", "kube-apiserver", "kubectl"];
+/// The folder with these programs, or a failure that says what to run.
+pub(crate) fn programs(needed: &[&str], command: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built =
         env::var_os("POSTERN_K8S_DIR").map_or_else(|| root.join("target/k8s"), PathBuf::from);
@@ -358,7 +358,8 @@ fn programs() -> PathBuf {
     let mut looked = Vec::new();
     for folder in folders {
         let missing: Vec<_> = needed
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|program| !folder.join(program).is_file())
             .collect();
         if missing.is_empty() {
@@ -368,7 +369,7 @@ fn programs() -> PathBuf {
     }
     panic!(
         "the programs of the test cluster are missing: {}.\n\
-         Build them with `tests/cluster/build.sh` (minutes the first time, then nothing), or set KUBEBUILDER_ASSETS to a \
+         Build them with `{command}` (minutes the first time, then nothing), or set KUBEBUILDER_ASSETS to a \
          folder that holds {}.",
         looked.join("; "),
         needed.join(", "),

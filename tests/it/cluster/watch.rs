@@ -47,6 +47,7 @@ impl Watching {
             selector: postern::config::Selector::default(),
             spares_own_kinds: false,
             client: connection.client,
+            secret_namespaces: Vec::new(),
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             own_namespace: connection.namespace.unwrap(),
             health: health.clone(),

@@ -1,0 +1,48 @@
+//! The processes of a cluster, as this machine numbers them.
+
+use std::{fs, path::Path};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A process of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process(Pid);
+
+/// Those whose command line begins with this.
+fn processes(begins: impl Fn(&[u8]) -> bool) -> Vec<Process> {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| begins(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()))
+        .filter_map(|pid| Pid::from_raw(pid).map(Process))
+        .collect()
+}
+
+/// Postern in its pods: the path of the program is that in the image.
+pub(crate) fn gateways() -> Vec<Process> {
+    processes(|command| command.starts_with(b"/postern\0serve\0--installation=default\0"))
+}
+
+/// The API server of the cluster.
+pub(crate) fn api_server() -> Process {
+    let found = processes(|command| {
+        let mut words = command.split(|byte| *byte == 0);
+        let program = words.next().unwrap_or_default();
+        program.ends_with(b"/kube-apiserver")
+            && words.any(|word| word == b"--advertise-address=10.244.0.1")
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0]
+}
+
+impl Process {
+    pub(crate) fn send(self, signal: Signal) {
+        kill_process(self.0, signal).unwrap();
+    }
+
+    /// A table of the kernel about the network that this process is in.
+    pub(crate) fn network_table(self, name: &str) -> String {
+        let pid = self.0.as_raw_nonzero();
+        fs::read_to_string(Path::new("/proc").join(format!("{pid}/net/{name}"))).unwrap()
+    }
+}
