@@ -76,10 +76,12 @@ impl Grouping<'_, '_, '_> {
             port,
             host: Some(host.clone()),
         };
-        let mut names = Names::new();
+        let (mut names, mut made) = (Names::new(), Vec::new());
         for (host, candidates) in hosts {
-            if let Some(route) = self.group(&place(host), &whole(candidates)) {
+            let members = whole(candidates);
+            if let Some(route) = self.group(&place(host), &members) {
                 names.insert((*host).clone(), Some(Arc::new(route)));
+                made.push(((*host).clone(), members));
             }
         }
         // The most specific wildcard has a claimed name, as it has every name.
@@ -92,12 +94,13 @@ impl Grouping<'_, '_, '_> {
                 if !names.contains_key(&inside)
                     && let Some(route) = self.group(&place(&inside), &owners)
                 {
-                    names.insert(inside, Some(Arc::new(route)));
+                    names.insert(inside.clone(), Some(Arc::new(route)));
+                    made.push((inside, owners));
                 }
             }
         }
-        for (host, candidates) in hosts {
-            for kept in self.keep_out(host, &whole(candidates)) {
+        for (host, members) in &made {
+            for kept in self.keep_out(host, members) {
                 names.entry(kept).or_insert(None);
             }
         }

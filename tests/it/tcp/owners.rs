@@ -144,7 +144,7 @@ fn takers(told: Option<&String>) -> Vec<&'static str> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
     fn a_stranger_takes_nothing_that_a_claim_gives_to_others(objects in world(), port in select(PORTS.to_vec()), name in select(NAMES.to_vec())) {
@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn a_kept_compiler_says_what_a_fresh_one_says(worlds in proptest::collection::vec(world(), 2..6)) {
+    fn a_kept_compiler_says_what_a_fresh_one_says(worlds in proptest::collection::vec(world(), 2..4)) {
         let mut kept = Compiler::new(options());
         for objects in &worlds {
             let set = set(platform().iter().chain(objects));
