@@ -32,6 +32,7 @@ use super::{
     site::Site,
     survey::{self, Rules, Survey},
     upgrade,
+    upstream::Reached,
 };
 use crate::graph::{
     self, Action, Authority, Decision, Graph, Member, OwnPaths, Redirect, decide,
@@ -120,6 +121,7 @@ fn told(parts: &Parts, asked: &Asked) -> Told {
         request_id: asked.request_id.to_value(),
         route: None,
         upstream: None,
+        reached: Reached::default(),
     }
 }
 

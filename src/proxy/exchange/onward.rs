@@ -110,6 +110,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         let sending = Sending {
             dial: &self.graph.dial,
             affinity: stay.hash,
+            reached: record.told.as_deref().map(|told| &told.reached),
             again,
         };
         let upstreams = &self.site.upstreams;
