@@ -205,7 +205,15 @@ fn forward(
     let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
     let host = host(spec, findings);
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
-    let terms = terms(spec, &timeouts, settings, findings);
+    let mut terms = terms(spec, &timeouts, settings, findings);
+    if spec
+        .add_linkerd_headers
+        .unwrap_or(settings.defaults.linkerd)
+        && let Some(service) = &service
+    {
+        let port = port(service, &tls);
+        headers::name_to_linkerd(service, &port, object, &mut terms.request_headers);
+    }
     let plan = ForwardPlan {
         dial: interner.dial(DialPlan {
             service: service?,
@@ -360,12 +368,16 @@ impl ForwardPlan {
     }
 }
 
+fn port(service: &ServiceText, tls: &TlsPlan) -> PortText {
+    let default = if *tls == TlsPlan::Off { 80 } else { 443 };
+    let said = service.port.clone();
+    said.unwrap_or(PortText::Number(default))
+}
+
 impl DialPlan {
     /// The port to dial, if it is written as a number or follows from the scheme.
     pub(super) fn port(&self) -> PortText {
-        let default = if self.tls == TlsPlan::Off { 80 } else { 443 };
-        let said = self.service.port.clone();
-        said.unwrap_or(PortText::Number(default))
+        port(&self.service, &self.tls)
     }
 
     pub(super) fn dialled(&self) -> &ServiceHost {

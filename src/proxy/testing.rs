@@ -1,7 +1,12 @@
 //! What the tests of the proxy are made of: small graphs, scripted upstreams, connections in memory.
 
 use std::{
-    cell::RefCell, collections::VecDeque, convert::Infallible, rc::Rc, sync::Arc, time::Duration,
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    convert::Infallible,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -171,6 +176,7 @@ pub(super) struct Script {
     /// For the upstream `new`, which gets copies.
     shadows: Rc<RefCell<VecDeque<Act>>>,
     seen: Rc<RefCell<Vec<Seen>>>,
+    begun: Rc<Cell<usize>>,
     retries: Retries,
 }
 
@@ -190,6 +196,11 @@ impl Script {
         }
     }
 
+    /// How many requests have been begun to be sent.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.get()
+    }
+
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.seen.borrow().clone()
     }
@@ -203,6 +214,7 @@ impl Upstreams for Script {
         way: Way<'o>,
         request: Request<RequestBody>,
     ) -> Result<Response<Self::Body>, ProxyError> {
+        self.begun.set(self.begun.get() + 1);
         let (parts, body) = request.into_parts();
         let body = body
             .collect()

@@ -22,6 +22,8 @@ pub(in crate::compile) struct Defaults {
     pub(in crate::compile) balance: BalancePlan,
     pub(in crate::compile) cors: Option<Arc<Cors>>,
     pub(in crate::compile) retry: Option<Retry>,
+    /// Whether upstreams are named to linkerd.
+    pub(in crate::compile) linkerd: bool,
     pub(in crate::compile) breakers: Option<Breakers>,
     pub(in crate::compile) connections: Connections,
 }
@@ -33,6 +35,7 @@ impl Default for Defaults {
             balance: BalancePlan::default(),
             cors: None,
             retry: None,
+            linkerd: false,
             breakers: None,
             connections: Connections::default(),
         }

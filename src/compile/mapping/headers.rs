@@ -6,12 +6,14 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::Findings;
 use crate::{
+    compile::service::{PortText, ServiceHost, ServiceText},
     crd::{MappingSpec, mapping::AddedHeader},
     graph::{
         HeaderEdit, HeaderEdits,
         filters::{HeaderText, Part},
     },
     report::Code,
+    resource::Mapping,
 };
 
 /// Headers that frame a message or name whom it is for: the proxy alone writes them.
@@ -78,6 +80,26 @@ fn edits(
     }
     HeaderEdits {
         edits: edits.into(),
+    }
+}
+
+/// Tells linkerd for whom a request is, as the Mapping names it (emissary.md, section 5.1).
+pub(super) fn name_to_linkerd(
+    service: &ServiceText,
+    port: &PortText,
+    of: &Mapping,
+    edits: &mut HeaderEdits,
+) {
+    const OVERRIDE: HeaderName = HeaderName::from_static("l5d-dst-override");
+    let name = match &service.host {
+        ServiceHost::Name(name) if !name.contains('.') => {
+            format!("{name}.{}:{port}", of.key.namespace)
+        }
+        host => format!("{host}:{port}"),
+    };
+    if let Ok(value) = HeaderValue::try_from(name) {
+        let edit = HeaderEdit::Set(OVERRIDE, HeaderText::Literal(value));
+        edits.edits = { edits.edits.iter().cloned() }.chain([edit]).collect();
     }
 }
 

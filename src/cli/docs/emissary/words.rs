@@ -65,6 +65,11 @@ pub(super) const DIFFERS: &[(&str, &str, &str)] = &[
     ),
     (
         "Mapping",
+        "addLinkerdHeaders",
+        "It takes the place of what the client says.",
+    ),
+    (
+        "Mapping",
         "addResponseHeaders",
         "Variables are those of the reference of Mapping; another refuses the Mapping.",
     ),
@@ -224,11 +229,6 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
         "Mapping",
         "enableIpv4",
         "`true` asks for nothing: what the Service or the DNS answer has is dialled.",
-    ),
-    (
-        "Mapping",
-        "addLinkerdHeaders",
-        "Services are dialled by their ClusterIP, which linkerd knows.",
     ),
     (
         "Mapping",
@@ -444,6 +444,10 @@ pub(super) const MODULE: &[(&str, &str)] = &[
         "Only when this replica takes Emissary's place: `diag/?json=true` on the health port, 404 with `enabled: false` unless `allow_non_local` is true.",
     ),
     (
+        "buffer",
+        "A worker holds back 64 MiB at most, and answers 503 beyond; calls of gRPC are not held back.",
+    ),
+    (
         "enable_grpc_web",
         "`false` turns it off, and only Mappings with `grpc: true` have it.",
     ),
@@ -459,6 +463,7 @@ pub(super) const MODULE: &[(&str, &str)] = &[
         "liveness_probe",
         "`check_alive` on the Listeners when `enabled` is true, or this replica takes Emissary's place.",
     ),
+    ("max_request_headers_kb", "32 at most, whatever it says."),
     (
         "merge_slashes",
         "Without it they are merged, with the preset kept.",
