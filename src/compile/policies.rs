@@ -10,7 +10,7 @@ use super::{
     finding::Findings,
     installation::{self, Belongs},
     mapping::{Routing, defaults},
-    settings::Settings,
+    settings::{Instance, Settings},
 };
 use crate::{
     report::{Code, Field, Settled},
@@ -321,15 +321,11 @@ impl PolicyReport<'_> {
             Kind::AuthService | Kind::RateLimitService | Kind::Module
                 if !settings.may_settle(&key.namespace) =>
             {
-                self.findings.push(
-                    Code::WrongNamespace,
-                    "",
-                    format!(
-                        "Namespace {} may not settle anything for the whole installation",
-                        key.namespace
-                    ),
-                    "Move it to Postern's own namespace, or have this one named in `instanceNamespaces`",
-                );
+                let what = "settle anything for the whole installation";
+                settings.refuse_to_settle(&key.namespace, what, &mut self.findings);
+                if settings.instance == Instance::GivesWay {
+                    self.protects_unclaimed(settings);
+                }
             }
             Kind::AuthService | Kind::RateLimitService => {
                 self.protects(key.kind.name(), "", settings);
@@ -358,6 +354,30 @@ impl PolicyReport<'_> {
                 format!("Postern does not implement {}", kind.name()),
                 "Delete it, or leave it: traffic is served without it",
             ),
+        }
+    }
+
+    /// What would protect everything, if it were not for claims, goes on to protect what nobody has claimed: the first claim
+    /// must not open what was closed before.
+    fn protects_unclaimed(&self, settings: &mut Settings) {
+        let key = &self.object.key;
+        let config = match key.kind {
+            Kind::Module if is_module(self.object) => self.object.spec.get("config"),
+            Kind::Module => return,
+            _ => None,
+        };
+        let asked = config.and_then(Value::as_object).into_iter().flatten();
+        let protecting = asked.filter_map(|(name, value)| {
+            let name = snake_case(name);
+            let (name, key) = KEYS.iter().find(|row| row.0 == name)?;
+            (matches!(key, Key::Protects) && !asks_for_nothing(name, value)).then_some(*name)
+        });
+        let kind = (key.kind != Kind::Module).then(|| key.kind.name());
+        let is_ignored = |name: &&str| settings.ignore.contains(&name.to_ascii_lowercase());
+        let mut names = kind.into_iter().chain(protecting);
+        if let Some(name) = names.find(|name| !is_ignored(name)) {
+            let reason = format!("{key} cannot be honoured: {name} is not implemented");
+            settings.refusal_of_unclaimed.get_or_insert(reason.into());
         }
     }
 

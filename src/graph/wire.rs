@@ -12,7 +12,10 @@ pub use route::{
 };
 pub use upstream::{TargetView, UpstreamTlsView, UpstreamView};
 
-pub(super) use self::{route::shown_retry, upstream::balance};
+pub(super) use self::{
+    route::shown_retry,
+    upstream::{balance, checks, outliers, slow_start},
+};
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -23,7 +23,7 @@ use super::{
     error::ProxyError,
     limits,
     retry::{self, Replay},
-    upstream::{self, Pools, Reached, ResponseBody, Retries, UpstreamError, Way},
+    upstream::{self, Pools, Reached, ResponseBody, Retries, Trial, UpstreamError, Way},
 };
 use crate::graph::{
     AuthorityError, DialPolicy, Forward, Graph, Upstream, breaker::Priority, retry::Retry,
@@ -137,6 +137,7 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     pub(super) upload: Option<Rc<Upload>>,
     pub(super) alarm: Rc<Alarm>,
+    trial: Trial,
 }
 
 impl Patience {
@@ -154,6 +155,7 @@ impl Patience {
             idle: forward.idle_timeout.unwrap_or(limits::STREAM_STALL),
             upload,
             alarm,
+            trial: Trial::default(),
         }
     }
 
@@ -217,6 +219,7 @@ pub(super) fn call<'o, U: Upstreams>(
         affinity: sending.affinity,
         priority: forward.priority,
         reached: sending.reached,
+        trial: &patience.trial,
     };
     let sent = match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),
@@ -287,6 +290,9 @@ async fn wait<R>(
                 return Poll::Pending;
             }
             if by == at && patience.next() == Some((at, late)) {
+                if late == ProxyError::UpstreamTimeout {
+                    patience.trial.late();
+                }
                 return Poll::Ready(Err(late));
             }
         }

@@ -68,6 +68,7 @@ pub(super) fn forward(name: &str) -> Forward {
             protocol: UpstreamProtocol::Http1,
             balance: Balance::RoundRobin,
             breakers: None,
+            health: None,
             tls: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_mins(1),
