@@ -27,12 +27,12 @@ use super::{
     peer::PeerParts,
     site::{Common, Site},
     tls::Certificates,
-    upstream::{Retries, Way},
+    upstream::{Reached, Retries, Way},
 };
 use crate::graph::{
-    Action, Balance, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite, HostTable,
-    HostTls, InsecureAction, Listener, Member, Rewrite, Route, RouteId, SecurityModel, Target,
-    Upstream, UpstreamId, UpstreamProtocol, VirtualHost,
+    Action, Balance, DialPolicy, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite,
+    HostTable, HostTls, InsecureAction, Listener, Member, Rewrite, Route, RouteId, SecurityModel,
+    Target, TcpTable, Upstream, UpstreamId, UpstreamProtocol, VirtualHost,
     breaker::Priority,
     matching::RouteSet,
     region::{Region, Regions},
@@ -49,6 +49,7 @@ pub(super) fn listener() -> Listener {
     Listener {
         name: "web".into(),
         port: PORT,
+        http: true,
         tls: false,
         cleartext: true,
         security: SecurityModel::Xfp,
@@ -56,6 +57,7 @@ pub(super) fn listener() -> Listener {
         trusted_proxies: Arc::new([]),
         http2_max_concurrent_streams: 100,
         hosts: HostTable::default(),
+        tcp: TcpTable::default(),
     }
 }
 
@@ -179,6 +181,10 @@ pub(super) struct Script {
     seen: Rc<RefCell<Vec<Seen>>>,
     begun: Rc<Cell<usize>>,
     retries: Retries,
+    /// What becomes of connections that are opened, in turn; then they are refused.
+    opens: Rc<RefCell<VecDeque<Result<DuplexStream, ProxyError>>>>,
+    /// To which upstreams connections were opened.
+    opened: Rc<RefCell<Vec<String>>>,
 }
 
 impl Script {
@@ -200,6 +206,20 @@ impl Script {
     /// How many requests have been begun to be sent.
     pub(super) fn begun(&self) -> usize {
         self.begun.get()
+    }
+
+    /// Connections that are opened lead to these.
+    pub(super) fn for_connections(
+        opens: impl IntoIterator<Item = Result<DuplexStream, ProxyError>>,
+    ) -> Self {
+        Self {
+            opens: Rc::new(RefCell::new(opens.into_iter().collect())),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn opened(&self) -> Vec<String> {
+        self.opened.borrow().clone()
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
@@ -250,6 +270,19 @@ impl Upstreams for Script {
 
     fn retries(&self, _upstream: &Upstream, _priority: Priority) -> Retries {
         self.retries.clone()
+    }
+
+    type Tcp = DuplexStream;
+
+    async fn open<'o>(
+        &'o self,
+        upstream: &'o Arc<Upstream>,
+        _dial: &'o DialPolicy,
+        _reached: &'o Reached,
+    ) -> Result<DuplexStream, ProxyError> {
+        self.opened.borrow_mut().push(upstream.id.to_string());
+        let next = self.opens.borrow_mut().pop_front();
+        next.unwrap_or(Err(ProxyError::Connect))
     }
 
     fn upgrade(mut response: Response<Self::Body>) -> OnUpgrade {

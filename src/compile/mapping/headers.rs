@@ -4,16 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::Findings;
+use super::{DialPlan, Findings};
 use crate::{
-    compile::service::{PortText, ServiceHost, ServiceText},
+    compile::service::ServiceHost,
     crd::{MappingSpec, mapping::AddedHeader},
     graph::{
         HeaderEdit, HeaderEdits,
         filters::{HeaderText, Part},
     },
     report::Code,
-    resource::Mapping,
+    resource::ObjectKey,
 };
 
 /// Headers that frame a message or name whom it is for: the proxy alone writes them.
@@ -84,17 +84,11 @@ fn edits(
 }
 
 /// Tells linkerd for whom a request is, as the Mapping names it (emissary.md, section 5.1).
-pub(super) fn name_to_linkerd(
-    service: &ServiceText,
-    port: &PortText,
-    of: &Mapping,
-    edits: &mut HeaderEdits,
-) {
+pub(super) fn name_to_linkerd(dial: &DialPlan, of: &ObjectKey, edits: &mut HeaderEdits) {
     const OVERRIDE: HeaderName = HeaderName::from_static("l5d-dst-override");
-    let name = match &service.host {
-        ServiceHost::Name(name) if !name.contains('.') => {
-            format!("{name}.{}:{port}", of.key.namespace)
-        }
+    let port = dial.port();
+    let name = match dial.dialled() {
+        ServiceHost::Name(name) if !name.contains('.') => format!("{name}.{}:{port}", of.namespace),
         host => format!("{host}:{port}"),
     };
     if let Ok(value) = HeaderValue::try_from(name) {
