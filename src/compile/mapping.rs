@@ -209,8 +209,14 @@ fn forward(
     let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
     let host = host(spec, findings);
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
-    let terms = terms(spec, &timeouts, settings, findings);
+    let mut terms = terms(spec, &timeouts, settings, findings);
     let dial = dial(spec, &object.key, &timeouts, settings, interner, findings);
+    let named = spec.add_linkerd_headers;
+    if named.unwrap_or(settings.defaults.linkerd)
+        && let Some(dial) = &dial
+    {
+        headers::name_to_linkerd(dial, &object.key, &mut terms.request_headers);
+    }
     let plan = ForwardPlan {
         dial: interner.dial(dial?),
         rewrite: rewrite?,

@@ -141,7 +141,7 @@ pub struct MappingSpec {
     /// Names of headers that are taken out of the response. Default: none.
     #[schemars(inner(length(max = 256)))]
     pub remove_response_headers: Option<Vec<String>>,
-    /// Whether linkerd's `l5d-dst-override` is set. Default: false.
+    /// Whether the upstream is named to linkerd in `l5d-dst-override`. Default: what Emissary's Module says, else false.
     pub add_linkerd_headers: Option<bool>,
     /// How long a response may take; 0 for no limit. Default: 3000 until the response begins, and no limit for all of it.
     /// Unit: milliseconds.
@@ -238,7 +238,6 @@ impl Spec for MappingSpec {
         "retryPolicy.retryOn",
     ];
     const NOT_IMPLEMENTED: &'static [&'static str] = &[
-        "addLinkerdHeaders",
         "authContextExtensions",
         "bypassAuth",
         "clusterTag",

@@ -39,6 +39,10 @@ pub enum Policy {
     /// Of responses.
     Compression,
     GrpcWeb,
+    /// Whether bodies of requests are held back until they are whole.
+    Buffer,
+    /// How long the head of a request may be.
+    MaxHead,
     Http10,
     /// Of the fields of HTTP/1 responses.
     HeaderCase,
@@ -114,6 +118,8 @@ impl Policy {
             Self::ServerHeader => "server header",
             Self::Compression => "compression",
             Self::GrpcWeb => "grpc-web",
+            Self::Buffer => "buffering",
+            Self::MaxHead => "request head",
             Self::Http10 => "http/1.0",
             Self::HeaderCase => "header case",
             Self::HostPort => "host port",
@@ -199,8 +205,10 @@ pub(super) fn of_envoy(envoy: &EnvoyHeaders) -> [PolicyAnswer; 2] {
 }
 
 /// How HTTP is spoken with clients.
-pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 6] {
+pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 8] {
     let ClientPolicy {
+        buffer,
+        max_head,
         compression,
         grpc_web,
         http10,
@@ -212,6 +220,14 @@ pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 6] {
     [
         Policy::Compression.may_be(compression.as_deref().map(compressed), "none of ours"),
         Policy::GrpcWeb.may_be(told(grpc_web, "becomes gRPC"), "passed on as it is"),
+        Policy::Buffer.may_be(
+            buffer.map(|most| format!("whole, up to {most} bytes")),
+            "as they come",
+        ),
+        Policy::MaxHead.may_be(
+            max_head.map(|most| format!("up to {most} bytes")),
+            "up to 32768 bytes",
+        ),
         Policy::Http10.may_be(told(http10, "answered"), "refused"),
         Policy::HeaderCase.may_be(told(title_case, "Like-This"), "like-this"),
         Policy::HostPort.may_be(

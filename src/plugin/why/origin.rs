@@ -276,6 +276,8 @@ fn groups(policy: Policy) -> Groups {
             &[(Settings, Field::GrpcWeb)],
             &[(Module, Field::ModuleGrpcWeb)],
         ],
+        Policy::Buffer => &[&[(Module, Field::ModuleBuffer)]],
+        Policy::MaxHead => &[&[(Module, Field::ModuleMaxHead)]],
         Policy::Http10 => &[&[(Module, Field::ModuleHttp10)]],
         Policy::HeaderCase => &[&[(Module, Field::ModuleProperCase)]],
         Policy::HostPort => &[&[(Module, Field::ModuleStripPort)]],
@@ -308,10 +310,14 @@ fn groups(policy: Policy) -> Groups {
             (Mapping, Field::AllowUpgrade),
             (Mapping, Field::UseWebsocket),
         ]],
-        Policy::RequestHeaders => &[&[
-            (Mapping, Field::AddRequestHeaders),
-            (Mapping, Field::RemoveRequestHeaders),
-        ]],
+        Policy::RequestHeaders => &[
+            &[
+                (Mapping, Field::AddRequestHeaders),
+                (Mapping, Field::RemoveRequestHeaders),
+                (Mapping, Field::AddLinkerdHeaders),
+            ],
+            &[(Module, Field::ModuleLinkerd)],
+        ],
         Policy::ResponseHeaders => &[&[
             (Mapping, Field::AddResponseHeaders),
             (Mapping, Field::RemoveResponseHeaders),
