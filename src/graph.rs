@@ -34,6 +34,7 @@ pub mod tls;
 pub mod upstream;
 pub mod why;
 pub mod wire;
+pub mod zone;
 
 use std::{collections::HashSet, sync::Arc};
 

@@ -7,6 +7,7 @@ mod folder;
 mod health;
 mod name;
 mod tls;
+mod zone;
 
 use std::{collections::HashMap, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     graph::{
         Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for,
-        health::Health, tls::Roots,
+        health::Health, tls::Roots, zone::Hints,
     },
     report::Code,
     resource::{ClusterIp, Kind, ObjectKey, Service, ServicePort},
@@ -76,9 +77,10 @@ impl Resolver<'_> {
             return None;
         }
         let (dial, tls, balance) = (dial?, tls?, balance?);
+        let zones = self.zones(from, plan, &dial, &balance);
         Some(Dialled {
             host: Arc::clone(&dial.host),
-            upstream: Arc::new(upstream(plan, dial, tls, (balance, health), known)),
+            upstream: Arc::new(upstream(plan, dial, tls, (balance, health, zones), known)),
             on: Arc::new(self.dependency(from, plan)),
         })
     }
@@ -381,7 +383,7 @@ fn upstream(
     plan: &DialPlan,
     dial: Dial,
     tls: Option<UpstreamTls>,
-    (balance, health): (BalancePlan, Option<Arc<Health>>),
+    (balance, health, zones): (BalancePlan, Option<Arc<Health>>, Option<Hints>),
     known: &HashMap<UpstreamId, Arc<Upstream>>,
 ) -> Upstream {
     let protocol = if plan.http2 || dial.http2 {
@@ -412,6 +414,7 @@ fn upstream(
         connect_timeout: plan.connect_timeout,
         breakers: plan.breakers,
         health,
+        zones,
         idle_timeout: plan.connections.idle_timeout(),
         max_age: max_age(plan.connections.max_age(), is_http2 && dial.balanced_behind),
         keepalive: plan.connections.keepalive,

@@ -76,6 +76,11 @@ const LONGEST: Duration = Duration::from_secs(20);
 
 impl Upstream {
     pub(super) fn start(id: &'static str, behaviour: Behaviour) -> Self {
+        Self::start_at([127, 0, 0, 1], id, behaviour)
+    }
+
+    /// At another address of this machine.
+    pub(super) fn start_at(ip: [u8; 4], id: &'static str, behaviour: Behaviour) -> Self {
         let mut upstream = Self {
             id,
             address: None,
@@ -86,7 +91,7 @@ impl Upstream {
         if matches!(behaviour, Behaviour::NoName) {
             return upstream;
         }
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(SocketAddr::from((ip, 0))).unwrap();
         upstream.address = Some(listener.local_addr().unwrap());
         if matches!(behaviour, Behaviour::Refuses) {
             return upstream;

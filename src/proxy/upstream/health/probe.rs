@@ -158,6 +158,7 @@ fn asked(upstream: &Upstream, check: &Check, address: SocketAddr, place: usize) 
         balance: Balance::RoundRobin,
         breakers: None,
         health: None,
+        zones: None,
         tls: upstream.tls.clone(),
         connect_timeout: upstream.connect_timeout,
         idle_timeout: check.pace.interval + check.pace.timeout + IDLE_MORE,
