@@ -22,7 +22,7 @@ use super::{
     error::ProxyError,
     limits,
     retry::{self, Replay},
-    upstream::{self, Pools, ResponseBody, Retries, Trial, UpstreamError, Way},
+    upstream::{self, Pools, Reached, ResponseBody, Retries, Trial, UpstreamError, Way},
 };
 use crate::graph::{
     AuthorityError, DialPolicy, Forward, Graph, Upstream, breaker::Priority, retry::Retry,
@@ -188,6 +188,8 @@ impl Patience {
 pub(super) struct Sending<'o> {
     pub(super) dial: &'o DialPolicy,
     pub(super) affinity: Option<u64>,
+    /// Where somebody wants to know the address.
+    pub(super) reached: Option<&'o Reached>,
     /// The body, where it may be sent again.
     pub(super) again: Again,
 }
@@ -216,6 +218,7 @@ pub(super) fn call<'o, U: Upstreams>(
         affinity: sending.affinity,
         priority: forward.priority,
         trial: &patience.trial,
+        reached: sending.reached,
     };
     let sent = match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),

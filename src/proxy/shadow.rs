@@ -86,6 +86,7 @@ pub(super) fn send<U: Upstreams>(
             priority: Priority::Default,
             // Nobody waits for an answer, and nobody is blamed for it.
             trial: &Trial::default(),
+            reached: None,
         };
         let sent = async {
             match site.upstreams.send(way, request).await {

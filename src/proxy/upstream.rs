@@ -43,6 +43,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -112,7 +113,12 @@ pub struct Way<'o> {
     pub priority: Priority,
     /// Who is to blame for what becomes of it.
     pub trial: &'o Trial,
+    /// Where somebody wants to know the address.
+    pub reached: Option<&'o Reached>,
 }
+
+/// The address that a request went to; when no connection came about, the one that was tried last.
+pub type Reached = Cell<Option<SocketAddr>>;
 
 /// Sends a request that counts as long as it is under way, if there are not too many, and judges who had it.
 async fn send_counted<B: RequestBody>(
@@ -171,6 +177,7 @@ impl<B: RequestBody> Pools<B> {
             affinity,
             priority,
             trial,
+            reached,
         } = way;
         request::name_stand_in(&mut request, &upstream.target);
         let pool = self.pool(&upstream.id);
@@ -194,6 +201,7 @@ impl<B: RequestBody> Pools<B> {
             policy: dial,
             lane,
             trial,
+            reached,
         };
         // Boxed, all but the most common, so that the others do not take room in the future of every HTTP/1 request.
         match upstream.protocol {

@@ -12,6 +12,7 @@ use std::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    Reached,
     breaker::{Breaker, Lane, Slot},
     dial::{Candidates, Dialled, Dialler, Whither},
     endpoint::Endpoint,
@@ -66,6 +67,7 @@ pub(super) struct Order<'r, B> {
     /// Where the upstream has limits.
     pub(super) lane: Option<Arc<Lane>>,
     pub(super) trial: &'r Trial,
+    pub(super) reached: Option<&'r Reached>,
 }
 
 /// What a request may go out on.
@@ -348,7 +350,11 @@ impl<B> Order<'_, B> {
                 seat.note(Outcome::ConnectFailure);
             }
         };
-        let dialled = self.pool.dialler.dial(self.shared, whither, &failed).await;
+        let dialled = self
+            .pool
+            .dialler
+            .dial(self.shared, whither, &failed, self.reached)
+            .await;
         if let Ok(dialled) = &dialled {
             self.trial.is_of(self.pool.seat(dialled.address));
         }
@@ -356,6 +362,13 @@ impl<B> Order<'_, B> {
             self.pool.worker.counters.failed.by(failure).increase();
         }
         dialled
+    }
+
+    /// The request goes to this address.
+    pub(super) fn reaches(&self, address: SocketAddr) {
+        if let Some(reached) = self.reached {
+            reached.set(Some(address));
+        }
     }
 
     /// An HTTP/1 connection that is open, and was not when it was looked for. Where there are enough, one that becomes free.

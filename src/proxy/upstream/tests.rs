@@ -63,6 +63,7 @@ impl Bench {
             affinity,
             priority: Priority::Default,
             trial: &Trial::default(),
+            reached: None,
         };
         self.pools.send(way, request).await
     }
@@ -80,6 +81,7 @@ impl Bench {
             affinity: None,
             priority: Priority::Default,
             trial: &Trial::default(),
+            reached: None,
         };
         self.pools.send(way, request).await
     }

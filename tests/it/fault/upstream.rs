@@ -71,6 +71,8 @@ struct Seen {
 const FIRST: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst";
 const SICK: &str = "HTTP/1.1 500 Sick\r\ncontent-length: 0\r\n\r\n";
 const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood";
+/// A connection has come about after this.
+const CONNECTED: Duration = Duration::from_millis(100);
 /// No connection stays longer.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -221,6 +223,10 @@ fn converse(
 }
 
 fn say(stream: &mut TcpStream, said: &str, asked: bool) {
+    if !asked {
+        // Until the connection has come about on the other side, too.
+        thread::sleep(CONNECTED);
+    }
     if !asked || request(stream).is_some() {
         let _ = stream.write_all(said.as_bytes());
     }

@@ -306,6 +306,7 @@ async fn who_waits_for_too_long_blames_the_endpoint() {
             affinity: None,
             priority: crate::graph::breaker::Priority::Default,
             trial: &trial,
+            reached: None,
         };
         let sent = Box::pin(bench.pools.send(way, get("/")));
         let seen = Box::pin(async {

@@ -39,6 +39,7 @@ pub(super) async fn ask(
         affinity: None,
         priority: Priority::Default,
         trial: &trial,
+        reached: None,
     };
     let request = match &check.probe {
         Probe::Http(probe) => http_request(probe, &check.host),
