@@ -217,8 +217,8 @@ pub(super) fn call<'o, U: Upstreams>(
         replay: request.method().is_idempotent() && patience.upload.is_none(),
         affinity: sending.affinity,
         priority: forward.priority,
-        trial: &patience.trial,
         reached: sending.reached,
+        trial: &patience.trial,
     };
     let sent = match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),

@@ -84,9 +84,9 @@ pub(super) fn send<U: Upstreams>(
             replay: false,
             affinity: stay.hash,
             priority: Priority::Default,
+            reached: None,
             // Nobody waits for an answer, and nobody is blamed for it.
             trial: &Trial::default(),
-            reached: None,
         };
         let sent = async {
             match site.upstreams.send(way, request).await {

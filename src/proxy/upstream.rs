@@ -111,10 +111,10 @@ pub struct Way<'o> {
     pub affinity: Option<u64>,
     /// Which limits of the upstream it counts for.
     pub priority: Priority,
-    /// Who is to blame for what becomes of it.
-    pub trial: &'o Trial,
     /// Where somebody wants to know the address.
     pub reached: Option<&'o Reached>,
+    /// Who is to blame for what becomes of it.
+    pub trial: &'o Trial,
 }
 
 /// The address that a request went to; when no connection came about, the one that was tried last.
@@ -176,8 +176,8 @@ impl<B: RequestBody> Pools<B> {
             replay,
             affinity,
             priority,
-            trial,
             reached,
+            trial,
         } = way;
         request::name_stand_in(&mut request, &upstream.target);
         let pool = self.pool(&upstream.id);
@@ -200,8 +200,8 @@ impl<B: RequestBody> Pools<B> {
             upstream,
             policy: dial,
             lane,
-            trial,
             reached,
+            trial,
         };
         // Boxed, all but the most common, so that the others do not take room in the future of every HTTP/1 request.
         match upstream.protocol {

@@ -17,7 +17,6 @@ use tokio::{
 };
 
 use super::{
-    Reached,
     error::UpstreamError,
     shared::Shared,
     stream::Transport,
@@ -62,7 +61,6 @@ impl Dialler {
         shared: &Shared,
         whither: Whither<'_>,
         failed: &dyn Fn(SocketAddr),
-        reached: Option<&Reached>,
     ) -> Result<Dialled, UpstreamError> {
         let Whither {
             upstream,
@@ -81,7 +79,6 @@ impl Dialler {
             let attempts = Attempts {
                 trying: &trying,
                 failed,
-                reached,
             };
             let (tcp, address) = connect(&candidates, upstream, deadline, attempts).await?;
             let transport = match &upstream.tls {
@@ -199,8 +196,6 @@ struct Attempts<'a> {
     /// What is connected to, or being connected to.
     trying: &'a Cell<Option<SocketAddr>>,
     failed: &'a dyn Fn(SocketAddr),
-    /// For who wants to know the address.
-    reached: Option<&'a Reached>,
 }
 
 /// Tries one after the other; each has an equal share of the time that is left.
@@ -212,9 +207,6 @@ async fn connect(
 ) -> Result<(TcpStream, SocketAddr), UpstreamError> {
     let mut last = UpstreamError::NoAddress;
     for (tried, address) in candidates.iter().enumerate() {
-        if let Some(reached) = attempts.reached {
-            reached.set(Some(*address));
-        }
         let left = u32::try_from(candidates.len() - tried).unwrap_or(1);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         attempts.trying.set(Some(*address));

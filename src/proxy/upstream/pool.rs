@@ -66,8 +66,8 @@ pub(super) struct Order<'r, B> {
     pub(super) policy: &'r DialPolicy,
     /// Where the upstream has limits.
     pub(super) lane: Option<Arc<Lane>>,
-    pub(super) trial: &'r Trial,
     pub(super) reached: Option<&'r Reached>,
+    pub(super) trial: &'r Trial,
 }
 
 /// What a request may go out on.
@@ -346,15 +346,12 @@ impl<B> Order<'_, B> {
             candidates: self.pool.candidates(self.turn),
         };
         let failed = |address| {
+            self.reaches(address);
             if let Some(seat) = self.pool.seat(address) {
                 seat.note(Outcome::ConnectFailure);
             }
         };
-        let dialled = self
-            .pool
-            .dialler
-            .dial(self.shared, whither, &failed, self.reached)
-            .await;
+        let dialled = self.pool.dialler.dial(self.shared, whither, &failed).await;
         if let Ok(dialled) = &dialled {
             self.trial.is_of(self.pool.seat(dialled.address));
         }

@@ -62,8 +62,8 @@ impl Bench {
             replay: request.method() == Method::GET,
             affinity,
             priority: Priority::Default,
-            trial: &Trial::default(),
             reached: None,
+            trial: &Trial::default(),
         };
         self.pools.send(way, request).await
     }
@@ -80,8 +80,8 @@ impl Bench {
             replay: true,
             affinity: None,
             priority: Priority::Default,
-            trial: &Trial::default(),
             reached: None,
+            trial: &Trial::default(),
         };
         self.pools.send(way, request).await
     }

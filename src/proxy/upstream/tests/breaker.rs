@@ -35,8 +35,8 @@ async fn a_request_too_many_is_refused_until_one_has_ended() {
             replay: false,
             affinity: None,
             priority: Priority::High,
-            trial: &Trial::default(),
             reached: None,
+            trial: &Trial::default(),
         };
         let other = bench.pools.send(high, get("/")).await.unwrap();
         drop(response);
@@ -121,8 +121,8 @@ async fn all_workers_count_together() {
             replay: false,
             affinity: None,
             priority: Priority::Default,
-            trial: &Trial::default(),
             reached: None,
+            trial: &Trial::default(),
         };
         let hangs = Box::pin(other.send(way, get("/")));
         let waits = futures_util::future::select(hangs, Box::pin(settle())).await;
