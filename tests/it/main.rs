@@ -23,3 +23,4 @@ mod ownership;
 mod plugin;
 mod process;
 mod properties;
+mod tcp;
