@@ -102,7 +102,7 @@ impl Running {
     pub(super) fn align(&mut self, graph: &Arc<Graph>) {
         self.prober.graph.replace(graph.clone());
         let mut upstreams: HashMap<&UpstreamId, &Arc<Upstream>, RandomState> = HashMap::default();
-        for upstream in graph.routes().flat_map(|route| route.upstreams()) {
+        for upstream in graph.upstreams() {
             if upstream.health.is_some() {
                 upstreams.insert(&upstream.id, upstream);
             }
