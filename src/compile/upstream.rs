@@ -8,6 +8,7 @@ mod foreign;
 mod health;
 mod name;
 mod tls;
+mod zone;
 
 use std::{collections::HashMap, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     graph::{
         Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for,
-        health::Health, tls::Roots,
+        health::Health, tls::Roots, zone::Hints,
     },
     report::Code,
     resource::{ClusterIp, Kind, ObjectKey, Service, ServicePort},
@@ -77,9 +78,10 @@ impl Resolver<'_> {
             return None;
         }
         let (dial, tls, balance) = (dial?, tls?, balance?);
+        let zones = self.zones(from, plan, &dial, &balance);
         Some(Dialled {
             host: Arc::clone(&dial.host),
-            upstream: Arc::new(upstream(plan, dial, tls, (balance, health), known)),
+            upstream: Arc::new(upstream(plan, dial, tls, (balance, health, zones), known)),
             on: Arc::new(self.dependency(from, plan)),
         })
     }
@@ -386,7 +388,7 @@ fn upstream(
     plan: &DialPlan,
     dial: Dial,
     tls: Option<UpstreamTls>,
-    (balance, health): (BalancePlan, Option<Arc<Health>>),
+    (balance, health, zones): (BalancePlan, Option<Arc<Health>>, Option<Hints>),
     known: &HashMap<UpstreamId, Arc<Upstream>>,
 ) -> Upstream {
     let protocol = if plan.tcp {
@@ -419,6 +421,7 @@ fn upstream(
         connect_timeout: plan.connect_timeout,
         breakers: plan.breakers,
         health,
+        zones,
         idle_timeout: plan.connections.idle_timeout(),
         max_age: max_age(plan.connections.max_age(), is_http2 && dial.balanced_behind),
         keepalive: plan.connections.keepalive,

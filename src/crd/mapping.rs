@@ -104,7 +104,8 @@ pub struct MappingSpec {
     pub circuit_breakers: Option<Vec<CircuitBreaker>>,
     /// TCP keepalive towards the upstream. Default: that of the operating system.
     pub keepalive: Option<Box<Keepalive>>,
-    /// Requests that find out whether an endpoint works. Default: none.
+    /// Requests that find out whether an endpoint works, with `resolver: endpoint`. One that fails is left out; while fewer than
+    /// half of the endpoints are left, all are used. Default: none.
     #[schemars(length(max = 8))]
     pub health_checks: Option<Vec<HealthCheck>>,
     /// How long an unused connection to the upstream is kept; 0 for the longest there is, which is 3600000. Default: 60000.
@@ -191,7 +192,7 @@ pub struct MappingSpec {
     pub error_response_overrides: Option<Vec<ErrorResponseOverride>>,
     /// Whether `errorResponseOverrides` of the installation are not applied. Default: false.
     pub bypass_error_response_overrides: Option<bool>,
-    /// When an endpoint that fails requests is left out for a while. Default: never.
+    /// When an endpoint that fails requests is left out for a while, with `resolver: endpoint`. Default: never.
     pub outlier_detection: Option<Box<OutlierDetection>>,
     /// Raw Envoy configuration. Default: none.
     pub envoy_override: Option<Box<Value>>,

@@ -71,6 +71,7 @@ pub(super) fn forward(name: &str) -> Forward {
             balance: Balance::RoundRobin,
             breakers: None,
             health: None,
+            zones: None,
             tls: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_mins(1),

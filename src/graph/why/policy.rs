@@ -83,6 +83,8 @@ pub enum Policy {
     Outliers,
     /// When a new endpoint gets its full share.
     SlowStart,
+    /// Which endpoints are for whom.
+    Zones,
     /// Of connections to the upstream.
     Keepalive,
     ConnectionIdle,
@@ -146,6 +148,7 @@ impl Policy {
             Self::HealthChecks => "health checks",
             Self::Outliers => "ejection",
             Self::SlowStart => "slow start",
+            Self::Zones => "zones",
             Self::Keepalive => "keepalive",
             Self::ConnectionIdle => "idle connections",
             Self::ConnectionLifetime => "connection lifetime",
@@ -403,6 +406,7 @@ fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
     let told = |after: Duration| format!("closed after {after:?}");
     let idle = (upstream.idle_timeout != USUAL_IDLE).then(|| told(upstream.idle_timeout));
     let lifetime = upstream.max_age.map(told);
+    let zones = upstream.zones.as_ref().map(ToString::to_string);
     let checked = Some(checks(upstream).join("; ")).filter(|checked| !checked.is_empty());
     let mut all = vec![
         Policy::ConnectTimeout.is(format!("{:?}", upstream.connect_timeout)),
@@ -412,6 +416,7 @@ fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
         Policy::HealthChecks.may_be(checked, "none"),
         Policy::Outliers.may_be(outliers(upstream), "none"),
         Policy::SlowStart.may_be(slow_start(upstream), "none"),
+        Policy::Zones.may_be(zones, "no endpoint is for a zone"),
         Policy::Keepalive.may_be(upstream.keepalive.map(keepalive), "as the kernel does"),
         Policy::ConnectionIdle.may_be(idle, "closed after 60s"),
         Policy::ConnectionLifetime.may_be(lifetime, "unlimited"),

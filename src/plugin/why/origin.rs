@@ -134,6 +134,9 @@ impl Settled {
             None if self.policy == Policy::UpstreamProtocol && !self.quiet => {
                 "the appProtocol of the Service's port".into()
             }
+            None if self.policy == Policy::Zones && !self.quiet => {
+                "the trafficDistribution of the Service".into()
+            }
             None if self.is_of_preset() => "the preset that the replicas were started with".into(),
             None => Cell::new("default", Style::Dim),
         }
@@ -336,6 +339,8 @@ fn groups(policy: Policy) -> Groups {
             &[(Mapping, Field::CircuitBreakers)],
             &[(Module, Field::ModuleCircuitBreakers)],
         ],
+        // The Service says so, by its trafficDistribution.
+        Policy::Zones => &[],
         Policy::HealthChecks => &[&[(Mapping, Field::HealthChecks)]],
         Policy::Outliers => &[&[(Mapping, Field::OutlierDetection)]],
         Policy::Keepalive => &[
