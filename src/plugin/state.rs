@@ -46,7 +46,7 @@ impl State {
     pub(super) fn of(known: &Known, facts: &Facts) -> Self {
         let view = &known.view;
         let mut errors = view.diagnostics.iter().filter(|found| found.is_error());
-        let has_place = matches!(&*view.kind, "Mapping" | "Host" | "Listener");
+        let has_place = matches!(&*view.kind, "Mapping" | "TCPMapping" | "Host" | "Listener");
         if view.first_error().is_some() {
             return if errors.all(|error| doubt(facts, known, error).is_some()) {
                 Self::Unknown

@@ -295,7 +295,8 @@ fn routes_and_states_of_tcp_are_told_beside_the_others() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tcp");
     let told = |verb: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-postern"));
-        let output = command.args([verb, "-f", folder, "-A"]).output().unwrap();
+        let arguments = verb.split(' ').chain(["-f", folder, "-A"]);
+        let output = command.args(arguments).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -308,7 +309,10 @@ fn routes_and_states_of_tcp_are_told_beside_the_others() {
         assert!(routes.contains(line), "no {line:?} in {routes}");
     }
     let status = told("status");
-    for line in ["tcp://:6379", "tls://orders.db.example.com:9443"] {
+    for line in [
+        "orders TCPMapping :6379 Live",
+        "orders-tls TCPMapping orders.db.example.com:9443 Live",
+    ] {
         assert!(status.contains(line), "no {line:?} in {status}");
     }
 }
