@@ -7,7 +7,9 @@ mod cors;
 pub(super) mod defaults;
 mod duration;
 mod headers;
+mod health;
 mod matching;
+mod outlier;
 mod path;
 mod redirect;
 mod retry;
@@ -29,6 +31,7 @@ use super::{
 pub(super) use balance::{BalancePlan, Endpoints, HashTable, Routing};
 use connection::Connections;
 pub(super) use defaults::Defaults;
+pub(super) use health::HealthPlan;
 pub(super) use matching::{Match, NameMatch, PathKey, PathKind};
 use timeouts::Timeouts;
 
@@ -95,6 +98,7 @@ pub(super) struct DialPlan {
     pub(super) tcp: bool,
     pub(super) endpoints: Endpoints,
     pub(super) breakers: Option<Breakers>,
+    pub(super) health: Option<Arc<HealthPlan>>,
     pub(super) connections: Connections,
     pub(super) connect_timeout: Duration,
 }
@@ -226,7 +230,13 @@ pub(super) fn connection(
 ) -> Option<Arc<DialPlan>> {
     let timeouts = timeouts::lower(spec, None, findings);
     let dial = dial(spec, key, &timeouts, settings, interner, findings)?;
-    Some(interner.dial(DialPlan { tcp: true, ..dial }))
+    // What the installation has endpoints judged by are requests.
+    let health = None;
+    Some(interner.dial(DialPlan {
+        tcp: true,
+        health,
+        ..dial
+    }))
 }
 
 fn dial(
@@ -239,12 +249,15 @@ fn dial(
 ) -> Option<DialPlan> {
     let service = service(spec, interner, findings);
     let tls = tls(spec, service.as_deref(), findings);
+    let endpoints = balance::lower(spec, key, settings, findings);
+    let health = health::lower(spec, &endpoints.balance, &settings.defaults, findings);
     let plan = |service| DialPlan {
         service,
         tls,
         http2: spec.grpc == Some(true),
         tcp: false,
-        endpoints: balance::lower(spec, key, settings, findings),
+        endpoints,
+        health,
         breakers: match spec.circuit_breakers.as_deref() {
             Some(said) => breaker::lower(said, findings),
             None => settings.defaults.breakers,

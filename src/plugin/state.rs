@@ -35,7 +35,8 @@ const DOUBTS: &[(&[&str], &[Kind])] = &[
     (&["PST3009"], &[Kind::TlsContext]),
     (&["PST4001"], &[Kind::Secret]),
     (&["PST2006"], &[Kind::Host]),
-    (&["PST5004"], &[Kind::Listener]),
+    (&["PST5004", "PST5005"], &[Kind::Listener]),
+    (&["PST4003"], &[Kind::Host, Kind::Secret]),
     (OF_CLAIMS, &[Kind::Namespace]),
 ];
 

@@ -26,7 +26,7 @@ use super::{
     error::ProxyError,
     limits,
     retry::{self, Replay},
-    upstream::{self, Pools, Reached, ResponseBody, Retries, UpstreamError, Way},
+    upstream::{self, Pools, Reached, ResponseBody, Retries, Trial, UpstreamError, Way},
 };
 use crate::graph::{
     AuthorityError, DialPolicy, Forward, Graph, Upstream, breaker::Priority, retry::Retry,
@@ -167,6 +167,7 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     pub(super) upload: Option<Rc<Upload>>,
     pub(super) alarm: Rc<Alarm>,
+    trial: Trial,
 }
 
 impl Patience {
@@ -184,6 +185,7 @@ impl Patience {
             idle: forward.idle_timeout.unwrap_or(limits::STREAM_STALL),
             upload,
             alarm,
+            trial: Trial::default(),
         }
     }
 
@@ -247,6 +249,7 @@ pub(super) fn call<'o, U: Upstreams>(
         affinity: sending.affinity,
         priority: forward.priority,
         reached: sending.reached,
+        trial: &patience.trial,
     };
     let sent = match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),
@@ -296,6 +299,9 @@ async fn wait<R>(
                 return Poll::Pending;
             }
             if by == at && patience.next() == Some((at, late)) {
+                if late == ProxyError::UpstreamTimeout {
+                    patience.trial.late();
+                }
                 return Poll::Ready(Err(late));
             }
         }

@@ -9,6 +9,7 @@ mod chart;
 mod client;
 mod cluster;
 mod codes;
+mod fault;
 mod gateway;
 mod generated;
 mod golden;

@@ -310,8 +310,8 @@ fn routes_and_states_of_tcp_are_told_beside_the_others() {
     }
     let status = told("status");
     for line in [
-        "orders TCPMapping :6379 Live",
-        "orders-tls TCPMapping orders.db.example.com:9443 Live",
+        "orders TCPMapping :6379 - Live",
+        "orders-tls TCPMapping orders.db.example.com:9443 - Live",
     ] {
         assert!(status.contains(line), "no {line:?} in {status}");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Claim, ClaimReport, Claims, Say, cell, covers};
+use super::{Claim, ClaimReport, Claims, Part, Say, covers};
 use crate::{
     compile::{age, finding::Findings, safety::share_a_name},
     graph::HostPattern,
@@ -95,7 +95,11 @@ impl Claims {
                     continue;
                 };
                 if !claim.owners.contains(namespace) {
-                    let part = (!cell.path.is_empty()).then(|| cell::text(host, &cell.path));
+                    let part = if cell.path.is_empty() {
+                        Part::All
+                    } else {
+                        Part::SomePaths
+                    };
                     return Say::No(claim, part);
                 }
                 say = Say::Yes;
@@ -144,15 +148,15 @@ impl Claim {
         &self,
         field: &str,
         names: &str,
-        part: Option<&str>,
+        part: Part,
         namespace: &str,
         findings: &mut Findings,
     ) {
+        let owner = self.owner();
         let message = match part {
-            None => format!("{names} belongs to {}", self.owner()),
-            Some(part) => format!(
-                "{part} belongs to {}, and a connection holds requests for every path of {names}",
-                self.owner()
+            Part::All => format!("{names} belongs to {owner}"),
+            Part::SomePaths => format!(
+                "Some paths of {names} belong to {owner}, and a connection holds the requests for all of them"
             ),
         };
         findings.push(Code::ClaimedByOthers, field, message, self.next(namespace));

@@ -9,7 +9,12 @@ use super::{
 };
 use crate::{
     compile::{
-        age, claim::Say, finding::Findings, ownership, routing::Named, safety::share_a_name,
+        age,
+        claim::{Part, Say},
+        finding::Findings,
+        ownership,
+        routing::Named,
+        safety::share_a_name,
     },
     crd::gateway_settings::Unclaimed,
     graph::{HostPattern, host::NamePattern},
@@ -43,7 +48,7 @@ impl Firsts {
         let on_port = linking.claims.on_port(place.port);
         if let Some(claim) = on_port.filter(|claim| !claim.owners.contains(namespace)) {
             let names = format!("Port {}", place.port);
-            claim.refuse_connections("spec.port", &names, None, namespace, findings);
+            claim.refuse_connections("spec.port", &names, Part::All, namespace, findings);
             return Extent::None;
         }
         let Some(host) = &place.host else {
@@ -63,7 +68,7 @@ impl Firsts {
             // What is refused as a whole is told of each part.
             Say::No(..) if has_own => rest,
             Say::No(claim, part) => {
-                let (names, part) = (host.to_string(), part.as_deref());
+                let names = host.to_string();
                 claim.refuse_connections("spec.host", &names, part, namespace, findings);
                 rest
             }

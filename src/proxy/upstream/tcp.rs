@@ -10,7 +10,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    Pools, Reached, RequestBody,
+    Pools, Reached, RequestBody, Trial,
     breaker::Slot,
     error::UpstreamError,
     load::Counted,
@@ -41,8 +41,11 @@ impl<B: RequestBody> Pools<B> {
             endpoint,
             turn,
             counted,
+            // Endpoints are judged by what becomes of requests.
+            seat: _,
         } = pool.aim(&self.0.shared, upstream, None);
         let lane = pool.lane(&self.0.shared, upstream, Priority::Default);
+        let trial = Trial::default();
         let order = Order {
             shared: &self.0.shared,
             pool,
@@ -52,6 +55,7 @@ impl<B: RequestBody> Pools<B> {
             policy: dial,
             lane,
             reached: Some(reached),
+            trial: &trial,
         };
         // A client that would have to wait may as well try again: what it says first is not known to be worth keeping.
         let slot = match &order.lane {
