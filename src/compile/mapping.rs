@@ -236,7 +236,13 @@ pub(super) fn connection(
 ) -> Option<Arc<DialPlan>> {
     let timeouts = timeouts::lower(spec, None, findings);
     let dial = dial(spec, key, &timeouts, settings, interner, findings)?;
-    Some(interner.dial(DialPlan { tcp: true, ..dial }))
+    // What the installation has endpoints judged by are requests.
+    let health = None;
+    Some(interner.dial(DialPlan {
+        tcp: true,
+        health,
+        ..dial
+    }))
 }
 
 fn dial(

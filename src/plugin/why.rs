@@ -25,6 +25,7 @@ use crate::{
         why::{
             Answer, Candidate, HandshakeAnswer, ListenerAnswer, Outcome, Question, Verdict as Rule,
         },
+        wire::TcpActionView,
     },
     report::{
         Asked, Code,
@@ -136,6 +137,10 @@ fn is_problem(outcome: &Outcome) -> bool {
             .iter()
             .any(|member| member.status().is_some_and(|status| status >= 400)),
         Outcome::RedirectToHttps { .. } => false,
+        Outcome::Connection { members } => {
+            let mut actions = members.iter().map(|member| &member.action);
+            actions.any(|action| matches!(action, TcpActionView::Fail(_)))
+        }
         _ => true,
     }
 }

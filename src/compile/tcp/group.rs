@@ -60,9 +60,9 @@ impl Grouping<'_, '_, '_> {
                 .clone()
                 .filter_map(|(place, candidates)| Some((place.host.as_ref()?, &**candidates)))
                 .collect();
-            let any = of_port.filter(|(place, _)| place.host.is_none());
+            let mut any = of_port.filter(|(place, _)| place.host.is_none());
             let table = TcpTable {
-                any: any.last().and_then(|(place, candidates)| {
+                any: any.next().and_then(|(place, candidates)| {
                     self.group(place, &whole(candidates)).map(Arc::new)
                 }),
                 by_name: self.names(port, &hosts).into_iter().collect(),

@@ -57,6 +57,13 @@ fn a_good_object_of_each_kind_is_stored_as_it_was_written() {
             }),
         ),
         (
+            "TCPMapping",
+            json!({
+                "port": 9443, "host": "*.db.example.com", "clientTls": "Passthrough", "service": "https://db:5432",
+                "weight": 10, "idleTimeoutMs": "60000", "circuitBreakers": [{"maxConnections": 7}],
+            }),
+        ),
+        (
             "Listener",
             json!({
                 "port": 8443, "protocolStack": ["TLS", "HTTP", "TCP"], "securityModel": "XFP",
