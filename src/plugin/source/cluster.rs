@@ -199,8 +199,17 @@ async fn complete(
 
 /// As the replicas compile.
 pub(in crate::plugin) fn environment(common: &Common) -> Environment {
+    in_domain(&common.cluster_domain)
+}
+
+/// As the replicas of a usual cluster compile.
+pub(in crate::plugin) fn usual_environment() -> Environment {
+    in_domain("cluster.local")
+}
+
+fn in_domain(domain: &str) -> Environment {
     Environment::Cluster {
-        domain: common.cluster_domain.as_str().into(),
+        domain: domain.into(),
         own_addresses: Vec::new(),
         echo: None,
     }
