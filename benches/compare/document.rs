@@ -275,7 +275,7 @@ One proxy at a time has core 0, with one worker; load (wrk, for HTTP/2 h2load) a
 with the same 46 or 102,400 bytes, share core 1. The runs are interleaved: every proxy once, then every proxy again. CPU per
 request is the scheduler time of all threads of the proxy during a run, divided by the requests that were answered; a ratio
 is the median of the ratios run by run. Requests a second and latency are for information: they also show what the load
-generator could send.
+generator could send. Postern runs in the environment that its image sets (`ENV` in `Dockerfile`).
 
 All do the same work, and it is checked before the runs by what reaches the upstream: the prefix is taken off, X-Forwarded-For
 and X-Request-Id are added, connections to the upstream are kept, no access log is written. nginx and HAProxy have the

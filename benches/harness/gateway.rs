@@ -21,6 +21,9 @@ use super::process::Owned;
 /// The binary under test, built by cargo with the same profile.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_postern");
 
+/// What the image sets in the environment, is set for what is measured too.
+const IMAGE: &str = include_str!("../../Dockerfile");
+
 /// How long a page of the admin port may take.
 const PAGE_LIMIT: Duration = Duration::from_secs(20);
 /// Lines of the log that are kept: of the beginning, where addresses are, and of the end, where trouble is.
@@ -48,9 +51,12 @@ struct Lines {
 // === impl Gateway ===
 
 impl Gateway {
-    /// Starts it. `command` ends with the program; everything after is added here, and every port is the system's choice.
+    /// Starts it, in the environment of the image. `command` ends with the program; everything after is added here, and every
+    /// port is the system's choice.
     pub(crate) fn launch(mut command: Command, arguments: &[&str]) -> Result<Self> {
+        let environment = IMAGE.lines().filter_map(|line| line.strip_prefix("ENV "));
         command
+            .envs(environment.filter_map(|set| set.split_once('=')))
             .args(["serve", "--log-format", "json", "--access-log", "off"])
             .args(["--admin-address", "127.0.0.1:0"])
             .args(["--diagnostics-address", "127.0.0.1:0"])

@@ -93,7 +93,7 @@ pub(super) fn prove_inside(extent: Extent, runtime: &Handle) -> Result<String> {
         changes(&field, extent.changes, runtime)?,
         outage(&mut field, extent.outage, runtime)?,
         stopped_replica(&field, runtime)?,
-        burst::burst(&field, extent.changes, runtime)?,
+        burst::burst(&field, runtime)?,
     ];
     Ok(format!(
         "three replicas, {} routes: all have their first status after {:.1} s; {}",

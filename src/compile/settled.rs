@@ -118,6 +118,8 @@ const SETTINGS: &[Row<GatewaySettingsSpec>] = &[
             .is_some_and(|tls| tls.verification.is_some())
     }),
     (Field::EnvoyHeaders, |spec| spec.envoy_headers.is_some()),
+    (Field::Compression, |spec| spec.compression.is_some()),
+    (Field::GrpcWeb, |spec| spec.grpc_web.is_some()),
     (Field::Preset, |spec| spec.preset == Some(Preset::Emissary)),
 ];
 

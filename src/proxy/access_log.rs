@@ -41,6 +41,9 @@ pub(super) struct Line<'l> {
     pub(super) route: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) upstream: Option<&'l str>,
+    /// Where the request went: of an endpoint, or the ClusterIP. When no connection came about, what was tried last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) upstream_address: Option<SocketAddr>,
     pub(super) client: SocketAddr,
     pub(super) listener: &'l str,
     pub(super) request_id: &'l str,
@@ -151,10 +154,11 @@ impl Line<'_> {
         let mut text = String::with_capacity(160);
         let route = self.route.unwrap_or("-");
         let upstream = self.upstream.unwrap_or("-");
+        let address = { self.upstream_address }.map_or_else(|| "-".to_owned(), |a| a.to_string());
         // Writing to a string cannot fail.
         let _ = write!(
             text,
-            "{} {} {} {}{} {} {} {} {}ms in={} out={} route={route} upstream={upstream} listener={} id={}",
+            "{} {} {} {}{} {} {} {} {}ms in={} out={} route={route} upstream={upstream} address={address} listener={} id={}",
             self.time,
             self.client.ip(),
             Plain(self.method),
@@ -209,6 +213,7 @@ mod tests {
             bytes_out: 2,
             route: Some("mapping/apps/quote"),
             upstream: None,
+            upstream_address: None,
             client: SocketAddr::from(([192, 0, 2, 1], 4711)),
             listener: "web",
             request_id: "7",

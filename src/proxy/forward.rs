@@ -22,7 +22,7 @@ use super::{
     error::ProxyError,
     limits,
     retry::{self, Replay},
-    upstream::{self, Pools, ResponseBody, Retries, UpstreamError, Way},
+    upstream::{self, Pools, Reached, ResponseBody, Retries, UpstreamError, Way},
 };
 use crate::graph::{
     AuthorityError, DialPolicy, Forward, Graph, Upstream, breaker::Priority, retry::Retry,
@@ -186,6 +186,8 @@ impl Patience {
 pub(super) struct Sending<'o> {
     pub(super) dial: &'o DialPolicy,
     pub(super) affinity: Option<u64>,
+    /// Where somebody wants to know the address.
+    pub(super) reached: Option<&'o Reached>,
     /// The body, where it may be sent again.
     pub(super) again: Again,
 }
@@ -213,6 +215,7 @@ pub(super) fn call<'o, U: Upstreams>(
         replay: request.method().is_idempotent() && patience.upload.is_none(),
         affinity: sending.affinity,
         priority: forward.priority,
+        reached: sending.reached,
     };
     let sent = match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),

@@ -12,6 +12,7 @@ use super::{
     error::Reason,
     metrics::RouteCounters,
     peer::Peer,
+    upstream::Reached,
 };
 
 /// Counted and written when it is dropped, which is when the last byte of the response has been handed over or the request
@@ -44,6 +45,7 @@ pub(super) struct Told {
     pub(super) request_id: HeaderValue,
     pub(super) route: Option<Arc<str>>,
     pub(super) upstream: Option<Arc<str>>,
+    pub(super) reached: Reached,
 }
 
 impl Record {
@@ -87,6 +89,7 @@ impl Record {
             bytes_out: self.bytes_out,
             route: told.route.as_deref(),
             upstream: told.upstream.as_deref(),
+            upstream_address: told.reached.get(),
             client: self.client,
             listener: &self.peer.listener,
             request_id: told.request_id.to_str().unwrap_or_default(),

@@ -84,6 +84,7 @@ pub(super) fn send<U: Upstreams>(
             replay: false,
             affinity: stay.hash,
             priority: Priority::Default,
+            reached: None,
         };
         let sent = async {
             match site.upstreams.send(way, request).await {

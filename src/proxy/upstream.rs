@@ -42,6 +42,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -108,7 +109,12 @@ pub struct Way<'o> {
     pub affinity: Option<u64>,
     /// Which limits of the upstream it counts for.
     pub priority: Priority,
+    /// Where somebody wants to know the address.
+    pub reached: Option<&'o Reached>,
 }
+
+/// The address that a request went to; when no connection came about, the one that was tried last.
+pub type Reached = Cell<Option<SocketAddr>>;
 
 /// Sends a request that counts as long as it is under way, if there are not too many.
 async fn send_counted<B: RequestBody>(
@@ -164,6 +170,7 @@ impl<B: RequestBody> Pools<B> {
             replay,
             affinity,
             priority,
+            reached,
         } = way;
         request::name_stand_in(&mut request, &upstream.target);
         let pool = self.pool(&upstream.id);
@@ -183,6 +190,7 @@ impl<B: RequestBody> Pools<B> {
             upstream,
             policy: dial,
             lane,
+            reached,
         };
         // Boxed, all but the most common, so that the others do not take room in the future of every HTTP/1 request.
         match upstream.protocol {

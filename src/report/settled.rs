@@ -68,6 +68,8 @@ fields! {
     Verification = "spec.upstreamTls.verification",
     EnvoyHeaders = "spec.envoyHeaders",
     Preset = "spec.preset",
+    Compression = "spec.compression",
+    GrpcWeb = "spec.grpcWeb",
     // Of Emissary's Module.
     ModuleTimeout = "spec.config.clusterRequestTimeoutMs",
     ModuleUnderscores = "spec.config.headersWithUnderscoresAction",
@@ -84,6 +86,12 @@ fields! {
     ModuleDiagnostics = "spec.config.diagnostics",
     ModuleLivenessProbe = "spec.config.livenessProbe",
     ModuleReadinessProbe = "spec.config.readinessProbe",
+    ModuleGzip = "spec.config.gzip",
+    ModuleGrpcWeb = "spec.config.enableGrpcWeb",
+    ModuleHttp10 = "spec.config.enableHttp10",
+    ModuleProperCase = "spec.config.properCase",
+    ModuleRequestId = "spec.config.preserveExternalRequestId",
+    ModuleStripPort = "spec.config.stripMatchingHostPort",
     ModuleServerName = "spec.config.serverName",
     ModuleSuppressEnvoyHeaders = "spec.config.suppressEnvoyHeaders",
 }

@@ -179,6 +179,40 @@ fn an_access_log_that_cannot_be_opened_is_named_with_its_flag() {
 }
 
 #[test]
+fn the_access_log_tells_where_each_request_went_and_no_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = silent.local_addr().unwrap();
+    drop(silent);
+    let gone = format!("default/gone:80={closed}");
+    let mappings = mapping("a", "/a/", "quote") + &mapping("gone", "/gone/", "gone");
+    let log_to = log.to_str().unwrap();
+    let flags = ["--echo", "--access-log", log_to, "--backend", &gone];
+    let mut gateway = Gateway::with_flags(&mappings, &flags);
+    assert_eq!(gateway.get("http://x.com/a/b?token=secret").status, 200);
+    assert_eq!(gateway.get("http://x.com/gone/").status, 503);
+    assert_eq!(gateway.get("http://x.com/nobodys").status, 404);
+    // What is waiting is written before the process ends.
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait().success());
+
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(!text.contains("secret"), "{text}");
+    assert_eq!(lines[0]["upstream"], "default/quote:80");
+    let address = lines[0]["upstreamAddress"].as_str().unwrap();
+    assert!(address.starts_with("127.0.0.1:"), "{text}");
+    assert_eq!(lines[1]["upstreamAddress"], closed.to_string());
+    assert_eq!(lines[1]["reason"], "connect_failed");
+    assert_eq!(lines[2].get("upstreamAddress"), None);
+}
+
+#[test]
 fn a_listener_whose_port_is_taken_is_named_with_the_flag_that_helps() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let bind = format!("8080={}", taken.local_addr().unwrap());

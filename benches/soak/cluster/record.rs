@@ -22,6 +22,8 @@ struct Notes {
     /// When the status of a generation was first seen to be right: ready if it is good, and served by all in any case.
     right: BTreeMap<(String, i64), Instant>,
     names: BTreeSet<String>,
+    /// Of each object the status that was seen last, and how often it was another one since somebody asked.
+    statuses: BTreeMap<String, (Value, usize)>,
     wrong: Vec<String>,
 }
 
@@ -49,6 +51,12 @@ impl Record {
         let ready = condition(&object.data, "Ready", generation);
         let programmed = condition(&object.data, "Programmed", generation);
         let mut notes = self.0.lock();
+        let (seen, writes) = notes.statuses.entry(name.clone()).or_default();
+        let status = &object.data["status"];
+        if seen != status {
+            seen.clone_from(status);
+            *writes += 1;
+        }
         match ready["reason"].as_str() {
             Some("Ready") if is_good => {}
             Some("ServiceNotFound") if !is_good => {}
@@ -74,6 +82,19 @@ impl Record {
     /// How many objects have had a status that was right.
     pub(super) fn objects(&self) -> usize {
         self.0.lock().names.len()
+    }
+
+    /// The names of so many of them.
+    pub(super) fn some(&self, most: usize) -> Vec<String> {
+        self.0.lock().names.iter().take(most).cloned().collect()
+    }
+
+    /// How often a status was written since the last time this was asked: in all, and of the object with the most.
+    pub(super) fn writes(&self) -> (usize, usize) {
+        let mut notes = self.0.lock();
+        let writes = notes.statuses.values_mut();
+        let writes: Vec<_> = writes.map(|(_, writes)| std::mem::take(writes)).collect();
+        (writes.iter().sum(), writes.into_iter().max().unwrap_or(0))
     }
 
     /// What was said of a generation, and is not so.

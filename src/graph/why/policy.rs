@@ -9,10 +9,11 @@ use super::{
     HandshakeAnswer,
 };
 use crate::graph::{
-    Action, CanonicalPath, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits, HostRewrite, HostTls,
-    InsecureAction, Member, Redirect, RequestPolicy, Rewrite, Upstream, UpstreamProtocol,
-    UpstreamTls, VirtualHost,
+    Action, CanonicalPath, ClientPolicy, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits,
+    HostRewrite, HostTls, InsecureAction, Member, Redirect, RequestPolicy, Rewrite, Upstream,
+    UpstreamProtocol, UpstreamTls, VirtualHost,
     breaker::Priority,
+    compression::Compression,
     cors::{Cors, Origins},
     filters::{HeaderText, Part},
     route::RedirectPath,
@@ -35,6 +36,16 @@ pub enum Policy {
     EnvoyHeaders,
     /// What responses have as `server`.
     ServerHeader,
+    /// Of responses.
+    Compression,
+    GrpcWeb,
+    Http10,
+    /// Of the fields of HTTP/1 responses.
+    HeaderCase,
+    /// The port in Host.
+    HostPort,
+    /// Who may name a request.
+    RequestId,
     InsecureRequests,
     /// Which insecure requests a Host that redirects redirects.
     InsecureRedirect,
@@ -95,6 +106,12 @@ impl Policy {
             Self::Underscores => "underscores",
             Self::EnvoyHeaders => "x-envoy headers",
             Self::ServerHeader => "server header",
+            Self::Compression => "compression",
+            Self::GrpcWeb => "grpc-web",
+            Self::Http10 => "http/1.0",
+            Self::HeaderCase => "header case",
+            Self::HostPort => "host port",
+            Self::RequestId => "request id",
             Self::InsecureRequests => "insecure requests",
             Self::InsecureRedirect => "insecure redirect",
             Self::Certificate => "certificate",
@@ -170,6 +187,43 @@ pub(super) fn of_envoy(envoy: &EnvoyHeaders) -> [PolicyAnswer; 2] {
         Policy::EnvoyHeaders.may_be(written, "not written"),
         Policy::ServerHeader.may_be(server, "that of the upstream"),
     ]
+}
+
+/// How HTTP is spoken with clients.
+pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 6] {
+    let ClientPolicy {
+        compression,
+        grpc_web,
+        http10,
+        title_case,
+        strips_own_port,
+        keeps_request_ids,
+    } = clients;
+    let told = |on: &bool, text: &str| on.then(|| text.to_owned());
+    [
+        Policy::Compression.may_be(compression.as_deref().map(compressed), "none of ours"),
+        Policy::GrpcWeb.may_be(told(grpc_web, "becomes gRPC"), "passed on as it is"),
+        Policy::Http10.may_be(told(http10, "answered"), "refused"),
+        Policy::HeaderCase.may_be(told(title_case, "Like-This"), "like-this"),
+        Policy::HostPort.may_be(
+            told(strips_own_port, "that of the Listener is left out"),
+            "kept",
+        ),
+        Policy::RequestId.may_be(
+            told(keeps_request_ids, "that of every client is kept"),
+            "that of a trusted proxy is kept",
+        ),
+    ]
+}
+
+fn compressed(compression: &Compression) -> String {
+    let coders = compression.coders.iter();
+    let tokens: Vec<_> = coders.map(|coder| coder.coding.token()).collect();
+    format!(
+        "{} from {} bytes on",
+        tokens.join(", "),
+        compression.min_length
+    )
 }
 
 /// What the Host does with insecure requests, of which this is one.

@@ -268,6 +268,18 @@ fn groups(policy: Policy) -> Groups {
             &[(Settings, Field::EnvoyHeaders)],
             &[(Settings, Field::Preset)],
         ],
+        Policy::Compression => &[
+            &[(Settings, Field::Compression)],
+            &[(Module, Field::ModuleGzip)],
+        ],
+        Policy::GrpcWeb => &[
+            &[(Settings, Field::GrpcWeb)],
+            &[(Module, Field::ModuleGrpcWeb)],
+        ],
+        Policy::Http10 => &[&[(Module, Field::ModuleHttp10)]],
+        Policy::HeaderCase => &[&[(Module, Field::ModuleProperCase)]],
+        Policy::HostPort => &[&[(Module, Field::ModuleStripPort)]],
+        Policy::RequestId => &[&[(Module, Field::ModuleRequestId)]],
         Policy::InsecureRequests => &[&[(Host, Field::InsecureAction)]],
         Policy::InsecureRedirect => &[
             &[(Settings, Field::InsecureRedirect)],

@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    Reached,
     error::UpstreamError,
     shared::Shared,
     stream::Transport,
@@ -51,12 +52,13 @@ impl Dialler {
         upstream: &Upstream,
         policy: &DialPolicy,
         turn: usize,
+        reached: Option<&Reached>,
     ) -> Result<Dialled, UpstreamError> {
         let limit = upstream.connect_timeout;
         let deadline = Instant::now() + limit;
         let connecting = async {
             let candidates = candidates(shared, &upstream.target, policy, turn).await?;
-            let (tcp, address) = connect(&candidates, upstream, deadline).await?;
+            let (tcp, address) = connect(&candidates, upstream, deadline, reached).await?;
             let transport = match &upstream.tls {
                 None => Transport::Plain(tcp),
                 Some(settings) => {
@@ -167,9 +169,13 @@ async fn connect(
     candidates: &[SocketAddr],
     upstream: &Upstream,
     deadline: Instant,
+    reached: Option<&Reached>,
 ) -> Result<(TcpStream, SocketAddr), UpstreamError> {
     let mut last = UpstreamError::NoAddress;
     for (tried, address) in candidates.iter().enumerate() {
+        if let Some(reached) = reached {
+            reached.set(Some(*address));
+        }
         let left = u32::try_from(candidates.len() - tried).unwrap_or(1);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         match timeout(share, open(*address, upstream.keepalive)).await {

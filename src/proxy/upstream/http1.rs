@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::Future,
+    net::SocketAddr,
     rc::{Rc, Weak},
 };
 
@@ -38,6 +39,7 @@ const MAX_BUFFER: usize = 64 * 1024;
 pub(super) struct Connection<B> {
     sender: RefCell<SendRequest<B>>,
     endpoint: Weak<Endpoint<B>>,
+    address: SocketAddr,
     heard: Heard,
     tape: Tape,
     retirement: Option<Instant>,
@@ -64,7 +66,10 @@ pub(super) fn send<B: RequestBody>(
     // Whatever the client speaks; and hyper panics on some others.
     *request.version_mut() = Version::HTTP_11;
     let begun = match order.endpoint.take_idle() {
-        Some(connection) => Begun::Sent(connection.exchange(request, replay)),
+        Some(connection) => {
+            order.reaches(connection.address);
+            Begun::Sent(connection.exchange(request, replay))
+        }
         None => Begun::NotYet(Box::new(request)),
     };
     async move {
@@ -82,6 +87,7 @@ pub(super) fn send<B: RequestBody>(
         };
         // Boxed: opening is rare and large, and the future of every request would have room for it.
         let connection = Box::pin(order.http1()).await?;
+        order.reaches(connection.address);
         let sent = connection.exchange(*request, false).await;
         sent.map_err(|unanswered| unanswered.error)
     }
@@ -115,6 +121,7 @@ impl<B: RequestBody> Connection<B> {
         Ok(Rc::new(Self {
             sender: RefCell::new(sender),
             endpoint: endpoint.map_or_else(Weak::new, |endpoint| Rc::downgrade(&endpoint)),
+            address: dialled.address,
             heard,
             tape,
             retirement: retirement(order.upstream.max_age),

@@ -73,6 +73,7 @@ pub(super) async fn send<B: RequestBody>(
         .is_end_stream()
         .then(|| Box::new(Copied::of(&request)));
     let (connection, opened) = order.http2().await?;
+    order.reaches(connection.address);
     let unanswered = match connection.exchange(request).await {
         Ok(response) => return Ok(response),
         Err(unanswered) => unanswered,
@@ -83,6 +84,7 @@ pub(super) async fn send<B: RequestBody>(
     })?;
     order.pool.worker.counters.replays.increase();
     let (connection, _) = order.http2().await?;
+    order.reaches(connection.address);
     connection
         .exchange(*request)
         .await

@@ -12,6 +12,7 @@ use std::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    Reached,
     breaker::{Breaker, Lane, Slot},
     dial::{Dialled, Dialler},
     endpoint::Endpoint,
@@ -60,6 +61,7 @@ pub(super) struct Order<'r, B> {
     pub(super) policy: &'r DialPolicy,
     /// Where the upstream has limits.
     pub(super) lane: Option<Arc<Lane>>,
+    pub(super) reached: Option<&'r Reached>,
 }
 
 /// What a request may go out on.
@@ -255,12 +257,25 @@ impl<B> Order<'_, B> {
         let dialled = self
             .pool
             .dialler
-            .dial(self.shared, self.upstream, self.policy, self.turn)
+            .dial(
+                self.shared,
+                self.upstream,
+                self.policy,
+                self.turn,
+                self.reached,
+            )
             .await;
         if let Some(failure) = dialled.as_ref().err().and_then(UpstreamError::failure) {
             self.pool.worker.counters.failed.by(failure).increase();
         }
         dialled
+    }
+
+    /// The request goes to this address.
+    pub(super) fn reaches(&self, address: SocketAddr) {
+        if let Some(reached) = self.reached {
+            reached.set(Some(address));
+        }
     }
 
     /// An HTTP/1 connection that is open, and was not when it was looked for. Where there are enough, one that becomes free.

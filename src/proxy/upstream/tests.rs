@@ -61,6 +61,7 @@ impl Bench {
             replay: request.method() == Method::GET,
             affinity,
             priority: Priority::Default,
+            reached: None,
         };
         self.pools.send(way, request).await
     }
@@ -77,6 +78,7 @@ impl Bench {
             replay: true,
             affinity: None,
             priority: Priority::Default,
+            reached: None,
         };
         self.pools.send(way, request).await
     }

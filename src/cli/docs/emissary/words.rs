@@ -444,6 +444,14 @@ pub(super) const MODULE: &[(&str, &str)] = &[
         "Only when this replica takes Emissary's place: `diag/?json=true` on the health port, 404 with `enabled: false` unless `allow_non_local` is true.",
     ),
     (
+        "enable_grpc_web",
+        "`false` turns it off, and only Mappings with `grpc: true` have it.",
+    ),
+    (
+        "gzip",
+        "An ETag becomes weak, and `enabled: false` turns it off; `memory_level`, `window_bits` and `compression_strategy` change nothing.",
+    ),
+    (
         "headers_with_underscores_action",
         "`ALLOW` and `REJECT_REQUEST`; without it they are rejected, with the preset let through.",
     ),

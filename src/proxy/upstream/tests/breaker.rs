@@ -35,6 +35,7 @@ async fn a_request_too_many_is_refused_until_one_has_ended() {
             replay: false,
             affinity: None,
             priority: Priority::High,
+            reached: None,
         };
         let other = bench.pools.send(high, get("/")).await.unwrap();
         drop(response);
@@ -119,6 +120,7 @@ async fn all_workers_count_together() {
             replay: false,
             affinity: None,
             priority: Priority::Default,
+            reached: None,
         };
         let hangs = Box::pin(other.send(way, get("/")));
         let waits = futures_util::future::select(hangs, Box::pin(settle())).await;
