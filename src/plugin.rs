@@ -162,7 +162,10 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 async fn once(cli: &Cli, console: &mut Console<'_>) -> Result<Verdict> {
-    let facts = source::load(&cli.common).await?;
+    let mut facts = source::load(&cli.common).await?;
+    if matches!(cli.verb, Verb::Sync(_)) {
+        sync::settle(&mut facts, &cli.common).await?;
+    }
     facts.complain(console)?;
     let page = page(cli, &facts, console.now).await?;
     print(&page, cli, console)

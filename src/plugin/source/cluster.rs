@@ -114,6 +114,13 @@ pub(in crate::plugin) async fn load(common: &Common, connection: &Connection) ->
     Ok(read.facts(connection).await)
 }
 
+/// The Leases alone, as they are now.
+pub(in crate::plugin) async fn replicas(common: &Common) -> Result<Option<Vec<ReplicaState>>> {
+    let connection = Connection::open(common).await?;
+    let found = leases::read(&connection.client, common, connection.namespace.as_deref()).await;
+    Ok(found.replicas)
+}
+
 /// The same, and what it would be with these objects in the place of those of their names.
 pub(in crate::plugin) async fn load_applied(
     common: &Common,
