@@ -8,8 +8,8 @@ mod status;
 use serde_json::{Value, json};
 
 use super::{
-    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, RouteClaimSpec, VERSION,
-    schema::Spec,
+    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, RouteClaimSpec,
+    TcpMappingSpec, VERSION, schema::Spec,
 };
 use kind::Definition;
 
@@ -43,6 +43,10 @@ pub fn definitions() -> Vec<(&'static str, Value)> {
             definition::<MappingSpec>(&kind::MAPPING),
         ),
         (
+            "postern.dev_tcpmappings.yaml",
+            definition::<TcpMappingSpec>(&kind::TCP_MAPPING),
+        ),
+        (
             "postern.dev_hosts.yaml",
             definition::<HostSpec>(&kind::HOST),
         ),
@@ -68,7 +72,7 @@ fn definition<S: Spec>(kind: &Definition) -> Value {
         "kind": {"type": "string"},
         "metadata": {"type": "object"},
         "spec": schema::spec::<S>(),
-        "status": status::schema(kind.has_certificate),
+        "status": status::schema(kind.has_certificate, kind.has_addresses),
     });
     properties["spec"]["description"] = json!("What is wanted.");
     let mut root = json!({

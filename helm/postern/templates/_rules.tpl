@@ -5,7 +5,7 @@ Leases in its own namespace. */}}
 {{- define "postern.rules.namespaced" -}}
 # What teams and the platform write.
 - apiGroups: [postern.dev]
-  resources: [mappings, hosts, listeners, gatewaysettings]
+  resources: [mappings, tcpmappings, hosts, listeners, gatewaysettings]
   verbs: [get, list, watch]
 - apiGroups: [getambassador.io]
   resources:
@@ -40,7 +40,7 @@ Leases in its own namespace. */}}
   verbs: [get, list, watch]
 # What became of an object, in the object.
 - apiGroups: [postern.dev]
-  resources: [mappings/status, hosts/status, listeners/status, gatewaysettings/status]
+  resources: [mappings/status, tcpmappings/status, hosts/status, listeners/status, gatewaysettings/status]
   verbs: [patch, update]
 - apiGroups: [getambassador.io]
   resources: [mappings/status, hosts/status]
@@ -72,6 +72,14 @@ tell these apart: whoever has list may read every body. */}}
   verbs: [get, list, watch]
 {{- end }}
 
+{{- /* The same for some Secrets, by their names: RBAC allows a list or watch whose field selector is one of them. */}}
+{{- define "postern.rules.named" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{ toJson . }}
+  verbs: [get, list, watch]
+{{- end }}
+
 {{- /* In its own namespace: who leads, and how far each replica is. */}}
 {{- define "postern.rules.own" -}}
 - apiGroups: [coordination.k8s.io]
@@ -83,7 +91,8 @@ tell these apart: whoever has list may read every body. */}}
   verbs: [get]
 {{- end }}
 
-{{- /* A role and its binding to Postern: `root`, `namespace` (empty: the cluster), `name`, and the `rules`. */}}
+{{- /* A role and its binding to Postern: `root`, `namespace` (empty: the cluster), `name`, the `rules`, and for `named`
+the `names`. */}}
 {{- define "postern.role" -}}
 {{- $kind := ternary "Role" "ClusterRole" (ne .namespace "") }}
 ---
@@ -98,7 +107,7 @@ metadata:
     {{- include "postern.labels" .root | nindent 4 }}
 rules:
   {{- range .rules }}
-  {{- include (printf "postern.rules.%s" .) $.root | nindent 2 }}
+  {{- include (printf "postern.rules.%s" .) (eq . "named" | ternary $.names $.root) | nindent 2 }}
   {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

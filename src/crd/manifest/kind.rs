@@ -12,6 +12,8 @@ pub(super) struct Definition {
     pub(super) scope: &'static str,
     /// Whether its status tells when a certificate ends.
     pub(super) has_certificate: bool,
+    /// Whether its status tells where it is reachable.
+    pub(super) has_addresses: bool,
     columns: &'static [Column],
 }
 
@@ -65,6 +67,7 @@ pub(super) const MAPPING: Definition = Definition {
     short: "mp",
     scope: "Namespaced",
     has_certificate: false,
+    has_addresses: false,
     columns: &[
         READY,
         REASON,
@@ -78,6 +81,27 @@ pub(super) const MAPPING: Definition = Definition {
     ],
 };
 
+pub(super) const TCP_MAPPING: Definition = Definition {
+    kind: "TCPMapping",
+    plural: "tcpmappings",
+    singular: "tcpmapping",
+    short: "tmp",
+    scope: "Namespaced",
+    has_certificate: false,
+    has_addresses: false,
+    columns: &[
+        READY,
+        REASON,
+        number(column("Port", ".spec.port")),
+        column("Host", ".spec.host"),
+        column("Service", ".spec.service"),
+        AGE,
+        wide("Client-TLS", ".spec.clientTls"),
+        number(wide("Weight", ".spec.weight")),
+        MESSAGE,
+    ],
+};
+
 pub(super) const HOST: Definition = Definition {
     kind: "Host",
     plural: "hosts",
@@ -85,6 +109,7 @@ pub(super) const HOST: Definition = Definition {
     short: "hst",
     scope: "Namespaced",
     has_certificate: true,
+    has_addresses: true,
     columns: &[
         READY,
         REASON,
@@ -104,6 +129,7 @@ pub(super) const LISTENER: Definition = Definition {
     short: "lst",
     scope: "Namespaced",
     has_certificate: false,
+    has_addresses: true,
     columns: &[
         READY,
         REASON,
@@ -124,6 +150,7 @@ pub(super) const GATEWAY_SETTINGS: Definition = Definition {
     short: "gws",
     scope: "Namespaced",
     has_certificate: false,
+    has_addresses: false,
     columns: &[
         READY,
         REASON,
@@ -142,6 +169,7 @@ pub(super) const ROUTE_CLAIM: Definition = Definition {
     short: "rcl",
     scope: "Cluster",
     has_certificate: false,
+    has_addresses: false,
     columns: &[
         READY,
         REASON,
