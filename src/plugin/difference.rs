@@ -3,6 +3,7 @@
 mod hosts;
 mod moved;
 mod requests;
+mod tcp;
 mod views;
 mod way;
 mod witness;
@@ -54,11 +55,13 @@ type Answer<'v, G> = (&'v [ObjectView], &'v G);
 impl Difference {
     /// By asking both graphs what becomes of requests.
     pub(super) fn between(before: Answer<'_, Graph>, after: Answer<'_, Graph>) -> Self {
-        let (traffic, unchanged) = requests::moved(before.1, after.1);
+        let (mut traffic, unchanged) = requests::moved(before.1, after.1);
+        let (connections, kept) = tcp::moved(before.1, after.1);
+        traffic.extend(connections);
         Self {
             settings: hosts::settings(before.1, after.1),
             traffic,
-            unchanged,
+            unchanged: unchanged + kept,
             ..Self::of_problems(before.0, after.0)
         }
     }

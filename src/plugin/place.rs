@@ -89,6 +89,7 @@ pub(super) fn object_of(id: &str) -> String {
     let (kind, group) = kind.split_once('.').map_or((kind, ""), |(k, g)| (k, g));
     let kind = match kind {
         "mapping" => "Mapping",
+        "tcpmapping" => "TCPMapping",
         "host" => "Host",
         other => other,
     };

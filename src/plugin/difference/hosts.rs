@@ -106,9 +106,12 @@ fn of_listener(listener: &ListenerView) -> Vec<(String, String)> {
         security_model,
         l7_depth,
         trusted_proxies,
+        only_tcp,
         name: _,
         port: _,
         hosts: _,
+        // They are told one by one.
+        tcp: _,
     } = listener;
     [
         ("tls", tls.to_string()),
@@ -116,6 +119,7 @@ fn of_listener(listener: &ListenerView) -> Vec<(String, String)> {
         ("securityModel", security_model.clone()),
         ("l7Depth", l7_depth.to_string()),
         ("trustedProxies", trusted_proxies.join(", ")),
+        ("onlyTcp", only_tcp.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -205,3 +205,40 @@ fn what_else_is_done_with_the_same_requests_is_told_by_its_name() {
         assert_eq!(told.first().map(|line| &**line), Some(expected), "{told:?}");
     }
 }
+
+#[test]
+fn connections_that_are_not_http_change_hands_too() {
+    let tcp = |name: &str, spec: &str| {
+        format!(
+            r#"{{"apiVersion": "getambassador.io/v3alpha1", "kind": "TCPMapping", "metadata": {{"namespace": "db", "name": "{name}"}},
+            "spec": {{{spec}}}}}
+---
+"#
+        )
+    };
+    let listener = r#"{"apiVersion": "postern.dev/v1alpha1", "kind": "Listener", "metadata": {"name": "db", "namespace": "postern"},
+        "spec": {"port": 5432, "protocol": "TCP", "securityModel": "XFP", "hostBinding": {"namespace": {"from": "ALL"}}}}
+---
+"#;
+    let around = format!("{AROUND}{listener}");
+    let before = format!(
+        "{around}{}",
+        tcp("orders", r#""port": 5432, "service": "a:5432""#)
+    );
+    let other = format!(
+        "{around}{}",
+        tcp("orders", r#""port": 5432, "service": "b:5432""#)
+    );
+    assert_eq!(
+        told(&before, &other),
+        ["moved port 5432, every connection db/a:5432 -> db/b:5432"]
+    );
+    let place = "port 5432, every connection";
+    assert_eq!(
+        told(&around, &before),
+        [format!(
+            "gained {place} nothing -> db/a:5432 (TCPMapping.getambassador.io db/orders)"
+        )]
+    );
+    assert_eq!(told(&before, &before), [""; 0]);
+}

@@ -73,6 +73,9 @@ impl Way {
             return Fate::Nothing;
         };
         let connection = self.connection(witness);
+        if connection.tls && listener.tcp.named(Some(&witness.host)).is_some() {
+            return Fate::Ended("a TCPMapping");
+        }
         if connection.tls && !matches!(handshake(listener, witness), Handshake::Certificate(_)) {
             return Fate::Ended("no TLS");
         }
@@ -126,6 +129,7 @@ pub(super) fn handshake<'g>(listener: &'g Listener, witness: &Witness) -> Handsh
 
 fn takes(listener: &Listener, spoken: Spoken) -> bool {
     match spoken {
+        _ if !listener.http => false,
         Spoken::Tls => listener.tls,
         Spoken::Cleartext => listener.cleartext,
         Spoken::Forwarded => {
