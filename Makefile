@@ -76,6 +76,7 @@ bench: ## Compare with nginx and HAProxy: CPU, memory, compile time; SECONDS=3 R
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) bench --bench soak -- --only memory
 	$(CARGO) bench --bench compile
+	$(CARGO) bench --bench plugin
 	$(CARGO) bench --bench compare -- --seconds $(or $(SECONDS),3) --runs $(or $(RUNS),5) --write $(ARGS)
 
 .PHONY: soak

@@ -15,6 +15,7 @@ mod bundle;
 mod can;
 mod certs;
 mod check;
+pub mod completion;
 mod conflicts;
 mod diff;
 mod difference;
@@ -22,6 +23,7 @@ pub mod docs;
 mod endpoints;
 mod explain;
 mod facts;
+mod kinds;
 pub mod lint;
 mod mine;
 mod output;
@@ -43,7 +45,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use jiff::Timestamp;
 
 use self::{
@@ -88,6 +90,15 @@ pub fn run() -> ExitCode {
 
 /// Runs what these arguments say, of which the first is the name of the program; gives the exit code.
 pub fn answer(arguments: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> u8 {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some(words) = completion::words(&arguments) {
+        // Whatever goes wrong there has no place on the command line of somebody who types.
+        let completed =
+            runtime().and_then(|own| own.block_on(completion::complete(&words, console)));
+        return completed
+            .map_or(Verdict::Unknown, |()| Verdict::Clean)
+            .code();
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -120,20 +131,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn dispatch(cli: &Cli, console: &mut Console<'_>) -> Result<Verdict> {
     let common = &cli.common;
     match &cli.verb {
-        Verb::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), args::PROGRAM, &mut script);
-            console.out.write_all(&script)?;
+        Verb::Completion(completion) => {
+            console.out.write_all(&completion.script())?;
             return Ok(Verdict::Clean);
         }
         Verb::Explain(what) => return print(&what.page(), cli, console),
         _ => {}
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting a thread")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match &cli.verb {
             Verb::Lint(lint) => lint.run(common, console).await,
             Verb::Diff(diff) => {
@@ -151,8 +156,16 @@ fn dispatch(cli: &Cli, console: &mut Console<'_>) -> Result<Verdict> {
     })
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let mut own = tokio::runtime::Builder::new_current_thread();
+    own.enable_all().build().context("starting a thread")
+}
+
 async fn once(cli: &Cli, console: &mut Console<'_>) -> Result<Verdict> {
-    let facts = source::load(&cli.common).await?;
+    let mut facts = source::load(&cli.common).await?;
+    if matches!(cli.verb, Verb::Sync(_)) {
+        sync::settle(&mut facts, &cli.common).await?;
+    }
     facts.complain(console)?;
     let page = page(cli, &facts, console.now).await?;
     print(&page, cli, console)
@@ -197,7 +210,7 @@ async fn page(cli: &Cli, facts: &Facts, now: Timestamp) -> Result<Page> {
         | Verb::Diff(_)
         | Verb::Bundle(_)
         | Verb::Explain(_)
-        | Verb::Completion { .. } => unreachable!("these are answered without facts"),
+        | Verb::Completion(_) => unreachable!("these are answered without facts"),
     })
 }
 

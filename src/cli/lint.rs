@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     compile::{Environment, Options, compile},
     config::DEFAULT_NAMESPACE,
-    plugin::lint,
+    plugin::lint::{self, RunsIn},
     source::dir,
 };
 
@@ -21,7 +21,8 @@ const AFTER_HELP: &str = "\
 Each problem is one line, with the next step in the line after it:
   FILE:LINE:COLUMN: error PST2003 Mapping apps/quote spec.prefix: what is wrong
 
-Services that the files do not hold are taken to exist; everything else is checked as `postern serve` does.
+Services that the files do not hold are taken to exist; everything else is checked as `postern serve` does: in a cluster, or
+with `--runs-in folder` as `postern serve DIR` does on this machine.
 
 Exit codes: 0 nothing is wrong (there may be warnings), 1 something is, 2 a path cannot be read or holds no object.";
 
@@ -44,6 +45,10 @@ pub(super) struct Lint {
         value_name = "ID"
     )]
     installation: String,
+
+    /// Where the objects will be served: that decides which addresses may be dialled
+    #[arg(long, value_name = "PLACE", default_value = "cluster")]
+    runs_in: RunsIn,
 
     /// How problems are printed
     #[arg(long, short, default_value = "text", value_name = "FORMAT")]
@@ -82,7 +87,10 @@ impl Lint {
             },
         };
         let (_, report) = compile(&set, &options);
-        let findings = lint::findings(&set, &report);
+        let mut findings = lint::findings(&set, &report);
+        if self.runs_in == RunsIn::Cluster {
+            lint::add_findings_of_clusters(&mut findings, &set, &options);
+        }
         let errors = findings.iter().filter(|f| f.severity == "error").count();
         if report.objects.is_empty() && findings.is_empty() {
             let paths: Vec<_> = self.paths.iter().map(|p| p.display().to_string()).collect();

@@ -14,7 +14,7 @@ pub use answer::{
     Answer, Candidate, EntryAnswer, HandshakeAnswer, HostAnswer, ListenerAnswer, Lost,
     MemberAnswer, Outcome, Verdict,
 };
-pub use policy::{Policy, PolicyAnswer};
+pub use policy::{Policy, PolicyAnswer, of_member};
 pub use question::{Question, QuestionError};
 
 use http::HeaderName;

@@ -3,12 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use clap_complete::Shell;
 
 use super::{
-    bundle::Bundle, can::Can, certs::Certs, check::Check, conflicts::Conflicts, diff::Diff,
-    endpoints::Endpoints, explain::Explain, lint::Lint, mine::Mine, output::Format, routes::Routes,
-    status::Status, sync::Sync, who::Who, why::Why,
+    bundle::Bundle, can::Can, certs::Certs, check::Check, completion::Completion,
+    conflicts::Conflicts, diff::Diff, endpoints::Endpoints, explain::Explain, lint::Lint,
+    mine::Mine, output::Format, routes::Routes, status::Status, sync::Sync, who::Who, why::Why,
 };
 
 /// The name of the program: kubectl finds `kubectl postern` by it.
@@ -70,7 +69,7 @@ pub(super) enum Verb {
     /// What a code means
     Explain(Explain),
     /// A script that completes commands and flags in a shell
-    Completion { shell: Shell },
+    Completion(Completion),
 }
 
 /// What every verb can be told.

@@ -17,9 +17,10 @@ Columns:
   OBJECT    who does not get what it asks for, or not all of it
   ASKS FOR  the hostname and path that it asks for
   RULE      the code of the rule that decided: see `kubectl postern explain PSTnnnn`
-  WHY       to whom it belongs
+  WHY       to whom it belongs, or who takes it
 
-An object with an error (PST2007, PST2012 ...) gets no request; one with a warning (PST2013, PST2017) serves the rest.";
+An object with an error (PST2007, PST2012 ...) gets no request; one with a warning (PST2013, PST2017, PST2018) serves the
+rest.";
 
 #[derive(Args, Debug)]
 #[command(after_help = COLUMNS)]
@@ -36,6 +37,7 @@ const CONFLICTS: &[Code] = &[
     Code::PartlyClaimed,
     Code::ClaimConflict,
     Code::PartlyConflict,
+    Code::LosesRequests,
     Code::HostConflict,
     Code::PortConflict,
 ];

@@ -18,7 +18,22 @@ use super::{
     state::doubts,
 };
 
+const WORDS: &str = "\
+Words:
+  introduced  an object has a problem that it does not have now
+  fixed       a problem would be gone
+  reworded    the same problem, told in other words
+  gained      requests that nobody serves now
+  lost        requests that nobody would serve any more
+  moved       requests that would go elsewhere, or through another object
+  shares      requests that would go where they go, in other shares
+  changed     requests that would go where they go, and something else would be done with them; or what a Host or a Listener
+              does with all of its requests
+
+Each match is asked about with a request that stands for it: `-o json` shows which, for `why`.";
+
 #[derive(Args, Debug)]
+#[command(after_help = WORDS)]
 pub(super) struct Diff {
     /// Compare with these manifests instead of the cluster
     #[arg(long, value_name = "PATH")]
@@ -42,8 +57,8 @@ impl Diff {
             (now, after)
         };
         after.complain_of_objects(console)?;
-        let difference =
-            Difference::between((&now.views(), &now.graph), (&after.views(), &after.graph));
+        let (old, new) = (&now.compiled()?.graph, &after.compiled()?.graph);
+        let difference = Difference::between((&now.views(), old), (&after.views(), new));
         let mut difference = difference.with_doubts(&doubts(&after));
         difference.files = after.files;
         let verdict = difference.verdict();

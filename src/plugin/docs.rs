@@ -10,7 +10,11 @@ use super::args::Cli;
 pub fn page() -> String {
     let mut page = String::from(
         "# kubectl postern\n\n\
-         Put `kubectl-postern` into a folder of your `PATH`, and kubectl finds it. What `--help` says:\n",
+         Put `kubectl-postern` into a folder of your `PATH`, and kubectl finds it. With `kubectl_complete-postern` beside it kubectl completes \
+         verbs, flags, objects and hostnames: `kubectl postern completion kubectl` prints that program.\n\n\
+         `status`, `routes` and `mine` take 0.2 s to 0.5 s for the 1,000 objects of a folder (2026-11-25, two cores that others kept busy, a \
+         build without optimisation; 0.1 s of it is CPU time). `cargo bench --bench plugin` measures it.\n\n\
+         What `--help` says:\n",
     );
     let mut root = command();
     root.build();

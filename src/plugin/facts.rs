@@ -100,6 +100,8 @@ pub(super) struct ReplicaState {
     pub(super) namespace: String,
     /// Of the pod.
     pub(super) name: String,
+    /// The name of its Lease.
+    pub(super) lease: String,
     /// None when its Lease speaks another language.
     pub(super) says: Option<Replica>,
     /// Seconds since 1970.

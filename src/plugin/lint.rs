@@ -1,7 +1,7 @@
 //! `lint`: what is wrong with manifests, and in which line. `postern lint` is the same.
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -17,8 +17,9 @@ use super::{
     state::doubts,
 };
 use crate::{
+    compile::{Options, compile},
     report::{
-        Diagnostic, ObjectReport, Report, Severity,
+        Code, Diagnostic, ObjectReport, Report, Severity,
         code::{CODES, CodeInfo},
     },
     resource::{Origin, Position, ResourceSet},
@@ -27,9 +28,30 @@ use crate::{
 #[derive(Args, Debug)]
 pub(super) struct Lint {
     /// Look at the objects of the cluster, too: at conflicts with them, and at what the manifests refer to there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "runs_in")]
     against_cluster: bool,
+
+    /// Where the objects will be served: that decides which addresses may be dialled
+    #[arg(long, value_name = "PLACE", default_value = "cluster")]
+    runs_in: RunsIn,
 }
+
+/// Where linted objects will be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RunsIn {
+    /// By replicas in a cluster: loopback and link-local addresses are refused, and what is outside must be allowed
+    Cluster,
+    /// On this machine, by `postern serve DIR`: every address may be dialled
+    Folder,
+}
+
+/// What is said of an address only where it is dialled from a cluster. The rest is the same in a folder.
+const OF_CLUSTERS: &[Code] = &[
+    Code::InvalidService,
+    Code::ReferenceNotGranted,
+    Code::ExternalNotAllowed,
+    Code::AddressRefused,
+];
 
 /// One problem.
 #[derive(Debug, Serialize)]
@@ -61,6 +83,10 @@ impl Lint {
         facts.complain_of_objects(console)?;
         let Compiled { set, report, .. } = facts.compiled()?;
         let mut found = findings(set, report);
+        if !self.against_cluster && self.runs_in == RunsIn::Cluster {
+            let options = &facts.compiled()?.options;
+            add_findings_of_clusters(&mut found, set, options);
+        }
         found.retain(|finding| finding.file.is_some() || !self.against_cluster);
         doubt(&mut found, &facts);
         let objects = linted_objects(report);
@@ -135,6 +161,41 @@ pub fn findings(set: &ResourceSet, report: &Report) -> Vec<Finding> {
         .iter()
         .map(|(origin, diagnostic)| finding(String::new(), diagnostic, place(origin, None)));
     let mut all: Vec<_> = of_objects.chain(of_files).collect();
+    sort(&mut all);
+    all
+}
+
+/// Adds what a cluster would say of addresses that a folder does not: what is dialled, and whether it may be. Services that the
+/// files do not hold are still taken to exist, and so are the namespaces of all objects.
+pub fn add_findings_of_clusters(found: &mut Vec<Finding>, set: &ResourceSet, options: &Options) {
+    let mut set = set.clone();
+    folder::assume_namespaces(&mut set);
+    let options = Options {
+        environment: cluster::usual_environment(),
+        ..options.clone()
+    };
+    let (_, report) = compile(&set, &options);
+    let is_of_clusters = |finding: &Finding| {
+        OF_CLUSTERS
+            .iter()
+            .any(|code| code.to_string() == finding.code)
+    };
+    let known = |finding: &Finding| {
+        let same = |other: &Finding| {
+            (&other.object, &other.code, &other.field)
+                == (&finding.object, &finding.code, &finding.field)
+        };
+        found.iter().any(same)
+    };
+    let more = findings(&set, &report).into_iter();
+    let more: Vec<_> = more
+        .filter(|finding| is_of_clusters(finding) && !known(finding))
+        .collect();
+    found.extend(more);
+    sort(found);
+}
+
+fn sort(all: &mut [Finding]) {
     all.sort_by(|a, b| {
         let key = |finding: &Finding| match &finding.file {
             Some((path, at)) => (path.clone(), Some(*at)),
@@ -142,7 +203,6 @@ pub fn findings(set: &ResourceSet, report: &Report) -> Vec<Finding> {
         };
         (key(a), &a.code, &a.field).cmp(&(key(b), &b.code, &b.field))
     });
-    all
 }
 
 fn of_object(set: &ResourceSet, object: &ObjectReport, diagnostic: &Diagnostic) -> Finding {

@@ -167,9 +167,7 @@ fn row(region: &str, hostname: &str, route: &RouteView, graph: &GraphView) -> Ro
     let total: u64 = { route.members.iter() }.map(|m| u64::from(m.share)).sum();
     let to = route.members.iter().map(|member| To {
         id: member.id.clone(),
-        percent: (u64::from(member.share) * 100)
-            .checked_div(total)
-            .unwrap_or(0),
+        percent: percent(member.share, total),
         action: action(&member.action, graph),
         fails: matches!(member.action, ActionView::Fail(_)),
     });
@@ -181,6 +179,11 @@ fn row(region: &str, hostname: &str, route: &RouteView, graph: &GraphView) -> Ro
         region: region.to_owned(),
         to: to.collect(),
     }
+}
+
+/// A share of the sum of all.
+pub(super) fn percent(share: u32, total: u64) -> u64 {
+    (u64::from(share) * 100).checked_div(total).unwrap_or(0)
 }
 
 /// What is done, in a few words.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     facts::{Facts, Known, Live, Scope},
+    kinds::is_kind,
     output::{Cell, Page, Style, Table, Verdict, many, span},
     place::kubectl_name,
     state::{State, doubt},
@@ -35,7 +36,7 @@ next step; `kubectl postern explain PSTnnnn` what a code means.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Status {
-    /// Only the objects of this name: `cart`, `mapping/cart`
+    /// Only the objects of this name: `cart`, `mapping/cart`, `mp/cart`
     #[arg(value_name = "[KIND/]NAME")]
     pub(super) object: Option<String>,
 
@@ -120,12 +121,7 @@ impl Status {
             None => (None, wanted),
         };
         let view = &known.view;
-        let is_kind = |kind: &str| {
-            let kind = kind.split('.').next().unwrap_or_default();
-            let plural = format!("{}s", view.kind);
-            view.kind.eq_ignore_ascii_case(kind) || plural.eq_ignore_ascii_case(kind)
-        };
-        view.name == name && kind.is_none_or(is_kind)
+        view.name == name && kind.is_none_or(|kind| is_kind(kind, &view.group, &view.kind))
     }
 }
 

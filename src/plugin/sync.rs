@@ -1,9 +1,6 @@
 //! `sync`: which replica has come how far.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -11,18 +8,29 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
+    args::Common,
     facts::{Facts, Origin, ReplicaState},
     output::{Cell, Page, Style, Table, Verdict, many, span},
+    source::cluster,
 };
 use crate::{
     report::{
-        replica::Replica,
+        replica::{Replica, WORTH_A_WARNING},
         version::{self, Versions},
     },
     resource::{ObjectKey, ResourceSet},
 };
 
+const COLUMNS: &str = "\
+Columns:
+  DIGEST   of the graph in use: equal for replicas of one version that have read the same
+  APPLIED  when that graph was made; RENEWED when the replica last said so in its Lease
+  BEHIND   the watch in which it has not heard of what is there, of how many objects, and since when, as the leader says
+
+Nobody is called behind before five seconds have passed: if one seems to be, the Leases are read again then.";
+
 #[derive(Args, Debug)]
+#[command(after_help = COLUMNS)]
 pub(super) struct Sync {}
 
 /// A replica.
@@ -35,9 +43,35 @@ struct Row {
     version: String,
     digest: String,
     /// Watches in which it has missed something.
-    behind: BTreeSet<String>,
+    behind: Vec<Stalled>,
+    /// Seconds since the graph in use was made.
+    applied_seconds: Option<i64>,
     /// Seconds since the Lease was renewed.
     renewed_seconds: Option<i64>,
+}
+
+/// A watch that has not come as far as others.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stalled {
+    watch: String,
+    /// Those that are there in a newer version; 0 where only other replicas tell.
+    objects: usize,
+    /// For how long, by the leader.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<i64>,
+}
+
+/// Reads the Leases again where a replica seems to be behind, after as long as it would take to be worth a warning: what it
+/// has caught up with by then is nothing to tell.
+pub(super) async fn settle(facts: &mut Facts, common: &Common) -> Result<()> {
+    let now = Timestamp::now().as_second();
+    if facts.origin != Origin::Cluster || !rows(facts, now).iter().any(Row::is_news) {
+        return Ok(());
+    }
+    tokio::time::sleep(WORTH_A_WARNING).await;
+    facts.replicas = cluster::replicas(common).await?;
+    Ok(())
 }
 
 impl Sync {
@@ -54,17 +88,10 @@ impl Sync {
         };
         let now = now.as_second();
         let alive = || replicas.iter().filter(move |replica| replica.is_alive(now));
-        let says: Vec<_> = alive()
-            .filter_map(|replica| replica.says.as_ref())
-            .collect();
-        let marks = facts
-            .compiled()
-            .map_or_else(|_| Vec::new(), |own| marks(&own.set));
-        let rows: Vec<_> = replicas
-            .iter()
-            .map(|replica| row(replica, (&says, &marks), now))
-            .collect();
-        let mut table = Table::new(&["REPLICA", "STATE", "VERSION", "DIGEST", "RENEWED", "BEHIND"]);
+        let rows = rows(facts, now);
+        let mut table = Table::new(&[
+            "REPLICA", "STATE", "VERSION", "DIGEST", "APPLIED", "RENEWED", "BEHIND",
+        ]);
         for row in &rows {
             let style = if row.state == "Ready" {
                 Style::Good
@@ -76,11 +103,10 @@ impl Sync {
                 Cell::new(row.state, style),
                 (&*row.version).into(),
                 row.digest.get(..8).unwrap_or(&row.digest).into(),
-                row.renewed_seconds
-                    .map_or_else(String::new, |seconds| format!("{} ago", span(seconds)))
-                    .into(),
+                ago(row.applied_seconds).into(),
+                ago(row.renewed_seconds).into(),
                 { row.behind.iter() }
-                    .map(String::as_str)
+                    .map(ToString::to_string)
                     .collect::<Vec<_>>()
                     .join(", ")
                     .into(),
@@ -112,16 +138,45 @@ impl Sync {
     }
 }
 
+fn ago(seconds: Option<i64>) -> String {
+    seconds.map_or_else(String::new, |seconds| format!("{} ago", span(seconds)))
+}
+
+/// One for each replica.
+fn rows(facts: &Facts, now: i64) -> Vec<Row> {
+    let replicas = facts.replicas.as_deref().unwrap_or_default();
+    let alive = replicas.iter().filter(|replica| replica.is_alive(now));
+    let alive: Vec<_> = alive.filter_map(|replica| replica.says.as_ref()).collect();
+    let marks = facts
+        .compiled()
+        .map_or_else(|_| Vec::new(), |own| marks(&own.set));
+    let rows = replicas.iter();
+    rows.map(|replica| row(replica, (&alive, &marks), now))
+        .collect()
+}
+
 fn row(
     replica: &ReplicaState,
     (alive, marks): (&[&Replica], &[(ObjectKey, Arc<str>)]),
     now: i64,
 ) -> Row {
     let says = replica.says.clone().unwrap_or_default();
-    let behind = match missed(&says, marks) {
-        none if none.is_empty() => overtaken(&says, alive),
-        missed => missed,
-    };
+    let late = alive
+        .iter()
+        .find_map(|other| other.behind.get(&replica.lease));
+    let mut behind = missed(&says, marks);
+    if behind.is_empty() {
+        behind = overtaken(&says, alive);
+    }
+    if let (true, true, Some(late)) = (behind.is_empty(), marks.is_empty(), late) {
+        // Whoever may not read the objects is told by the leader.
+        behind.insert(&late.watch, 0);
+    }
+    let behind = behind.into_iter().map(|(watch, objects)| Stalled {
+        watch: watch.to_owned(),
+        objects,
+        seconds: late.map(|late| now - late.since),
+    });
     Row {
         namespace: replica.namespace.clone(),
         name: replica.name.clone(),
@@ -131,10 +186,31 @@ fn row(
             (true, Some(says)) if says.ready => "Ready",
             (true, Some(_)) => "NotReady",
         },
-        behind: behind.into_iter().map(ToOwned::to_owned).collect(),
+        behind: behind.collect(),
         version: says.build,
         digest: says.digest,
+        applied_seconds: says.applied.map(|applied| now - applied),
         renewed_seconds: replica.renewed.map(|renewed| now - renewed),
+    }
+}
+
+impl Row {
+    /// Whether it seems to be behind, and nobody has said for how long.
+    fn is_news(&self) -> bool {
+        self.behind.iter().any(|stalled| stalled.seconds.is_none())
+    }
+}
+
+impl std::fmt::Display for Stalled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.watch)?;
+        if self.objects > 0 {
+            write!(f, ": {}", many(self.objects, "object"))?;
+        }
+        match self.seconds {
+            Some(seconds) => write!(f, " for {}", span(seconds)),
+            None => write!(f, " for more than {}s", WORTH_A_WARNING.as_secs()),
+        }
     }
 }
 
@@ -149,19 +225,24 @@ fn marks(set: &ResourceSet) -> Vec<(ObjectKey, Arc<str>)> {
         .collect()
 }
 
-/// The watches in which a replica has not come as far as an object that is there.
-fn missed<'r>(says: &'r Replica, marks: &[(ObjectKey, Arc<str>)]) -> BTreeSet<&'r str> {
-    let missed = marks.iter().filter(|(key, mark)| {
-        version::of(&says.versions, key).is_some_and(|reached| !version::has_reached(reached, mark))
-    });
+/// The watches in which a replica has not come as far as objects that are there, and how many these are.
+fn missed<'r>(says: &'r Replica, marks: &[(ObjectKey, Arc<str>)]) -> BTreeMap<&'r str, usize> {
+    let mut missed = BTreeMap::new();
+    for (key, mark) in marks {
+        let Some(watch) = version::watch_of(&says.versions, key) else {
+            continue;
+        };
+        let reached = says.versions.get(watch);
+        if reached.is_some_and(|reached| !version::has_reached(reached, mark)) {
+            *missed.entry(&**watch).or_default() += 1;
+        }
+    }
     missed
-        .filter_map(|(key, _)| Some(&**version::watch_of(&says.versions, key)?))
-        .collect()
 }
 
 /// The watches in which another replica has come further, and serves something else. Without the latter it tells nothing: a
 /// list of a quiet kind is at a version that no older watch has to hear of.
-fn overtaken<'r>(says: &'r Replica, alive: &[&Replica]) -> BTreeSet<&'r str> {
+fn overtaken<'r>(says: &'r Replica, alive: &[&Replica]) -> BTreeMap<&'r str, usize> {
     let differ = |other: &&&Replica| other.build == says.build && other.digest != says.digest;
     let others: Vec<_> = alive.iter().filter(differ).collect();
     let is_behind = |watch: &str, reached: &str| {
@@ -171,7 +252,7 @@ fn overtaken<'r>(says: &'r Replica, alive: &[&Replica]) -> BTreeSet<&'r str> {
     let watches = says.versions.iter();
     watches
         .filter(|(watch, reached)| is_behind(watch, reached))
-        .map(|(watch, _)| &**watch)
+        .map(|(watch, _)| (&**watch, 0))
         .collect()
 }
 
@@ -188,59 +269,4 @@ fn divided<'r>(replicas: impl Iterator<Item = &'r ReplicaState>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resource::{Group, Kind};
-
-    fn replica(name: &str, version: &str, digest: &str) -> ReplicaState {
-        ReplicaState {
-            namespace: "postern".to_owned(),
-            name: name.to_owned(),
-            says: Some(Replica {
-                build: "0.1.0".to_owned(),
-                ready: true,
-                digest: digest.to_owned(),
-                versions: [("mappings.postern.dev".into(), version.into())].into(),
-            }),
-            renewed: Some(100),
-            expires_after: 30,
-        }
-    }
-
-    #[test]
-    fn a_replica_is_behind_where_it_has_missed_something() {
-        let key = ObjectKey::new(Group::Postern, Kind::Mapping, "apps", "quote");
-        let watch = "mappings.postern.dev";
-        // How far it has come, what it serves, the version of the object that is there, and whether it is behind another one.
-        for (reached, digest, object, expected) in [
-            ("9", "x", "9", false),
-            ("9", "x", "10", true),
-            ("12", "x", "12", false),
-            ("9", "y", "9", true),
-            ("12", "y", "9", false),
-        ] {
-            let all = [replica("a", "12", "x"), replica("b", reached, digest)];
-            let says: Vec<_> = all
-                .iter()
-                .filter_map(|replica| replica.says.as_ref())
-                .collect();
-            let marks = [(key.clone(), object.into())];
-            let row = row(&all[1], (&says, &marks), 110);
-            let behind = row.behind.iter().any(|found| found == watch);
-            assert_eq!(behind, expected, "{reached} {digest} {object}");
-        }
-        assert_eq!(row(&replica("a", "1", "x"), (&[], &[]), 131).state, "Gone");
-    }
-
-    #[test]
-    fn equal_objects_must_give_equal_graphs() {
-        for (other, wrong) in [
-            (replica("b", "12", "x"), false),
-            (replica("b", "13", "y"), false),
-            (replica("b", "12", "y"), true),
-        ] {
-            let all = [replica("a", "12", "x"), other];
-            assert_eq!(divided(all.iter()), wrong, "{all:?}");
-        }
-    }
-}
+mod tests;

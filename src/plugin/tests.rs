@@ -66,3 +66,62 @@ fn a_script_completes_every_verb() {
         }
     }
 }
+
+#[test]
+fn lint_judges_addresses_as_a_cluster_does_unless_the_folder_is_what_is_served() {
+    let mapping = |name: &str, service: &str| {
+        format!(
+            r#"{{"apiVersion": "postern.dev/v1alpha1", "kind": "Mapping", "metadata": {{"namespace": "a", "name": "{name}"}},
+            "spec": {{"hostname": "a.example.com", "prefix": "/{name}/", "service": "{service}"}}}}
+---
+"#
+        )
+    };
+    let service = |name: &str, external: &str| {
+        format!(
+            r#"{{"apiVersion": "v1", "kind": "Service", "metadata": {{"namespace": "a", "name": "{name}"}},
+            "spec": {{"type": "ExternalName", "externalName": "{external}"}}}}
+---
+"#
+        )
+    };
+    let manifests = [
+        mapping("loopback", "127.0.0.1:9000"),
+        mapping("metadata", "169.254.169.254"),
+        mapping("inside", "alias"),
+        mapping("fine", "quote"),
+        mapping("elsewhere", "https://example.org"),
+        service("alias", "other.a.svc.cluster.local"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("objects.yaml");
+    std::fs::write(&file, manifests.concat()).unwrap();
+    let lint = |more: &[&str]| {
+        let common = ["lint", "-f", file.to_str().unwrap(), "-o", "json"];
+        let (code, out, err) = said(&[&common[..], more].concat());
+        let found: serde_json::Value =
+            serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        let found = found.as_array().unwrap().iter();
+        let codes = found.map(|found| format!("{} {}", found["code"], found["object"]));
+        (
+            code,
+            codes.map(|code| code.replace('"', "")).collect::<Vec<_>>(),
+        )
+    };
+    let refused = [
+        "PST3006 Mapping a/loopback",
+        "PST3006 Mapping a/metadata",
+        "PST3001 Mapping a/inside",
+    ];
+    assert_eq!(lint(&[]), (1, refused.map(str::to_owned).to_vec()));
+    assert_eq!(lint(&["--runs-in", "folder"]), (0, Vec::new()));
+}
+
+#[test]
+fn the_program_that_kubectl_asks_for_is_the_one_that_is_shipped() {
+    let shipped = include_str!("../../dist/kubectl_complete-postern");
+    let (code, printed, _) = said(&["completion", "kubectl"]);
+    assert_eq!((code, &*printed), (0, shipped));
+    let manifest = include_str!("../../dist/krew.yaml");
+    assert!(manifest.contains("kubectl_complete-postern"));
+}

@@ -2,6 +2,7 @@
 
 mod origin;
 mod outcome;
+mod url;
 
 use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr};
 
@@ -100,10 +101,10 @@ impl Why {
     pub(super) async fn page(&self, facts: &Facts, now: Timestamp) -> Result<Page> {
         let headers = self.headers.iter().map(|header| Question::header(header));
         let question = Question {
-            url: self.url.clone(),
+            url: url::ascii(&self.url)?,
             method: Some(self.method.clone()),
             headers: headers.collect::<Result<_, _>>()?,
-            sni: self.sni.clone(),
+            sni: self.sni.as_deref().map(url::ascii_name).transpose()?,
             from: self.from,
         };
         let mut answer = facts.why(&question).await?;

@@ -1,6 +1,6 @@
 //! What a replica says about itself in its Lease, for those who read it: the leader, and the plugin.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,6 +17,10 @@ pub const ROLE_LABEL: &str = "postern.dev/role";
 /// The role of a Lease that a replica keeps.
 pub const REPLICA_ROLE: &str = "replica";
 
+/// A replica that has not come as far after this is behind, for metrics, warnings and people: its Lease is written within a
+/// second.
+pub const WORTH_A_WARNING: Duration = Duration::from_secs(5);
+
 /// A label value may have 63 bytes, and a Lease has a name that begins with it.
 const MAX_INSTALLATION: usize = 50;
 
@@ -30,6 +34,22 @@ pub struct Replica {
     pub digest: String,
     /// The resource versions compiled, by watch.
     pub versions: Versions,
+    /// When the graph in use was made, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied: Option<i64>,
+    /// What the leader knows of replicas that are behind, by the names of their Leases; empty in the others.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub behind: BTreeMap<String, Late>,
+}
+
+/// Of a replica that is behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Late {
+    /// In seconds since 1970.
+    pub since: i64,
+    /// A watch in which it has missed something.
+    pub watch: String,
 }
 
 /// An installation's name as the value of its label.

@@ -1,6 +1,6 @@
 //! Keeps the Lease of this replica: written when something in it changes, at most once in a while, and now and then anyway.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::{coordination::v1::Lease, core::v1::Pod},
@@ -19,6 +19,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{Options, Snapshot, Timing, name::Names, replica::Replica, stopped};
+use crate::report::replica::{Late, WORTH_A_WARNING};
 
 /// Readiness has no channel: it is looked at this often.
 const LOOK: Duration = Duration::from_millis(200);
@@ -46,12 +47,14 @@ impl Heartbeat<'_> {
         let mut schedule = Schedule::default();
         // Of the generation for which it was made: making one costs as much as the graph is large.
         let mut digest = (0, String::new());
+        let mut applied = Applied::default();
         loop {
             let now = Instant::now();
-            let mut replica = self.state(&digest);
+            applied.see(self.generation(), Timestamp::now());
+            let mut replica = self.state(&digest, applied);
             if schedule.is_due(&replica, &self.options.timing, now) {
                 digest = self.digest(digest);
-                replica = self.state(&digest);
+                replica = self.state(&digest, applied);
                 let written = match self.write(&leases, &replica, owner.as_ref()).await {
                     Ok(()) => true,
                     Err(why) if schedule.failures == 0 => {
@@ -85,7 +88,7 @@ impl Heartbeat<'_> {
         }
     }
 
-    fn state(&self, digest: &(u64, String)) -> Replica {
+    fn state(&self, digest: &(u64, String), applied: Applied) -> Replica {
         let snapshot = self.snapshots.borrow();
         Replica {
             build: self.options.build.clone(),
@@ -95,12 +98,32 @@ impl Heartbeat<'_> {
                 .as_ref()
                 .map(|snapshot| (*snapshot.versions).clone())
                 .unwrap_or_default(),
+            applied: applied.at.map(Timestamp::as_second),
+            behind: self.behind(),
         }
     }
 
+    /// What only a leader knows.
+    fn behind(&self) -> BTreeMap<String, Late> {
+        let wall = Timestamp::now().as_second();
+        let late = self.options.metrics.late(WORTH_A_WARNING).into_iter();
+        let late = late.map(|(name, late)| {
+            let seconds = i64::try_from(late.since.elapsed().as_secs()).unwrap_or(i64::MAX);
+            let told = Late {
+                since: wall.saturating_sub(seconds),
+                watch: late.watch.to_string(),
+            };
+            (name.to_string(), told)
+        });
+        late.collect()
+    }
+
+    fn generation(&self) -> Option<u64> {
+        self.snapshots.borrow().as_ref().map(|s| s.generation)
+    }
+
     fn digest(&self, before: (u64, String)) -> (u64, String) {
-        let generation = self.snapshots.borrow().as_ref().map(|s| s.generation);
-        match generation {
+        match self.generation() {
             Some(generation) if generation != before.0 => (generation, (self.options.digest)()),
             _ => before,
         }
@@ -149,6 +172,26 @@ impl Heartbeat<'_> {
     }
 }
 
+/// Since when a snapshot is in use.
+#[derive(Clone, Copy, Debug, Default)]
+struct Applied {
+    generation: u64,
+    at: Option<Timestamp>,
+}
+
+impl Applied {
+    fn see(&mut self, generation: Option<u64>, now: Timestamp) {
+        if let Some(generation) = generation
+            && (self.at.is_none() || generation != self.generation)
+        {
+            *self = Self {
+                generation,
+                at: Some(now),
+            };
+        }
+    }
+}
+
 // === impl Schedule ===
 
 impl Schedule {
@@ -160,7 +203,10 @@ impl Schedule {
         let Some((before, at)) = &self.written else {
             return true;
         };
-        let differs = before.ready != replica.ready || before.versions != replica.versions;
+        // Since when a replica is behind is told with whom it is, and does not change but by the rounding of clocks.
+        let differs = before.ready != replica.ready
+            || before.versions != replica.versions
+            || !before.behind.keys().eq(replica.behind.keys());
         differs || now >= *at + timing.heartbeat
     }
 
@@ -211,6 +257,29 @@ mod tests {
         }
     }
 
+    /// As a leader writes it that knows of somebody who is behind.
+    fn late() -> Replica {
+        Replica {
+            behind: [("postern-default-b".to_owned(), Late::default())].into(),
+            ..replica(false, "1")
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_in_use_since_it_was_first_seen() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut applied = Applied::default();
+        for (generation, now, since) in [
+            (None, 1, None),
+            (Some(7), 2, Some(2)),
+            (Some(7), 9, Some(2)),
+            (Some(8), 10, Some(10)),
+        ] {
+            applied.see(generation, at(now));
+            assert_eq!(applied.at, since.map(at), "{now}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_change_is_written_at_once_and_the_next_ones_at_most_every_second() {
         let timing = Timing::default();
@@ -225,6 +294,7 @@ mod tests {
             (1000, replica(false, "1"), false),
             (1000, replica(true, "1"), true),
             (1000, replica(false, "2"), true),
+            (1000, late(), true),
             (9_999, replica(false, "1"), false),
             (10_000, replica(false, "1"), true),
         ] {

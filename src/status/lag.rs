@@ -3,19 +3,17 @@
 //! What counts is the highest version of an object whose generation the leader has seen, by watch. How far the leader's watches
 //! have come does not count: a list of a quiet kind is at a version that no other watch has to tell.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
     fleet::Fleet,
-    metrics::Behind,
+    metrics::{Behind, Lateness},
     version::{self, Versions},
 };
-
-/// A replica that has not come as far after this is worth a warning: its Lease is written within a second.
-const WORTH_A_WARNING: Duration = Duration::from_secs(5);
+use crate::report::replica::WORTH_A_WARNING;
 
 /// The replicas that are behind, by the names of their Leases.
 #[derive(Debug, Default)]
@@ -29,6 +27,8 @@ struct Debt {
     since: Instant,
     /// To be reached before something newer counts: what comes later is no older debt.
     versions: Arc<Versions>,
+    /// One in which it has not.
+    watch: Arc<str>,
     warned: bool,
 }
 
@@ -47,14 +47,20 @@ impl Lag {
                 !paid
             });
             let debt = debt.or_else(|| {
-                first_unreached(reached, newest).map(|_| Debt {
+                first_unreached(reached, newest).map(|watch| Debt {
                     since: now,
                     versions: Arc::clone(newest),
+                    watch: watch.into(),
                     warned: false,
                 })
             });
             if let Some(mut debt) = debt {
-                debt.warn(name, reached, now);
+                if let Some(watch) = first_unreached(reached, &debt.versions)
+                    && *watch != *debt.watch
+                {
+                    debt.watch = watch.into();
+                }
+                debt.warn(name, now);
                 self.behind.insert(name.to_owned(), debt);
             }
         }
@@ -70,7 +76,13 @@ impl Lag {
     pub(super) fn behind(&self) -> Behind {
         let behind = self.behind.iter();
         behind
-            .map(|(name, debt)| (name.as_str().into(), debt.since))
+            .map(|(name, debt)| {
+                let late = Lateness {
+                    since: debt.since,
+                    watch: Arc::clone(&debt.watch),
+                };
+                (name.as_str().into(), late)
+            })
             .collect()
     }
 }
@@ -79,12 +91,12 @@ impl Lag {
 
 impl Debt {
     /// Once.
-    fn warn(&mut self, replica: &str, reached: &Versions, now: Instant) {
+    fn warn(&mut self, replica: &str, now: Instant) {
         if self.warned || now < self.since + WORTH_A_WARNING {
             return;
         }
         self.warned = true;
-        let watch = first_unreached(reached, &self.versions);
+        let watch = &*self.watch;
         warn!(
             replica,
             watch,
@@ -104,12 +116,21 @@ fn first_unreached<'v>(reached: &Versions, versions: &'v Versions) -> Option<&'v
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use kube::runtime::watcher::Event;
 
     use super::*;
     use crate::status::testing::lease;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    fn late(since: Instant) -> Lateness {
+        Lateness {
+            since,
+            watch: "mappings.postern.dev".into(),
+        }
+    }
 
     fn newest(version: &str) -> Arc<Versions> {
         Arc::new([("mappings.postern.dev".into(), version.into())].into())
@@ -131,7 +152,7 @@ mod tests {
             let now = start + SECOND * second;
             // New changes all the time do not make it look younger.
             lag.update(&fleet, &newest(&format!("{}", 6 + second)), now);
-            assert_eq!(lag.behind(), [(name.clone(), start)].into());
+            assert_eq!(lag.behind(), [(name.clone(), late(start))].into());
             let due = (second < 5).then_some(start + SECOND * 5);
             assert_eq!(lag.warns_at(), due, "after {second} s");
         }
@@ -139,7 +160,7 @@ mod tests {
         let later = start + SECOND * 8;
         fleet.observe(Event::Apply(lease("b", true, "7", 8)), later);
         lag.update(&fleet, &newest("13"), later);
-        assert_eq!(lag.behind(), [(name, later)].into());
+        assert_eq!(lag.behind(), [(name, late(later))].into());
         fleet.observe(Event::Apply(lease("b", true, "13", 9)), later);
         fleet.observe(Event::Apply(lease("me", true, "99", 9)), later);
         lag.update(&fleet, &newest("13"), later);

@@ -1,6 +1,6 @@
 //! What the status writer tells Prometheus.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 use prometheus_client::{
@@ -20,8 +20,16 @@ use super::fleet::Census;
 /// More replicas than this are not told apart: the first ones have a series.
 const MAX_REPLICAS: usize = 100;
 
-/// The replicas that are behind, by the names of their Leases, and since when.
-pub(super) type Behind = BTreeMap<Arc<str>, Instant>;
+/// The replicas that are behind, by the names of their Leases.
+pub(super) type Behind = BTreeMap<Arc<str>, Lateness>;
+
+/// Of a replica that is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lateness {
+    pub(super) since: Instant,
+    /// A watch in which it has missed something.
+    pub(super) watch: Arc<str>,
+}
 
 /// The families of the status writer. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +93,16 @@ impl StatusMetrics {
         *self.replicas.write() = Some(Replicas { census, behind });
     }
 
+    /// What a leader knows of those that have been behind for longer than this; at most as many as have a series.
+    pub(super) fn late(&self, longer: Duration) -> Behind {
+        let replicas = self.replicas.read();
+        let behind = replicas.iter().flat_map(|replicas| &replicas.behind);
+        let late = behind.filter(|(_, late)| late.since.elapsed() >= longer);
+        late.take(MAX_REPLICAS)
+            .map(|(name, late)| (Arc::clone(name), late.clone()))
+            .collect()
+    }
+
     pub(super) fn unsettled(&self, objects: usize) {
         self.unsettled
             .set(i64::try_from(objects).unwrap_or(i64::MAX));
@@ -118,8 +136,8 @@ impl Collector for ReplicasCollector {
             gauge,
         )?;
         let late = replicas.iter().flat_map(|replicas| &replicas.behind);
-        for (name, since) in late.take(MAX_REPLICAS) {
-            let seconds = ConstGauge::new(since.elapsed().as_secs_f64());
+        for (name, late) in late.take(MAX_REPLICAS) {
+            let seconds = ConstGauge::new(late.since.elapsed().as_secs_f64());
             seconds.encode(behind.encode_family(&[("replica", &**name)])?)?;
         }
         Ok(())
@@ -128,8 +146,6 @@ impl Collector for ReplicasCollector {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::telemetry::metrics::{registry, render};
 
@@ -142,7 +158,11 @@ mod tests {
             unready: 0,
             expired: 1,
         };
-        let behind = (0..300).map(|number| (format!("b-{number}").into(), Instant::now()));
+        let late = Lateness {
+            since: Instant::now(),
+            watch: "mappings.postern.dev".into(),
+        };
+        let behind = (0..300).map(|number| (format!("b-{number}").into(), late.clone()));
         metrics.leads(true);
         metrics.replicas(census, behind.collect());
         tokio::time::advance(Duration::from_secs(3)).await;
@@ -155,7 +175,11 @@ mod tests {
             assert!(text.contains(line), "no {line:?} in\n{text}");
         }
         assert_eq!(text.matches("behind_seconds{").count(), MAX_REPLICAS);
+        for (longer, count) in [(3, MAX_REPLICAS), (4, 0)] {
+            assert_eq!(metrics.late(Duration::from_secs(longer)).len(), count);
+        }
         metrics.leads(false);
+        assert!(metrics.late(Duration::ZERO).is_empty());
         assert!(!render(&registry).contains("postern_replicas{"));
     }
 }

@@ -87,6 +87,7 @@ mod tests {
                     (watch.into(), (1000 + n).to_string().into())
                 })
                 .collect(),
+            ..Replica::default()
         }
     }
 

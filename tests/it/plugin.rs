@@ -16,6 +16,7 @@ const GOLDEN: &str = "tests/plugin/golden";
 const CASES: &[(&str, &str, u8)] = &[
     ("status", "status", 1),
     ("status-one", "status mapping/steal", 1),
+    ("status-short", "status mp/steal", 1),
     ("status-namespace", "status -n web", 1),
     ("routes", "routes", 1),
     ("routes-path", "routes shop.example.com/cart/", 0),
@@ -35,6 +36,7 @@ const CASES: &[(&str, &str, u8)] = &[
     ("why-part", "why http://shop.example.com/pay/x", 1),
     ("why-fails", "why http://shop.example.com/pay/", 1),
     ("why-nobody", "why http://other.example.com/", 1),
+    ("why-idn", "why http://b\u{fc}cher.example/\u{fc}ber", 1),
     ("who", "who shop.example.com", 0),
     ("who-nobody", "who free.example.org/x", 0),
     ("mine", "mine -n shop", 0),
@@ -66,7 +68,11 @@ const CASES: &[(&str, &str, u8)] = &[
     ("explain", "explain PST2007", 0),
     ("sync", "sync", 2),
     ("bundle", "bundle", 2),
+    ("completion", "completion fish", 0),
 ];
+
+/// Verbs whose output is the same however it is to be printed.
+const ONE_FORMAT: &[&str] = &["bundle", "completion", "sync"];
 
 /// Exit code, and what is printed.
 fn said(arguments: &[&str]) -> (u8, String) {
@@ -87,7 +93,7 @@ fn said(arguments: &[&str]) -> (u8, String) {
 
 fn arguments(case: &str) -> Vec<&str> {
     let mut arguments: Vec<_> = case.split(' ').collect();
-    if !matches!(arguments[0], "explain" | "diff") {
+    if !matches!(arguments[0], "explain" | "diff" | "completion") {
         arguments.extend(["-f", OBJECTS]);
     }
     arguments
@@ -98,8 +104,10 @@ fn every_verb_says_what_is_expected() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut failures = Vec::new();
     let mut outputs = BTreeSet::new();
+    let mut verbs = BTreeSet::new();
     for (name, case, code) in CASES {
-        for (format, ending) in [("table", "txt"), ("json", "json")] {
+        let verb = case.split(' ').next().unwrap_or_default();
+        for (format, ending) in formats(verb, verbs.insert(verb)) {
             let mut arguments = arguments(case);
             arguments.extend(["-o", format]);
             let (exit, actual) = said(&arguments);
@@ -123,6 +131,39 @@ fn every_verb_says_what_is_expected() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// As a table and as JSON; the first time that a verb comes in every other way, too.
+fn formats(verb: &str, is_first: bool) -> Vec<(&'static str, &'static str)> {
+    let all = [
+        ("table", "txt"),
+        ("json", "json"),
+        ("wide", "wide.txt"),
+        ("name", "name.txt"),
+        ("yaml", "yaml"),
+    ];
+    let count = match (ONE_FORMAT.contains(&verb), is_first) {
+        (true, _) => 1,
+        (false, false) => 2,
+        (false, true) => all.len(),
+    };
+    all[..count].to_vec()
+}
+
+#[test]
+fn yaml_says_what_json_says() {
+    for (name, case, _) in CASES {
+        if ONE_FORMAT.contains(&case.split(' ').next().unwrap_or_default()) {
+            continue;
+        }
+        let in_format = |format: &str| {
+            let (_, text) = said(&[&arguments(case)[..], &["-o", format]].concat());
+            text
+        };
+        let json: serde_json::Value = serde_json::from_str(&in_format("json")).unwrap();
+        let yaml: serde_json::Value = serde_saphyr::from_str(&in_format("yaml")).unwrap();
+        assert_eq!(yaml, json, "{name}");
+    }
 }
 
 #[test]

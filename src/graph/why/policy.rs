@@ -287,11 +287,7 @@ pub(super) fn of_certificate(
 }
 
 /// What a member of a route does with a request of this path. Its share is told where it is not everything.
-pub(super) fn of_member(
-    member: &Member,
-    percent: u64,
-    path: &CanonicalPath<'_>,
-) -> Vec<PolicyAnswer> {
+pub fn of_member(member: &Member, percent: u64, path: &CanonicalPath<'_>) -> Vec<PolicyAnswer> {
     let share = Some(format!("{percent}%")).filter(|_| percent != 100);
     let mut all = vec![Policy::Weight.may_be(share, "everything")];
     match &member.action {

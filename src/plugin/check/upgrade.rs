@@ -68,7 +68,8 @@ pub(super) async fn check(
         return None;
     }
     let objects = comparable(&running, facts);
-    let difference = Difference::between((&objects.running, &graph), (&objects.here, &facts.graph));
+    let difference =
+        Difference::between_views((&objects.running, &graph), (&objects.here, &facts.graph));
     rows.push(refused(&difference, &objects));
     rows.push(traffic(&difference, &objects));
     Some(difference)
@@ -343,7 +344,8 @@ mod tests {
         let counts = (objects.running.len(), objects.here.len(), objects.skipped);
         assert_eq!(counts, (1, 1, 2));
         let graph = GraphView::default();
-        let difference = Difference::between((&objects.running, &graph), (&objects.here, &graph));
+        let difference =
+            Difference::between_views((&objects.running, &graph), (&objects.here, &graph));
         let row = refused(&difference, &objects);
         assert_eq!(row.result, Outcome::Failed);
         assert!(

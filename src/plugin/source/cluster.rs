@@ -114,6 +114,13 @@ pub(in crate::plugin) async fn load(common: &Common, connection: &Connection) ->
     Ok(read.facts(connection).await)
 }
 
+/// The Leases alone, as they are now.
+pub(in crate::plugin) async fn replicas(common: &Common) -> Result<Option<Vec<ReplicaState>>> {
+    let connection = Connection::open(common).await?;
+    let found = leases::read(&connection.client, common, connection.namespace.as_deref()).await;
+    Ok(found.replicas)
+}
+
 /// The same, and what it would be with these objects in the place of those of their names.
 pub(in crate::plugin) async fn load_applied(
     common: &Common,
@@ -199,8 +206,17 @@ async fn complete(
 
 /// As the replicas compile.
 pub(in crate::plugin) fn environment(common: &Common) -> Environment {
+    in_domain(&common.cluster_domain)
+}
+
+/// As the replicas of a usual cluster compile.
+pub(in crate::plugin) fn usual_environment() -> Environment {
+    in_domain("cluster.local")
+}
+
+fn in_domain(domain: &str) -> Environment {
     Environment::Cluster {
-        domain: common.cluster_domain.as_str().into(),
+        domain: domain.into(),
         own_addresses: Vec::new(),
         echo: None,
     }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
 };
 
 use anyhow::{Result, bail};
@@ -16,7 +17,7 @@ use crate::{
         args::Common,
         facts::{Compiled, Facts, Origin},
     },
-    resource::ResourceSet,
+    resource::{Group, Kind, Meta, Object, ObjectKey, Origin as Found, Positions, ResourceSet},
     source::dir,
 };
 
@@ -72,6 +73,26 @@ pub(in crate::plugin) fn applied(now: &Facts, applied: &ResourceSet) -> Result<F
     insert_applied(applied, &mut set);
     let compiled = complete(set, before.options.clone());
     Ok(facts(compiled, Origin::Folder, now.scope.clone()))
+}
+
+/// Adds the namespaces of Mappings that the files do not hold: where an object is, there is a namespace.
+pub(in crate::plugin) fn assume_namespaces(set: &mut ResourceSet) {
+    let of_mappings: BTreeSet<_> = { set.mappings.keys() }
+        .map(|key| ObjectKey::new(Group::Core, Kind::Namespace, "", &key.namespace))
+        .collect();
+    for key in of_mappings {
+        let namespace = || {
+            Arc::new(Object {
+                key: key.clone(),
+                origin: Found::Cluster,
+                meta: Meta::default(),
+                spec: (),
+                problems: Box::default(),
+                positions: Positions::default(),
+            })
+        };
+        set.namespaces.entry(key.clone()).or_insert_with(namespace);
+    }
 }
 
 /// Services that the files do not hold are taken to exist.

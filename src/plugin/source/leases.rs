@@ -68,7 +68,7 @@ pub(in crate::plugin) async fn read(
 }
 
 impl Leases {
-    fn of(leases: &[Lease]) -> Self {
+    pub(in crate::plugin) fn of(leases: &[Lease]) -> Self {
         let mut replicas: Vec<_> = leases.iter().map(state).collect();
         replicas.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         Self {
@@ -89,6 +89,7 @@ fn state(lease: &Lease) -> ReplicaState {
             .map(|pod| pod.name.clone())
             .or_else(|| metadata.name.clone())
             .unwrap_or_default(),
+        lease: metadata.name.clone().unwrap_or_default(),
         says: text.and_then(|text| serde_json::from_str::<Replica>(text).ok()),
         renewed: spec
             .and_then(|spec| spec.renew_time.as_ref())

@@ -66,7 +66,8 @@ fn what_may_be_read_is_told_and_what_may_not_is_named_and_never_guessed() {
 
     let admin = server.kubeconfig(ADMIN_TOKEN, "plug");
     let admin = ["--kubeconfig", admin.to_str().unwrap()];
-    let (code, text, err) = said(&[&["status", "-o", "json"][..], &admin].concat());
+    let (code, text, err) =
+        said(&[&["status", "mapping/quote", "-o", "json"][..], &admin].concat());
     let rows: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((code, &*err), (1, ""), "{text}");
     assert_eq!(rows["items"][0]["name"], "quote");
@@ -75,7 +76,7 @@ fn what_may_be_read_is_told_and_what_may_not_is_named_and_never_guessed() {
 
     let team = server.kubeconfig(TEAM_TOKEN, "plug");
     let team = ["--kubeconfig", team.to_str().unwrap()];
-    let (code, text, err) = said(&[&["status", "-o", "json"][..], &team].concat());
+    let (code, text, err) = said(&[&["status", "mapping/quote", "-o", "json"][..], &team].concat());
     let rows: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         (code, &rows["items"][0]["state"]),
@@ -172,77 +173,255 @@ fn the_leases_of_replicas_are_read() {
     );
 }
 
-/// What decides about a request; where it is sent to is another matter in a folder than in a cluster.
-fn decided(arguments: &[&str]) -> Value {
-    let url = "http://plug-same.example.com/a/x";
-    let (_, text, err) = said(&[&["why", url, "-o", "json"][..], arguments].concat());
-    let mut told: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{err}"));
-    // Other tests share the server, and have Mappings for every name.
-    for field in ["candidates", "refused"] {
-        let rows = told[field].as_array_mut().unwrap();
-        rows.retain(|row| row.to_string().contains("plug-"));
+/// What `kubectl_complete-postern` prints reaches who presses the tabulator through kubectl itself.
+#[test]
+fn kubectl_completes_the_words_of_the_plugin() {
+    let server = shared();
+    let plugin = Path::new(env!("CARGO_BIN_EXE_kubectl-postern"));
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+    let usual = env::var_os("PATH").unwrap_or_default();
+    let own = [plugin.parent().unwrap().to_owned(), shipped];
+    let path = env::join_paths(own.into_iter().chain(env::split_paths(&usual))).unwrap();
+    let kubectl = server.kubectl();
+    let objects = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugin/objects");
+    let objects = objects.to_str().unwrap();
+    for (words, expected) in [
+        (&["sta"][..], "status\tWhat is live, what is not, and why\n"),
+        (
+            &["status", "-f", objects, "mapping/root"],
+            "mapping/root\tin namespace web\n",
+        ),
+    ] {
+        let output = Command::new(kubectl.get_program())
+            .args(["__complete", "postern"])
+            .args(words)
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.starts_with(expected), "{words:?}: {output:?}");
+        assert!(text.ends_with(":4\n"), "{words:?}: {text}");
     }
-    let fields = ["path", "region", "candidates", "refused"];
-    fields
-        .into_iter()
-        .map(|field| (field.to_owned(), told[field].clone()))
-        .collect()
+}
+
+/// Verbs whose whole answers are compared. All but `mine` look at all namespaces; the installation is one of the test's own.
+const VERBS: &[&str] = &[
+    "status -A",
+    "routes -A",
+    "mine -n plug-one",
+    "who plug-same.example.com",
+    "conflicts -A",
+    "certs -A",
+    "endpoints plug-same.example.com",
+    "why http://plug-same.example.com/a/x",
+    "why https://plug-same.example.com/a/x",
+    "why https://plug-same.example.com/claimed/x",
+];
+
+/// What a folder cannot say as a cluster does: it has files, and the echo server stands in for all Services.
+const NOT_OF_FOLDERS: &[&str] = &["origin", "target", "addresses"];
+/// What only whoever reads Services and EndpointSlices knows; `kind` is how a Service is dialled.
+const OF_SERVICES: &[&str] = &["backing", "backings", "kind"];
+/// What only whoever reads Leases knows.
+const OF_LEASES: &[&str] = &["live"];
+
+/// Verb, exit code and what is printed.
+type Answer = (String, Option<u8>, Value);
+
+/// The answer to each verb, without the fields of these names wherever they are; `kind` of an object stays.
+fn answers(source: &[&str], without: &[&[&str]]) -> Vec<Answer> {
+    fn strip(value: &mut Value, without: &[&[&str]]) {
+        match value {
+            Value::Array(values) => {
+                // Claims have no installation, and other tests make some.
+                values.retain(|row| row["kind"] != "RouteClaim" || row["name"] == "plug-same");
+                values.iter_mut().for_each(|value| strip(value, without));
+            }
+            Value::Object(fields) => {
+                let is_object = fields.contains_key("name");
+                fields.retain(|name, _| {
+                    let named = without.iter().any(|names| names.contains(&&**name));
+                    !named || (name == "kind" && is_object)
+                });
+                // A folder has no API server that could lack a CRD.
+                if let Some(Value::String(next)) = fields.get_mut("next")
+                    && let Some(at) = next.find("; its CRD is not installed here")
+                {
+                    next.truncate(at);
+                }
+                fields.values_mut().for_each(|value| strip(value, without));
+            }
+            _ => {}
+        }
+    }
+    let ask = |verb: &&str| {
+        let words: Vec<_> = verb.split(' ').collect();
+        let common = ["-o", "json", "--installation", "plug-same"];
+        let (code, text, err) = said(&[&words[..], &common, source].concat());
+        let mut told =
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("{verb}: {text}{err}"));
+        strip(&mut told, without);
+        // Whether there are endpoints decides, too, and not everybody knows them.
+        let code = (!verb.starts_with("endpoints") && !verb.starts_with("why")).then_some(code);
+        ((*verb).to_owned(), code, told)
+    };
+    VERBS.iter().map(ask).collect()
+}
+
+/// Fails with the lines that differ.
+fn alike_in_all(here: Vec<Answer>, there: Vec<Answer>) {
+    for ((verb, code, here), (_, other, there)) in here.into_iter().zip(there) {
+        let lines = |value: &Value| {
+            let text = serde_json::to_string_pretty(value).unwrap();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (left, right) = (lines(&here), lines(&there));
+        let only = |of: &[String], not: &[String]| {
+            let only = of.iter().filter(|line| !not.contains(line));
+            only.cloned().collect::<Vec<_>>().join("\n")
+        };
+        assert!(
+            here == there && code == other,
+            "{verb}: {code:?} and {other:?}\n{}\n---\n{}",
+            only(&left, &right),
+            only(&right, &left)
+        );
+    }
+}
+
+/// The objects of one installation that the test looks at.
+fn alike() -> String {
+    let pair = rcgen::generate_simple_self_signed(["plug-same.example.com".to_owned()]).unwrap();
+    let of_installation = |kind: &str, space: &str, name: &str, mut spec: Value| {
+        spec["ambassadorId"] = json!(["plug-same"]);
+        json!({
+            "apiVersion": "postern.dev/v1alpha1",
+            "kind": kind,
+            "metadata": {"namespace": space, "name": name},
+            "spec": spec,
+        })
+    };
+    let mut objects = vec![
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {"namespace": "plug-one", "name": "site"},
+            "stringData": {"tls.crt": pair.cert.pem(), "tls.key": pair.signing_key.serialize_pem()},
+        }),
+        of_installation(
+            "Host",
+            "plug-one",
+            "site",
+            json!({
+                "hostname": "plug-same.example.com", "tlsSecret": {"name": "site"},
+                "requestPolicy": {"insecure": {"action": "Route"}},
+            }),
+        ),
+        json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "RouteClaim",
+            "metadata": {"name": "plug-same"},
+            "spec": {
+                "hostnames": ["plug-same.example.com"], "paths": ["/claimed"],
+                "namespaces": {"names": ["plug-one"]},
+            },
+        }),
+    ];
+    for space in ["plug-one", "plug-two"] {
+        objects.push(json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"namespace": space, "name": "quote"},
+            "spec": {"ports": [{"port": 80}]},
+        }));
+        for (name, prefix, service) in [
+            ("quote", "/a/", "quote"),
+            ("root", "/", "quote"),
+            ("claimed", "/claimed/", "quote"),
+            ("foreign", "/b/", "quote.plug-two"),
+        ] {
+            let spec = json!({
+                "hostname": "plug-same.example.com", "prefix": prefix, "service": service,
+            });
+            objects.push(of_installation("Mapping", space, name, spec));
+        }
+    }
+    let texts: Vec<_> = objects.iter().map(Value::to_string).collect();
+    texts.join("\n---\n")
+}
+
+/// The same, as the API server gives them.
+fn as_stored(server: &Server) -> String {
+    let mut manifests = String::new();
+    let mut add = |list: &[&str]| {
+        let text = run(server, &[list, &["-o", "json"]].concat(), "");
+        let found: Value = serde_json::from_str(&text).unwrap();
+        let items = found["items"].as_array().cloned();
+        for item in items.unwrap_or_else(|| vec![found]) {
+            manifests.extend(["---\n", &item.to_string(), "\n"]);
+        }
+    };
+    for space in ["plug-one", "plug-two"] {
+        for kind in ["mappings.postern.dev", "hosts.postern.dev", "services"] {
+            add(&["get", kind, "-n", space]);
+        }
+    }
+    add(&["get", "secret", "site", "-n", "plug-one"]);
+    add(&["get", "routeclaim", "plug-same"]);
+    manifests
 }
 
 #[test]
 fn a_folder_an_api_server_and_a_replica_say_the_same_of_the_same_objects() {
     let server = shared();
-    let mut manifests = String::new();
-    for space in ["plug-one", "plug-two"] {
-        namespace(server, space);
-        let service = json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"namespace": space, "name": "quote"},
-            "spec": {"ports": [{"port": 80}]},
-        });
-        apply(server, &service.to_string());
-        for (name, prefix) in [("quote", "/a/"), ("root", "/")] {
-            let mut mapping = mapping(space, name, "quote");
-            mapping["spec"]["hostname"] = "plug-same.example.com".into();
-            mapping["spec"]["prefix"] = prefix.into();
-            apply(server, &mapping.to_string());
-        }
-        for kind in ["mappings.postern.dev", "services"] {
-            let list = run(server, &["get", kind, "-n", space, "-o", "json"], "");
-            let list: Value = serde_json::from_str(&list).unwrap();
-            for item in list["items"].as_array().unwrap() {
-                manifests.extend(["---\n", &item.to_string(), "\n"]);
-            }
-        }
+    namespace(server, "plug-one");
+    namespace(server, "plug-two");
+    // One after the other, so that the API server gives the same order of ages to all.
+    for object in alike().split("\n---\n") {
+        apply(server, object);
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("objects.yaml");
-    std::fs::write(&file, manifests).unwrap();
     let config = server.kubeconfig(ADMIN_TOKEN, "plug-one");
     let config = config.to_str().unwrap();
-    let replica = Gateway::of_cluster(
-        Path::new(config),
-        &[
-            "--namespace",
-            "plug-one",
-            "--echo",
-            "--bind",
-            "8080=127.0.0.1:0",
-            "--bind",
-            "8443=127.0.0.1:0",
-        ],
-    );
+    let own = ["--namespace", "plug-one", "--installation", "plug-same"];
+    let replica = Gateway::of_cluster(Path::new(config), &own);
     replica.wait_until_ready();
-
-    let here = decided(&["-f", file.to_str().unwrap()]);
-    assert_eq!(here["candidates"].as_array().unwrap().len(), 2, "{here}");
-    assert_eq!(here["refused"].as_array().unwrap().len(), 2, "{here}");
     let flags = ["--kubeconfig", config, "--gateway-namespace", "plug-one"];
-    assert_eq!(here, decided(&flags), "the API server");
+    let own = ["-n", "plug-one", "--installation", "plug-same"];
+    assert_eq!(
+        live(&[&flags[..], &own].concat()),
+        json!({"reached": 1, "of": 1})
+    );
+    std::fs::write(&file, as_stored(server)).unwrap();
+
     let address = replica.diagnostics().to_string();
-    assert_eq!(here, decided(&["--from-address", &address]), "a replica");
-    assert_eq!(live(&flags), json!({"reached": 1, "of": 1}));
+    let address = ["--from-address", &*address];
+    let without = [OF_SERVICES, OF_LEASES];
+    alike_in_all(answers(&flags, &without), answers(&address, &without));
+    let folder = [
+        "-f",
+        file.to_str().unwrap(),
+        "--gateway-namespace",
+        "plug-one",
+    ];
+    let without = [OF_SERVICES, OF_LEASES, NOT_OF_FOLDERS];
+    alike_in_all(answers(&folder, &without), answers(&address, &without));
+    let told = answers(&folder, &[]);
+    let rows = |verb: &str| {
+        let (_, _, told) = told.iter().find(|(of, ..)| of == verb).unwrap();
+        told["items"].as_array().unwrap().len()
+    };
+    // Nothing is the same because there is nothing.
+    for (verb, least) in [
+        ("status -A", 10),
+        ("routes -A", 3),
+        ("mine -n plug-one", 2),
+        ("who plug-same.example.com", 3),
+        ("conflicts -A", 3),
+        ("certs -A", 1),
+        ("endpoints plug-same.example.com", 3),
+    ] {
+        assert!(rows(verb) >= least, "{verb}: {}", rows(verb));
+    }
 }
 
 /// How many replicas serve a Mapping, once they have said so in their Leases.
@@ -258,4 +437,56 @@ fn live(flags: &[&str]) -> Value {
         std::thread::sleep(Duration::from_millis(200));
     }
     live
+}
+
+/// With the Mappings of one namespace and nothing else, each verb that a team needs says what it can, and names in a line what
+/// it could not read.
+#[test]
+fn a_team_that_may_read_one_namespace_is_answered_by_every_verb_that_it_needs() {
+    let server = shared();
+    namespace(server, "plug-team");
+    apply(
+        server,
+        &mapping("plug-team", "quote", "nowhere").to_string(),
+    );
+    reader(server, "plug-team");
+    let team = server.kubeconfig(TEAM_TOKEN, "plug-team");
+    let team = ["--kubeconfig", team.to_str().unwrap()];
+    let folder = tempfile::tempdir().unwrap();
+    let next = folder.path().join("next.yaml");
+    let mut moved = mapping("plug-team", "quote", "nowhere");
+    moved["spec"]["prefix"] = "/b/".into();
+    std::fs::write(&next, moved.to_string()).unwrap();
+    let next = next.to_str().unwrap();
+    for (words, code, told) in [
+        (&["status"][..], 2, "quote"),
+        (&["mine"], 0, "plug-team.example.com"),
+        (
+            &["why", "http://plug-team.example.com/a/x"],
+            1,
+            "Mapping plug-team/quote",
+        ),
+        (
+            &["lint", "-f", next, "--against-cluster"],
+            2,
+            "not certain: you may not read services",
+        ),
+        (&["diff", "-f", next], 0, "plug-team.example.com/b/"),
+    ] {
+        let (exit, out, err) = said(&[words, &team].concat());
+        assert_eq!(exit, code, "{words:?}: {out}{err}");
+        assert!(out.contains(told), "{words:?}: {out}{err}");
+        let unread: Vec<_> = err
+            .lines()
+            .filter(|line| line.contains("services"))
+            .collect();
+        assert!(
+            unread.len() == 1 && unread[0].contains("you may not read"),
+            "{words:?}: {err}"
+        );
+        assert!(
+            !err.contains("Forbidden") && err.lines().count() <= 3,
+            "{words:?}: {err}"
+        );
+    }
 }
