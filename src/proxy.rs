@@ -28,6 +28,7 @@ mod forwarding;
 mod framing;
 mod grpc;
 mod guard;
+mod health;
 mod limits;
 mod metrics;
 mod peer;
@@ -39,6 +40,7 @@ mod retry;
 mod shadow;
 mod site;
 mod survey;
+mod tcp;
 mod tls;
 mod upgrade;
 pub mod upstream;
@@ -107,7 +109,7 @@ pub type Graphs = watch::Receiver<Option<Arc<Graph>>>;
 /// How a worker ended.
 #[derive(Debug)]
 struct Ended {
-    worker: usize,
+    worker: String,
     /// How many requests it cut off, or what went wrong.
     result: Result<u64, String>,
 }
@@ -152,7 +154,9 @@ impl Proxy {
             drain: draining,
             connections: limits::CONNECTIONS.div_ceil(workers),
         };
-        let (ending, ended) = mpsc::channel(workers);
+        let (ending, ended) = mpsc::channel(workers + 1);
+        let asking = (shared.clone(), orders.graphs.clone());
+        health::start(asking, ending.clone()).map_err(StartError::Threads)?;
         let proxy = Self {
             workers,
             drain_delay: options.drain_delay,
@@ -183,7 +187,7 @@ impl Proxy {
         match self.ended.lock().await.recv().await {
             Some(Ended { worker, result }) => {
                 let why = result.err().unwrap_or_else(|| "it ended".to_owned());
-                format!("worker {worker} failed: {why}")
+                format!("{worker} failed: {why}")
             }
             None => "all workers ended".to_owned(),
         }
@@ -231,7 +235,10 @@ fn spawn(
             Err(panic) => Err(message_of(&*panic).to_owned()),
         };
         // There is room for every worker; without a receiver the process ends anyway.
-        let _ = ending.try_send(Ended { worker, result });
+        let _ = ending.try_send(Ended {
+            worker: format!("worker {worker}"),
+            result,
+        });
     };
     thread.spawn(body).map(|_| ())
 }

@@ -55,6 +55,10 @@ const MAPPING: &[Row<MappingSpec>] = &[
     (Field::CircuitBreakers, |spec| {
         spec.circuit_breakers.is_some()
     }),
+    (Field::HealthChecks, |spec| spec.health_checks.is_some()),
+    (Field::OutlierDetection, |spec| {
+        spec.outlier_detection.is_some()
+    }),
     (Field::Keepalive, |spec| spec.keepalive.is_some()),
     (Field::ConnectionIdle, |spec| {
         spec.cluster_idle_timeout_ms.is_some()

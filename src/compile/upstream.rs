@@ -4,6 +4,7 @@ mod balance;
 mod dials;
 mod endpoints;
 mod folder;
+mod health;
 mod name;
 mod tls;
 
@@ -21,7 +22,8 @@ use super::{
 };
 use crate::{
     graph::{
-        Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for, tls::Roots,
+        Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for,
+        health::Health, tls::Roots,
     },
     report::Code,
     resource::{ClusterIp, Kind, ObjectKey, Service, ServicePort},
@@ -68,10 +70,15 @@ impl Resolver<'_> {
         let dial = self.dial(from, plan, findings);
         let tls = self.tls(from, plan, dial.as_ref(), findings);
         let balance = balance::plan(plan, dial.as_ref(), findings);
+        let errors = findings.0.len();
+        let health = health::plan(plan, dial.as_ref(), findings);
+        if findings.0.len() > errors {
+            return None;
+        }
         let (dial, tls, balance) = (dial?, tls?, balance?);
         Some(Dialled {
             host: Arc::clone(&dial.host),
-            upstream: Arc::new(upstream(plan, dial, tls, balance, known)),
+            upstream: Arc::new(upstream(plan, dial, tls, (balance, health), known)),
             on: Arc::new(self.dependency(from, plan)),
         })
     }
@@ -374,10 +381,12 @@ fn upstream(
     plan: &DialPlan,
     dial: Dial,
     tls: Option<UpstreamTls>,
-    balance: BalancePlan,
+    (balance, health): (BalancePlan, Option<Arc<Health>>),
     known: &HashMap<UpstreamId, Arc<Upstream>>,
 ) -> Upstream {
-    let protocol = if plan.http2 || dial.http2 {
+    let protocol = if plan.tcp {
+        UpstreamProtocol::Tcp
+    } else if plan.http2 || dial.http2 {
         UpstreamProtocol::Http2
     } else {
         UpstreamProtocol::Http1
@@ -385,13 +394,16 @@ fn upstream(
     let is_http2 = protocol == UpstreamProtocol::Http2;
     // The echo server has no certificates: what TLS would have been spoken with is judged, and cleartext spoken.
     let tls = tls.filter(|_| !matches!(dial.target, Target::Echo { .. }));
-    let mut id = upstream_id(&dial.name, is_http2, tls.as_ref(), plan.connect_timeout);
+    let mut id = upstream_id(&dial.name, protocol, tls.as_ref(), plan.connect_timeout);
     balance::name(&balance, &mut id);
     if let Some(breakers) = &plan.breakers {
         id.push_str(" breakers=");
         id.push_str(&breakers.to_string());
     }
     plan.connections.name(&mut id);
+    if let Some(health) = &health {
+        health::name(health, &mut id);
+    }
     let id = UpstreamId(id.into());
     Upstream {
         balance: balance::tabulate(balance, &dial.target, known.get(&id)),
@@ -401,6 +413,7 @@ fn upstream(
         tls: tls.map(Arc::new),
         connect_timeout: plan.connect_timeout,
         breakers: plan.breakers,
+        health,
         idle_timeout: plan.connections.idle_timeout(),
         max_age: max_age(plan.connections.max_age(), is_http2 && dial.balanced_behind),
         keepalive: plan.connections.keepalive,
@@ -431,12 +444,19 @@ fn named(mut name: String, service: Option<&Service>, routing: Routing) -> Strin
 }
 
 /// All that a connection depends on, but the addresses: those change while the upstream stays the same.
-fn upstream_id(name: &str, http2: bool, tls: Option<&UpstreamTls>, connect: Duration) -> String {
+fn upstream_id(
+    name: &str,
+    protocol: UpstreamProtocol,
+    tls: Option<&UpstreamTls>,
+    connect: Duration,
+) -> String {
     use std::fmt::Write as _;
     let mut id = name.to_owned();
-    if http2 {
-        id.push_str(" h2");
-    }
+    id.push_str(match protocol {
+        UpstreamProtocol::Http1 => "",
+        UpstreamProtocol::Http2 => " h2",
+        UpstreamProtocol::Tcp => " tcp",
+    });
     if let Some(tls) = tls {
         // Writing to a String cannot fail.
         let _ = write!(id, " tls={}", tls.server_name);

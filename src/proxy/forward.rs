@@ -5,6 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -14,7 +15,10 @@ use futures_util::future::Either;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use super::{
     alarm::Alarm,
@@ -22,7 +26,7 @@ use super::{
     error::ProxyError,
     limits,
     retry::{self, Replay},
-    upstream::{self, Pools, Reached, ResponseBody, Retries, UpstreamError, Way},
+    upstream::{self, Pools, Reached, ResponseBody, Retries, Trial, UpstreamError, Way},
 };
 use crate::graph::{
     AuthorityError, DialPolicy, Forward, Graph, Upstream, breaker::Priority, retry::Retry,
@@ -41,6 +45,17 @@ pub(super) trait Upstreams: 'static {
 
     /// What bounds how often requests are sent to an upstream again.
     fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries;
+
+    /// A connection that is not HTTP.
+    type Tcp: AsyncRead + AsyncWrite + Unpin + 'static;
+
+    /// Opens a connection for bytes of whatever protocol.
+    fn open<'o>(
+        &'o self,
+        upstream: &'o Arc<Upstream>,
+        dial: &'o DialPolicy,
+        reached: &'o Reached,
+    ) -> impl Future<Output = Result<Self::Tcp, ProxyError>>;
 
     /// The connection behind a 101.
     fn upgrade(response: Response<Self::Body>) -> OnUpgrade;
@@ -72,6 +87,22 @@ impl Upstreams for Pools<RequestBody> {
 
     fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries {
         Self::retries(self, upstream, priority)
+    }
+
+    type Tcp = upstream::Opened;
+
+    async fn open<'o>(
+        &'o self,
+        upstream: &'o Arc<Upstream>,
+        dial: &'o DialPolicy,
+        reached: &'o Reached,
+    ) -> Result<upstream::Opened, ProxyError> {
+        let opened = Self::open(self, upstream, dial, reached).await;
+        opened.map_err(|error| {
+            let reason = &error as &dyn Error;
+            tracing::debug!(upstream = %upstream.id, error = reason, "A connection has no upstream");
+            (&error).into()
+        })
     }
 
     fn upgrade(mut response: Response<ResponseBody>) -> OnUpgrade {
@@ -136,6 +167,7 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     pub(super) upload: Option<Rc<Upload>>,
     pub(super) alarm: Rc<Alarm>,
+    trial: Trial,
 }
 
 impl Patience {
@@ -153,6 +185,7 @@ impl Patience {
             idle: forward.idle_timeout.unwrap_or(limits::STREAM_STALL),
             upload,
             alarm,
+            trial: Trial::default(),
         }
     }
 
@@ -216,6 +249,7 @@ pub(super) fn call<'o, U: Upstreams>(
         affinity: sending.affinity,
         priority: forward.priority,
         reached: sending.reached,
+        trial: &patience.trial,
     };
     let sent = match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),
@@ -265,6 +299,9 @@ async fn wait<R>(
                 return Poll::Pending;
             }
             if by == at && patience.next() == Some((at, late)) {
+                if late == ProxyError::UpstreamTimeout {
+                    patience.trial.late();
+                }
                 return Poll::Ready(Err(late));
             }
         }

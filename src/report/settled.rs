@@ -41,6 +41,8 @@ fields! {
     Priority = "spec.priority",
     LoadBalancer = "spec.loadBalancer",
     CircuitBreakers = "spec.circuitBreakers",
+    HealthChecks = "spec.healthChecks",
+    OutlierDetection = "spec.outlierDetection",
     Keepalive = "spec.keepalive",
     ConnectionIdle = "spec.clusterIdleTimeoutMs",
     ConnectionLifetime = "spec.clusterMaxConnectionLifetimeMs",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::wire::{balance, shown_retry},
+    super::wire::{balance, checks, outliers, shown_retry, slow_start},
     HandshakeAnswer,
 };
 use crate::graph::{
@@ -73,6 +73,12 @@ pub enum Policy {
     Balance,
     /// What may be under way at a time.
     Breakers,
+    /// What endpoints are asked to find out whether they work.
+    HealthChecks,
+    /// When an endpoint is left out for what becomes of requests.
+    Outliers,
+    /// When a new endpoint gets its full share.
+    SlowStart,
     /// Of connections to the upstream.
     Keepalive,
     ConnectionIdle,
@@ -131,6 +137,9 @@ impl Policy {
             Self::Priority => "priority",
             Self::Balance => "load balancing",
             Self::Breakers => "circuit breakers",
+            Self::HealthChecks => "health checks",
+            Self::Outliers => "ejection",
+            Self::SlowStart => "slow start",
             Self::Keepalive => "keepalive",
             Self::ConnectionIdle => "idle connections",
             Self::ConnectionLifetime => "connection lifetime",
@@ -378,11 +387,15 @@ fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
     let told = |after: Duration| format!("closed after {after:?}");
     let idle = (upstream.idle_timeout != USUAL_IDLE).then(|| told(upstream.idle_timeout));
     let lifetime = upstream.max_age.map(told);
+    let checked = Some(checks(upstream).join("; ")).filter(|checked| !checked.is_empty());
     let mut all = vec![
         Policy::ConnectTimeout.is(format!("{:?}", upstream.connect_timeout)),
         Policy::UpstreamProtocol.may_be(http2, "HTTP/1.1"),
         Policy::Balance.may_be(balance(&upstream.balance), "one after the other"),
         Policy::Breakers.may_be(breakers, "no limits"),
+        Policy::HealthChecks.may_be(checked, "none"),
+        Policy::Outliers.may_be(outliers(upstream), "none"),
+        Policy::SlowStart.may_be(slow_start(upstream), "none"),
         Policy::Keepalive.may_be(upstream.keepalive.map(keepalive), "as the kernel does"),
         Policy::ConnectionIdle.may_be(idle, "closed after 60s"),
         Policy::ConnectionLifetime.may_be(lifetime, "unlimited"),

@@ -322,7 +322,7 @@ fn groups(policy: Policy) -> Groups {
             &[(Module, Field::ModuleRetryPolicy)],
         ],
         Policy::Priority => &[&[(Mapping, Field::Priority)]],
-        Policy::Balance => &[
+        Policy::Balance | Policy::SlowStart => &[
             &[(Mapping, Field::LoadBalancer)],
             &[(Module, Field::ModuleLoadBalancer)],
         ],
@@ -330,6 +330,8 @@ fn groups(policy: Policy) -> Groups {
             &[(Mapping, Field::CircuitBreakers)],
             &[(Module, Field::ModuleCircuitBreakers)],
         ],
+        Policy::HealthChecks => &[&[(Mapping, Field::HealthChecks)]],
+        Policy::Outliers => &[&[(Mapping, Field::OutlierDetection)]],
         Policy::Keepalive => &[
             &[(Mapping, Field::Keepalive)],
             &[(Module, Field::ModuleKeepalive)],
