@@ -92,7 +92,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugin::check::Outcome::{self, Failed, Ok};
+    use crate::plugin::check::Outcome::{Failed, Ok};
 
     #[test]
     fn a_sidecar_must_let_the_ports_of_listeners_pass_and_outlive_the_drain() {
