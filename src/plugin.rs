@@ -149,6 +149,10 @@ fn dispatch(cli: &Cli, console: &mut Console<'_>) -> Result<Verdict> {
                 let page = check.before_upgrade(common, console).await?;
                 print(&page, cli, console)
             }
+            Verb::Check(check) if Check::asks_a_cluster(common) => {
+                let page = check.of_cluster(common, console).await?;
+                print(&page, cli, console)
+            }
             Verb::Bundle(bundle) => bundle.run(common, console).await,
             Verb::Status(status) if status.watch => watch(cli, console).await,
             _ => once(cli, console).await,

@@ -89,6 +89,7 @@ write_archive() {
 
   # crane changes images in a registry only: one on loopback, for as long as this takes.
   local log=$work/registry.log
+  : >"$log" # Somebody reads it before there is a line.
   "$crane" registry serve --address 127.0.0.1:0 >"$log" 2>&1 &
   local registry=$!
   # shellcheck disable=SC2064 # The number of now.

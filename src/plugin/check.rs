@@ -1,6 +1,11 @@
 //! `check`: whether the installation is sound.
 
+pub(super) mod catalogue;
+mod cluster;
+mod mesh;
+mod pods;
 mod schema;
+mod service;
 mod upgrade;
 
 use anyhow::{Result, bail};
@@ -12,10 +17,11 @@ use super::{
     Console,
     args::Common,
     facts::{Facts, Origin},
-    output::{Cell, Page, Style, Table, Verdict},
-    source::cluster::{self, Connection},
+    output::{Cell, Page, Style, Table, Verdict, many},
+    source::cluster::{self as source, Connection},
     state::State,
 };
+use crate::graph::certificate::CertificateView;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,21 +40,82 @@ pub(super) struct Check {
 /// One thing that must hold.
 #[derive(Debug, Serialize)]
 struct Row {
+    code: &'static str,
     check: &'static str,
     result: Outcome,
     what: String,
+    /// What to do about it; empty where nothing is.
+    remedy: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 enum Outcome {
     Ok,
+    /// It works; with less of what an installation can have.
+    Advice,
     Unknown,
     Failed,
+}
+
+/// What a look at something comes to, in words.
+type Finding = (Outcome, String);
+
+// === impl Row ===
+
+impl Row {
+    fn new(check: &'static str, (result, what): Finding) -> Self {
+        let about = catalogue::of(check);
+        Self {
+            code: about.code,
+            check,
+            result,
+            what,
+            remedy: match result {
+                Outcome::Ok => "",
+                _ => about.remedy,
+            },
+        }
+    }
+}
+
+fn ok(what: impl Into<String>) -> Finding {
+    (Outcome::Ok, what.into())
+}
+
+fn failed(what: impl Into<String>) -> Finding {
+    (Outcome::Failed, what.into())
+}
+
+fn advice(what: impl Into<String>) -> Finding {
+    (Outcome::Advice, what.into())
+}
+
+fn unknown(what: impl Into<String>) -> Finding {
+    (Outcome::Unknown, what.into())
 }
 
 impl Check {
     pub(super) fn page(facts: &Facts, now: Timestamp) -> Page {
         page(&rows(facts, now))
+    }
+
+    /// Of what runs in a cluster: the objects, and the pods and what leads to them.
+    pub(super) async fn of_cluster(
+        &self,
+        common: &Common,
+        console: &mut Console<'_>,
+    ) -> Result<Page> {
+        let connection = Connection::open(common).await?;
+        let facts = source::load(&common.of_cluster(), &connection).await?;
+        facts.complain(console)?;
+        let mut rows = rows(&facts, console.now);
+        cluster::check(&connection.client, &facts, console.now, &mut rows).await;
+        Ok(page(&rows))
+    }
+
+    /// Whether it is of a cluster that can be asked for more than its objects.
+    pub(super) fn asks_a_cluster(common: &Common) -> bool {
+        common.files.is_empty() && common.from_address.is_none() && common.from_replica.is_none()
     }
 
     /// The same, and what an upgrade to the version of this program would change.
@@ -63,7 +130,7 @@ impl Check {
             );
         }
         let connection = Connection::open(common).await?;
-        let facts = cluster::load(&common.of_cluster(), &connection).await?;
+        let facts = source::load(&common.of_cluster(), &connection).await?;
         facts.complain(console)?;
         let mut rows = rows(&facts, console.now);
         let difference = upgrade::check(common, &connection, &facts, console.now, &mut rows).await;
@@ -82,21 +149,28 @@ fn rows(facts: &Facts, now: Timestamp) -> Vec<Row> {
         rows.push(kinds(facts));
         rows.push(permissions(facts));
         rows.push(replicas(facts, now));
+        rows.extend(cluster::leases(facts, now));
     }
     rows.push(listeners(facts));
     rows.push(instance(facts));
+    rows.push(certificates(facts, now));
     rows
 }
 
 fn page(rows: &[Row]) -> Page {
-    let mut table = Table::new(&["CHECK", "RESULT", "WHAT"]);
+    let mut table = Table::new(&["CODE", "CHECK", "RESULT", "WHAT"]);
     for row in rows {
         let cell = match row.result {
             Outcome::Ok => Cell::new("ok", Style::Good),
+            Outcome::Advice => Cell::new("advice", Style::Warn),
             Outcome::Unknown => Cell::new("unknown", Style::Warn),
             Outcome::Failed => Cell::new("failed", Style::Bad),
         };
-        table.push([row.check.into(), cell, (&*row.what).into()]);
+        let what = match row.remedy {
+            "" => row.what.clone(),
+            remedy => format!("{}: {remedy}", row.what),
+        };
+        table.push([row.code.into(), row.check.into(), cell, (&*what).into()]);
     }
     let has = |outcome| rows.iter().any(|row| row.result == outcome);
     let verdict = if has(Outcome::Failed) {
@@ -111,107 +185,94 @@ fn page(rows: &[Row]) -> Page {
 
 fn kinds(facts: &Facts) -> Row {
     let missing = facts.missing_kinds.join(", ");
-    Row {
-        check: "crds",
-        result: if missing.is_empty() {
-            Outcome::Ok
-        } else {
-            Outcome::Failed
-        },
-        what: if missing.is_empty() {
-            "every kind of postern.dev is installed".to_owned()
-        } else {
-            format!("{missing} are not installed: apply them with `kubectl apply -f crds/`")
-        },
-    }
+    let found = if missing.is_empty() {
+        ok("every kind of postern.dev is installed")
+    } else {
+        failed(format!("{missing} are not installed"))
+    };
+    Row::new("crds", found)
 }
 
 fn permissions(facts: &Facts) -> Row {
-    let unread: Vec<_> = facts
-        .unread
-        .iter()
+    let unread: Vec<_> = { facts.unread.iter() }
         .map(|unread| &*unread.resource)
         .collect();
-    Row {
-        check: "permissions",
-        result: if unread.is_empty() {
-            Outcome::Ok
-        } else {
-            Outcome::Unknown
-        },
-        what: if unread.is_empty() {
-            "everything that Postern reads can be read".to_owned()
-        } else {
-            format!("could not be read everywhere: {}", unread.join(", "))
-        },
-    }
+    let found = if unread.is_empty() {
+        ok("everything that Postern reads can be read")
+    } else {
+        unknown(format!(
+            "could not be read everywhere: {}",
+            unread.join(", ")
+        ))
+    };
+    Row::new("permissions", found)
 }
 
 fn replicas(facts: &Facts, now: Timestamp) -> Row {
-    let check = "replicas";
     let Some(replicas) = &facts.replicas else {
-        return Row {
-            check,
-            result: Outcome::Unknown,
-            what: "the Leases of the replicas could not be read".to_owned(),
-        };
+        let what = "the Leases of the replicas could not be read";
+        return Row::new("replicas", unknown(what));
     };
     let now = now.as_second();
-    let ready = replicas
-        .iter()
+    let ready = { replicas.iter() }
         .filter(|r| r.is_alive(now) && r.is_ready())
         .count();
-    let fine = ready > 0 && ready == replicas.len();
-    Row {
-        check,
-        result: if fine { Outcome::Ok } else { Outcome::Failed },
-        what: format!("{ready} of {} are ready: see `sync`", replicas.len()),
-    }
+    let what = format!("{ready} of {} are ready", replicas.len());
+    let found = if ready > 0 && ready == replicas.len() {
+        ok(what)
+    } else {
+        failed(what)
+    };
+    Row::new("replicas", found)
 }
 
 fn listeners(facts: &Facts) -> Row {
-    let listeners = &facts.graph.listeners;
+    let listeners = facts.graph.listeners.iter();
     let ports: Vec<_> = listeners
-        .iter()
         .map(|listener| format!("{} ({})", listener.port, listener.name))
         .collect();
-    Row {
-        check: "listeners",
-        result: if ports.is_empty() {
-            Outcome::Failed
-        } else {
-            Outcome::Ok
-        },
-        what: if ports.is_empty() {
-            "no Listener is served, so nothing is".to_owned()
-        } else {
-            ports.join(", ")
-        },
-    }
+    let found = if ports.is_empty() {
+        failed("no Listener is served, so nothing is")
+    } else {
+        ok(ports.join(", "))
+    };
+    Row::new("listeners", found)
 }
 
 /// Objects that settle something for everybody.
 fn instance(facts: &Facts) -> Row {
     let settles = |kind: &str| !matches!(kind, "Mapping" | "Host" | "TLSContext" | "TCPMapping");
-    let own = facts
-        .objects
-        .iter()
-        .filter(|known| settles(&known.view.kind));
+    let own = { facts.objects.iter() }.filter(|known| settles(&known.view.kind));
     let broken: Vec<_> = own
         .filter(|known| State::of(known, facts).is_problem())
         .map(|known| known.view.title())
         .collect();
-    Row {
-        check: "settings",
-        result: if broken.is_empty() {
-            Outcome::Ok
-        } else {
-            Outcome::Failed
-        },
-        what: if broken.is_empty() {
-            "the objects that settle something for everybody have no errors".to_owned()
-        } else {
-            format!("{} have errors: see `status -A`", broken.join(", "))
-        },
-    }
+    let found = if broken.is_empty() {
+        ok("the objects that settle something for everybody have no errors")
+    } else {
+        failed(format!("{} have errors", broken.join(", ")))
+    };
+    Row::new("settings", found)
+}
+
+/// What is served, and how long it is good for.
+fn certificates(facts: &Facts, now: Timestamp) -> Row {
+    const SOON: i64 = 14 * 24 * 3600;
+    let left = |certificate: &CertificateView| certificate.not_after - now.as_second();
+    let names = |holds: &dyn Fn(i64) -> bool| {
+        let certificates = facts.certificates.values();
+        let found = certificates.filter(|certificate| holds(left(certificate)));
+        let names = found.map(|certificate| certificate.names.join(", "));
+        names.collect::<Vec<_>>().join("; ")
+    };
+    let (ended, ending) = (
+        names(&|left| left <= 0),
+        names(&|left| left > 0 && left < SOON),
+    );
+    let found = match (&*ended, &*ending) {
+        ("", "") => ok(many(facts.certificates.len(), "certificate")),
+        ("", ending) => advice(format!("ends within 14 days: {ending}")),
+        (ended, _) => failed(format!("has ended: {ended}")),
+    };
+    Row::new("certificates", found)
 }

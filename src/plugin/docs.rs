@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::CommandFactory;
 
-use super::args::Cli;
+use super::{args::Cli, check::catalogue};
 
 /// `docs/reference/kubectl-postern.md`.
 pub fn page() -> String {
@@ -38,6 +38,25 @@ fn section(page: &mut String, title: &str, command: &clap::Command) {
     let help = command.render_long_help().to_string();
     let lines: Vec<_> = help.lines().map(str::trim_end).collect();
     let _infallible = write!(page, "\n## {title}\n\n```text\n{}\n```\n", lines.join("\n"));
+}
+
+/// `docs/reference/checks.md`.
+pub fn checks() -> String {
+    let mut page = String::from(
+        "# Checks\n\n\
+         What `kubectl postern check` looks at, and what to do about it. An advice is no failure: the exit code stays 0.\n\n\
+         | code | check | asks | remedy |\n|---|---|---|---|\n",
+    );
+    for check in catalogue::CHECKS {
+        let catalogue::Check {
+            code,
+            name,
+            asks,
+            remedy,
+        } = check;
+        let _infallible = writeln!(page, "| {code} | `{name}` | {asks} | {remedy} |");
+    }
+    page
 }
 
 /// `docs/reference/kubectl-postern.1`.

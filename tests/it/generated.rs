@@ -23,6 +23,7 @@ fn generated() -> Vec<(&'static str, Vec<(String, String)>)> {
     let mut pages = docs::pages();
     pages.extend(reference::pages());
     pages.push(("kubectl-postern.md", plugin::docs::page()));
+    pages.push(("checks.md", plugin::docs::checks()));
     pages.push(("kubectl-postern.1", plugin::docs::man()));
     pages.push(("values.md", values::page()));
     vec![

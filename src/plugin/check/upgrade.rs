@@ -75,11 +75,11 @@ pub(super) async fn check(
     Some(difference)
 }
 
+/// Here the words say what to do, as it depends on what was found.
 fn row(check: &'static str, result: Outcome, what: String) -> Row {
     Row {
-        check,
-        result,
-        what,
+        remedy: "",
+        ..Row::new(check, (result, what))
     }
 }
 

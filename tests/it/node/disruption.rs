@@ -16,7 +16,7 @@ use crate::{client::Request, cluster::installation::figure};
 const AROUND: Duration = Duration::from_secs(1);
 
 /// Does it under load; whatever it is, no request may fail.
-fn under_load(what: &str, work: impl FnOnce(&Cluster)) {
+pub(super) fn under_load(what: &str, work: impl FnOnce(&Cluster)) {
     let Outcome { sent, failed, .. } = outcome(what, work);
     let first: Vec<_> = failed.iter().take(10).collect();
     assert!(
@@ -27,11 +27,21 @@ fn under_load(what: &str, work: impl FnOnce(&Cluster)) {
 }
 
 /// What became of the requests while it was done, and around it.
-fn outcome(what: &str, work: impl FnOnce(&Cluster)) -> Outcome {
+pub(super) fn outcome(what: &str, work: impl FnOnce(&Cluster)) -> Outcome {
     let cluster = shared();
     let load = Load::start(&cluster, "/quote/");
+    figures(what, &cluster, load, work)
+}
+
+/// The same with this load.
+pub(super) fn figures(
+    what: &str,
+    cluster: &Cluster,
+    load: Load,
+    work: impl FnOnce(&Cluster),
+) -> Outcome {
     thread::sleep(AROUND);
-    work(&cluster);
+    work(cluster);
     thread::sleep(AROUND);
     let outcome = load.stop();
     let Outcome {
@@ -45,7 +55,7 @@ fn outcome(what: &str, work: impl FnOnce(&Cluster)) -> Outcome {
     outcome
 }
 
-fn rolled_out(cluster: &Cluster) {
+pub(super) fn rolled_out(cluster: &Cluster) {
     let arguments = ["rollout", "status", "deployment/postern", "--timeout=90s"];
     cluster.kubectl(&[&arguments[..], &["-n", "postern"]].concat());
     gone(cluster, "postern");

@@ -55,14 +55,23 @@ impl Load {
     }
 
     pub(crate) fn at(cluster: &Cluster, address: SocketAddr, path: &str) -> Self {
-        let stop = Arc::<AtomicBool>::default();
         let habits = [Habit::Fresh, Habit::Kept, Habit::Fresh, Habit::Kept];
+        Self::of(cluster, address, &format!("http://{address}{path}"), habits)
+    }
+
+    /// Four clients with a new connection for each request, whatever the host of the URL is.
+    pub(crate) fn fresh(cluster: &Cluster, address: SocketAddr, url: &str) -> Self {
+        Self::of(cluster, address, url, [Habit::Fresh; 4])
+    }
+
+    fn of(cluster: &Cluster, address: SocketAddr, url: &str, habits: [Habit; 4]) -> Self {
+        let stop = Arc::<AtomicBool>::default();
         // Threads are of the namespace of the one that starts them.
         let clients = cluster.inside(|| {
             habits
                 .map(|habit| {
-                    let (stop, path) = (stop.clone(), path.to_owned());
-                    thread::spawn(move || client(habit, address, &path, &stop))
+                    let (stop, url) = (stop.clone(), url.to_owned());
+                    thread::spawn(move || client(habit, address, &url, &stop))
                 })
                 .into_iter()
                 .collect()
@@ -83,16 +92,17 @@ impl Load {
     }
 }
 
-fn client(habit: Habit, address: SocketAddr, path: &str, stop: &AtomicBool) -> Outcome {
+fn client(habit: Habit, address: SocketAddr, url: &str, stop: &AtomicBool) -> Outcome {
     let mut outcome = Outcome::default();
     let mut connection = None;
-    let url = format!("http://{address}{path}");
+    let path = { url.splitn(4, '/') }.nth(3).unwrap_or_default();
+    let path = format!("/{path}");
     let deadline = Instant::now() + AT_MOST;
     while !stop.load(Relaxed) && Instant::now() < deadline {
         outcome.sent += 1;
         let answer = match habit {
-            Habit::Fresh => Request::get(&url).try_send(address),
-            Habit::Kept => ask(&mut connection, address, path, &mut outcome),
+            Habit::Fresh => Request::get(url).try_send(address),
+            Habit::Kept => ask(&mut connection, address, &path, &mut outcome),
         };
         let failure = match answer {
             Ok(answer) if answer.status == 200 => None,
