@@ -9,6 +9,7 @@ mod chart;
 mod client;
 mod cluster;
 mod codes;
+mod corpus;
 mod gateway;
 mod generated;
 mod golden;
@@ -16,6 +17,7 @@ mod good_and_bad;
 mod guide;
 mod hostile;
 mod links;
+mod migrate;
 #[cfg(target_os = "linux")]
 mod node;
 mod ownership;
