@@ -9,6 +9,7 @@
 
 mod claim;
 mod cluster;
+mod compression;
 mod context;
 mod dependents;
 mod finding;

@@ -12,7 +12,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-pub use value::{AccessLog, Backend, Bind};
+pub use value::{AccessLog, Backend, Bind, ObjectName};
 use value::{duration, workers};
 
 /// The namespace of manifests that name none, and Postern's own where nothing else says it.
@@ -125,6 +125,27 @@ pub struct Serve {
         help_heading = "Resources"
     )]
     pub no_status: Vec<StatusGroup>,
+
+    /// Read these Secrets, by watches that may see nothing else, and beside them only those of `--secret-namespaces`
+    #[arg(
+        long,
+        env = "POSTERN_SECRET_NAMES",
+        value_name = "NAMESPACE/NAME,…",
+        value_delimiter = ',',
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub secret_names: Vec<ObjectName>,
+
+    /// The Service that leads to Postern: its addresses are written into the status of Hosts and Listeners
+    #[arg(
+        long,
+        env = "POSTERN_PUBLISH_SERVICE",
+        value_name = "NAMESPACE/NAME",
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub publish_service: Option<ObjectName>,
 
     /// Keep the last good resource set in this folder, and start from it while the API server is away. It holds private keys: the
     /// folder must be in memory, in a pod `emptyDir: {medium: Memory}`. Without it: nothing is kept

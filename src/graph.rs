@@ -12,15 +12,19 @@ pub mod authority;
 pub mod balance;
 pub mod breaker;
 pub mod certificate;
+pub mod client;
+pub mod compression;
 pub mod cors;
 pub mod decide;
 pub mod dial;
 pub mod explain;
 pub mod filters;
+pub mod health;
 pub mod host;
 pub mod host_table;
 pub mod listener;
 pub mod matching;
+pub mod outlier;
 pub mod path;
 pub mod region;
 pub mod retry;
@@ -43,6 +47,7 @@ use matching::RouteSet;
 pub use affinity::{Affinity, AffinityCookie};
 pub use authority::{Authority, AuthorityError};
 pub use balance::Balance;
+pub use client::ClientPolicy;
 pub use decide::{Connection, Decision, Entry, Handshake, HostChoice, Request, decide};
 pub use dial::{AddressSource, DialPolicy};
 pub use explain::{Step, Trace};
@@ -64,6 +69,7 @@ pub struct Graph {
     /// In the order of their ports; no two have the same port.
     pub listeners: Vec<Arc<Listener>>,
     pub requests: RequestPolicy,
+    pub clients: ClientPolicy,
     pub envoy: EnvoyHeaders,
     pub own: OwnPaths,
     /// Addresses that must not be dialled, whatever name led there.

@@ -12,8 +12,10 @@ mod accept;
 mod access_log;
 mod affinity;
 mod alarm;
+mod base64;
 mod bind;
 mod body;
+mod compression;
 mod connection;
 mod cors;
 mod drain;
@@ -24,11 +26,14 @@ mod exchange;
 mod forward;
 mod forwarding;
 mod framing;
+mod grpc;
 mod guard;
+mod health;
 mod limits;
 mod metrics;
 mod peer;
 mod prefixed;
+mod recode;
 mod record;
 mod reply;
 mod retry;
@@ -103,7 +108,7 @@ pub type Graphs = watch::Receiver<Option<Arc<Graph>>>;
 /// How a worker ended.
 #[derive(Debug)]
 struct Ended {
-    worker: usize,
+    worker: String,
     /// How many requests it cut off, or what went wrong.
     result: Result<u64, String>,
 }
@@ -148,7 +153,9 @@ impl Proxy {
             drain: draining,
             connections: limits::CONNECTIONS.div_ceil(workers),
         };
-        let (ending, ended) = mpsc::channel(workers);
+        let (ending, ended) = mpsc::channel(workers + 1);
+        let asking = (shared.clone(), orders.graphs.clone());
+        health::start(asking, ending.clone()).map_err(StartError::Threads)?;
         let proxy = Self {
             workers,
             drain_delay: options.drain_delay,
@@ -179,7 +186,7 @@ impl Proxy {
         match self.ended.lock().await.recv().await {
             Some(Ended { worker, result }) => {
                 let why = result.err().unwrap_or_else(|| "it ended".to_owned());
-                format!("worker {worker} failed: {why}")
+                format!("{worker} failed: {why}")
             }
             None => "all workers ended".to_owned(),
         }
@@ -227,7 +234,10 @@ fn spawn(
             Err(panic) => Err(message_of(&*panic).to_owned()),
         };
         // There is room for every worker; without a receiver the process ends anyway.
-        let _ = ending.try_send(Ended { worker, result });
+        let _ = ending.try_send(Ended {
+            worker: format!("worker {worker}"),
+            result,
+        });
     };
     thread.spawn(body).map(|_| ())
 }

@@ -24,6 +24,7 @@ mod lookout;
 pub mod metrics;
 mod name;
 mod objects;
+mod published;
 mod replica;
 #[cfg(test)]
 mod testing;
@@ -39,6 +40,7 @@ use tokio::{sync::watch, time::Instant};
 pub use metrics::StatusMetrics;
 
 use crate::{
+    config::ObjectName,
     report::{Report, version},
     resource::Group,
     telemetry::health::Health,
@@ -75,6 +77,8 @@ pub struct Options {
     pub namespaces: Vec<String>,
     /// Groups whose objects are only read: somebody else says what becomes of them.
     pub silent: Vec<Group>,
+    /// The Service whose addresses are told with Hosts and Listeners.
+    pub publish: Option<ObjectName>,
     /// The version of this build.
     pub build: String,
     /// The digest of the graph in use; asked for only when the Lease is written for a new snapshot.
@@ -287,6 +291,7 @@ mod tests {
                 replica: "pod-1".to_owned(),
                 pod_uid: None,
                 namespaces: Vec::new(),
+                publish: None,
                 silent: Vec::new(),
                 build: "test".to_owned(),
                 digest: Box::new(String::new),

@@ -71,7 +71,7 @@ pub(super) struct Deciders<'c> {
     /// That on all paths.
     whole: Option<&'c Claim>,
     /// Those on some paths, on hostnames that are more specific than that of `whole`.
-    parts: Vec<(&'c HostPattern, &'c Cell, &'c Claim)>,
+    parts: Vec<&'c Claim>,
 }
 
 /// What claims say to a namespace that asks for the Host of some names.
@@ -80,8 +80,15 @@ pub(super) enum Say<'c> {
     /// Nothing of them is claimed.
     Nothing,
     Yes,
-    /// This claim gives them to others, or this part.
-    No(&'c Claim, Option<String>),
+    /// This claim gives them to others, or a part of them.
+    No(&'c Claim, Part),
+}
+
+/// How much of a Host's names is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    All,
+    SomePaths,
 }
 
 /// A RouteClaim with what there is to say about it.
@@ -261,7 +268,7 @@ impl Claims {
                 break;
             }
             let cells = self.cells.get(host).into_iter().flatten();
-            let parts = cells.filter_map(|cell| Some((host, cell, self.list.get(cell.claim)?)));
+            let parts = cells.filter_map(|cell| self.list.get(cell.claim));
             deciders.parts.extend(parts);
         }
         deciders
@@ -284,21 +291,6 @@ impl Claims {
         self.known.contains(namespace)
     }
 
-    /// Whose a claimed hostname is, for a sentence.
-    pub(super) fn owner_of(&self, host: &HostPattern) -> String {
-        let cells = self.cells.get(host).into_iter().flatten();
-        let mut told = cells.rev().filter_map(|cell| {
-            let owner = self.list.get(cell.claim)?.owner();
-            let names = if cell.path.is_empty() {
-                host.to_string()
-            } else {
-                cell::text(host, &cell.path)
-            };
-            Some(format!("{names} belongs to {owner}"))
-        });
-        told.next().unwrap_or_default()
-    }
-
     fn whole(&self, host: &HostPattern) -> Option<&Claim> {
         let cell = self
             .cells
@@ -314,17 +306,23 @@ impl<'c> Deciders<'c> {
         self.whole.is_some() || !self.parts.is_empty()
     }
 
+    /// The claims of others than a namespace.
+    pub(super) fn others(&self, namespace: &str) -> impl Iterator<Item = &'c Claim> {
+        let all = self.whole.iter().chain(&self.parts).copied();
+        all.filter(move |claim| !claim.owners.contains(namespace))
+    }
+
     pub(super) fn say(&self, namespace: &str) -> Say<'c> {
         if let Some(claim) = self.whole {
             return if claim.owners.contains(namespace) {
                 Say::Yes
             } else {
-                Say::No(claim, None)
+                Say::No(claim, Part::All)
             };
         }
         let mut others = self.parts.iter();
-        match others.find(|(.., claim)| !claim.owners.contains(namespace)) {
-            Some((host, cell, claim)) => Say::No(claim, Some(cell::text(host, &cell.path))),
+        match others.find(|claim| !claim.owners.contains(namespace)) {
+            Some(claim) => Say::No(claim, Part::SomePaths),
             None if self.parts.is_empty() => Say::Nothing,
             None => Say::Yes,
         }
@@ -360,25 +358,39 @@ impl Claim {
         }
     }
 
-    /// Says that a Host may not decide about these names, of which all or only `part` is claimed.
+    /// Says that a Host may not decide about these names, of which `part` is claimed.
     pub(super) fn refuse_host(
         &self,
         host: &HostPattern,
-        part: Option<&str>,
+        part: Part,
         namespace: &str,
         findings: &mut Findings,
     ) {
         let owner = self.owner();
         let (message, next) = match part {
-            None => (format!("{host} belongs to {owner}"), self.next(namespace)),
-            Some(part) => (
-                format!("{part} belongs to {owner}, and a Host decides about every path of {host}"),
+            Part::All => (format!("{host} belongs to {owner}"), self.next(namespace)),
+            Part::SomePaths => (
+                format!(
+                    "A path of {host} belongs to {owner}, and a Host decides about all of them"
+                ),
                 format!(
                     "Have every path of {host} claimed for namespace {namespace}, or have the platform create the Host"
                 ),
             ),
         };
         findings.push(Code::ClaimedByOthers, "spec.hostname", message, next);
+    }
+}
+
+/// Claims by name, for a sentence.
+pub(super) fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let (shown, more) = names.split_at(names.len().min(SHOWN));
+    let shown = shown.join(", ");
+    match (names.len(), more.len()) {
+        (1, _) => format!("RouteClaim {shown}"),
+        (_, 0) => format!("RouteClaims {shown}"),
+        (_, more) => format!("RouteClaims {shown} and {more} more"),
     }
 }
 

@@ -146,12 +146,7 @@ fn lower(object: &Arc<Object<ListenerSpec>>, settings: &Settings) -> LoweredList
     let mut findings = Findings::of(&object.problems);
     let key = &object.key;
     if !settings.may_settle(&key.namespace) {
-        findings.push(
-            Code::WrongNamespace,
-            "",
-            format!("Namespace {} may not open ports", key.namespace),
-            "Move it to Postern's own namespace, or have this one named in `instanceNamespaces`",
-        );
+        settings.refuse_to_settle(&key.namespace, "open ports", &mut findings);
     }
     let plan = plan(object, &mut findings).filter(|_| findings.first_error().is_none());
     LoweredListener {

@@ -7,7 +7,9 @@ mod cors;
 pub(super) mod defaults;
 mod duration;
 mod headers;
+mod health;
 mod matching;
+mod outlier;
 mod path;
 mod redirect;
 mod retry;
@@ -29,6 +31,7 @@ use super::{
 pub(super) use balance::{BalancePlan, Endpoints, HashTable, Routing};
 use connection::Connections;
 pub(super) use defaults::Defaults;
+pub(super) use health::HealthPlan;
 pub(super) use matching::{Match, NameMatch, PathKey, PathKind};
 use timeouts::Timeouts;
 
@@ -93,6 +96,7 @@ pub(super) struct DialPlan {
     pub(super) http2: bool,
     pub(super) endpoints: Endpoints,
     pub(super) breakers: Option<Breakers>,
+    pub(super) health: Option<Arc<HealthPlan>>,
     pub(super) connections: Connections,
     pub(super) connect_timeout: Duration,
 }
@@ -206,12 +210,15 @@ fn forward(
     let host = host(spec, findings);
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
     let terms = terms(spec, &timeouts, settings, findings);
+    let endpoints = balance::lower(spec, &object.key, settings, findings);
+    let health = health::lower(spec, &endpoints.balance, &settings.defaults, findings);
     let plan = ForwardPlan {
         dial: interner.dial(DialPlan {
             service: service?,
             tls,
             http2: spec.grpc == Some(true),
-            endpoints: balance::lower(spec, &object.key, settings, findings),
+            endpoints,
+            health,
             breakers: match spec.circuit_breakers.as_deref() {
                 Some(said) => breaker::lower(said, findings),
                 None => settings.defaults.breakers,

@@ -6,11 +6,11 @@ use http::HeaderValue;
 use serde_json::Value;
 
 use super::{
-    Options,
+    Options, compression,
     finding::Findings,
     installation::{self, Belongs},
     mapping::{Routing, defaults},
-    settings::Settings,
+    settings::{Instance, Settings},
 };
 use crate::{
     report::{Code, Field, Settled},
@@ -103,13 +103,28 @@ const KEYS: &[(&str, Key)] = &[
     ("default_label_domain", Key::Missing),
     ("default_labels", Key::Missing),
     ("enable_grpc_http11_bridge", Key::Missing),
-    ("enable_grpc_web", Key::Missing),
-    ("enable_http10", Key::Missing),
+    (
+        "enable_grpc_web",
+        Key::Apply(Field::ModuleGrpcWeb, |value, settings| {
+            settings.clients.grpc_web = boolean(value)?;
+            Ok(())
+        }),
+    ),
+    (
+        "enable_http10",
+        Key::Apply(Field::ModuleHttp10, |value, settings| {
+            settings.clients.http10 = boolean(value)?;
+            Ok(())
+        }),
+    ),
     ("envoy_log_format", Key::Missing),
     ("envoy_log_path", Key::Missing),
     ("envoy_log_type", Key::Missing),
     ("grpc_stats", Key::Missing),
-    ("gzip", Key::Missing),
+    (
+        "gzip",
+        Key::Apply(Field::ModuleGzip, compression::of_module),
+    ),
     ("header_case_overrides", Key::Missing),
     (
         "keepalive",
@@ -120,8 +135,20 @@ const KEYS: &[(&str, Key)] = &[
         "load_balancer",
         Key::Apply(Field::ModuleLoadBalancer, defaults::balance),
     ),
-    ("preserve_external_request_id", Key::Missing),
-    ("proper_case", Key::Missing),
+    (
+        "preserve_external_request_id",
+        Key::Apply(Field::ModuleRequestId, |value, settings| {
+            settings.clients.keeps_request_ids = boolean(value)?;
+            Ok(())
+        }),
+    ),
+    (
+        "proper_case",
+        Key::Apply(Field::ModuleProperCase, |value, settings| {
+            settings.clients.title_case = boolean(value)?;
+            Ok(())
+        }),
+    ),
     (
         "resolver",
         Key::Apply(Field::ModuleResolver, defaults::resolver),
@@ -131,7 +158,13 @@ const KEYS: &[(&str, Key)] = &[
         Key::Apply(Field::ModuleRetryPolicy, defaults::retry),
     ),
     ("set_current_client_cert_details", Key::Missing),
-    ("strip_matching_host_port", Key::Missing),
+    (
+        "strip_matching_host_port",
+        Key::Apply(Field::ModuleStripPort, |value, settings| {
+            settings.clients.strips_own_port = boolean(value)?;
+            Ok(())
+        }),
+    ),
     (
         "use_ambassador_namespace_for_service_resolution",
         Key::Missing,
@@ -279,15 +312,11 @@ impl PolicyReport<'_> {
             Kind::AuthService | Kind::RateLimitService | Kind::Module
                 if !settings.may_settle(&key.namespace) =>
             {
-                self.findings.push(
-                    Code::WrongNamespace,
-                    "",
-                    format!(
-                        "Namespace {} may not settle anything for the whole installation",
-                        key.namespace
-                    ),
-                    "Move it to Postern's own namespace, or have this one named in `instanceNamespaces`",
-                );
+                let what = "settle anything for the whole installation";
+                settings.refuse_to_settle(&key.namespace, what, &mut self.findings);
+                if settings.instance == Instance::GivesWay {
+                    self.protects_unclaimed(settings);
+                }
             }
             Kind::AuthService | Kind::RateLimitService => {
                 self.protects(key.kind.name(), "", settings);
@@ -316,6 +345,30 @@ impl PolicyReport<'_> {
                 format!("Postern does not implement {}", kind.name()),
                 "Delete it, or leave it: traffic is served without it",
             ),
+        }
+    }
+
+    /// What would protect everything, if it were not for claims, goes on to protect what nobody has claimed: the first claim
+    /// must not open what was closed before.
+    fn protects_unclaimed(&self, settings: &mut Settings) {
+        let key = &self.object.key;
+        let config = match key.kind {
+            Kind::Module if is_module(self.object) => self.object.spec.get("config"),
+            Kind::Module => return,
+            _ => None,
+        };
+        let asked = config.and_then(Value::as_object).into_iter().flatten();
+        let protecting = asked.filter_map(|(name, value)| {
+            let name = snake_case(name);
+            let (name, key) = KEYS.iter().find(|row| row.0 == name)?;
+            (matches!(key, Key::Protects) && !asks_for_nothing(name, value)).then_some(*name)
+        });
+        let kind = (key.kind != Kind::Module).then(|| key.kind.name());
+        let is_ignored = |name: &&str| settings.ignore.contains(&name.to_ascii_lowercase());
+        let mut names = kind.into_iter().chain(protecting);
+        if let Some(name) = names.find(|name| !is_ignored(name)) {
+            let reason = format!("{key} cannot be honoured: {name} is not implemented");
+            settings.refusal_of_unclaimed.get_or_insert(reason.into());
         }
     }
 
@@ -379,6 +432,7 @@ impl PolicyReport<'_> {
                 continue;
             }
             match KEYS.iter().find(|row| row.0 == name).map(|row| &row.1) {
+                Some(Key::Apply(..)) if value.is_null() => {}
                 Some(Key::Apply(settles, apply)) => match apply(value, settings) {
                     Ok(()) => {
                         self.in_force = true;
@@ -464,16 +518,12 @@ fn underscores(value: &Value, settings: &mut Settings) -> Result<(), String> {
 }
 
 fn merge_slashes(value: &Value, settings: &mut Settings) -> Result<(), String> {
-    settings.requests.merge_slashes = value
-        .as_bool()
-        .ok_or_else(|| format!("{value} is neither true nor false"))?;
+    settings.requests.merge_slashes = boolean(value)?;
     Ok(())
 }
 
 fn escaped_slashes(value: &Value, settings: &mut Settings) -> Result<(), String> {
-    let reject = value
-        .as_bool()
-        .ok_or_else(|| format!("{value} is neither true nor false"))?;
+    let reject = boolean(value)?;
     settings.requests.allow_escaped_slashes &= !reject;
     Ok(())
 }
@@ -489,9 +539,7 @@ fn server_name(value: &Value, settings: &mut Settings) -> Result<(), String> {
 }
 
 fn suppress_envoy_headers(value: &Value, settings: &mut Settings) -> Result<(), String> {
-    let suppress = value
-        .as_bool()
-        .ok_or_else(|| format!("{value} is neither true nor false"))?;
+    let suppress = boolean(value)?;
     settings.envoy.written &= !suppress;
     Ok(())
 }
@@ -512,6 +560,12 @@ fn diagnostics(value: &Value, settings: &mut Settings) -> Result<(), String> {
     let from_afar = flag(value, "allow_non_local", false)?;
     settings.own.diagnostics &= enabled || from_afar;
     Ok(())
+}
+
+fn boolean(value: &Value) -> Result<bool, String> {
+    value
+        .as_bool()
+        .ok_or_else(|| format!("{value} is neither true nor false"))
 }
 
 fn flag(value: &Value, name: &str, otherwise: bool) -> Result<bool, String> {

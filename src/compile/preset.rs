@@ -1,6 +1,9 @@
 //! The preset for a running installation of Emissary-ingress: what it decides, and which setting turns each of it back.
 
-use super::{finding::Findings, settings::Settings};
+use super::{
+    finding::Findings,
+    settings::{Instance, Settings},
+};
 use crate::{
     crd::{
         GatewaySettingsSpec,
@@ -20,6 +23,9 @@ struct Row {
     says: fn(&GatewaySettingsSpec) -> bool,
     flip: fn(&mut Settings),
 }
+
+/// The setting that gives way to claims.
+const INSTANCE: &str = "instanceNamespaces";
 
 const EMISSARY: &[Row] = &[
     Row {
@@ -52,11 +58,11 @@ const EMISSARY: &[Row] = &[
         flip: |settings| settings.services_allowed = true,
     },
     Row {
-        setting: "instanceNamespaces",
+        setting: INSTANCE,
         back: "[]",
-        effect: "Listeners, Modules and other objects for the whole installation are read from every namespace, and settle things for claimed hostnames and paths too",
+        effect: "Listeners, Modules and other objects for the whole installation are read from every namespace, as long as there is no RouteClaim",
         says: |spec| spec.instance_namespaces.is_some(),
-        flip: |settings| settings.instance_anywhere = true,
+        flip: |settings| settings.instance = Instance::Anywhere,
     },
     Row {
         setting: "paths.mergeSlashes",
@@ -118,12 +124,28 @@ const EMISSARY: &[Row] = &[
     },
 ];
 
-/// Decides what the settings say nothing about, and tells each of it. What cannot be read stays at its strictest.
-pub(super) fn apply(spec: &GatewaySettingsSpec, settings: &mut Settings, findings: &mut Findings) {
+/// Decides what the settings say nothing about, and tells each of it. What cannot be read stays at its strictest. Where there
+/// are claims, it makes nobody the platform.
+pub(super) fn apply(
+    spec: &GatewaySettingsSpec,
+    is_claimed: bool,
+    settings: &mut Settings,
+    findings: &mut Findings,
+) {
     let is_open =
         |row: &&Row| !(row.says)(spec) && !findings.is_unreadable(&format!("spec.{}", row.setting));
     let open: Vec<_> = EMISSARY.iter().filter(is_open).collect();
     for row in open {
+        if is_claimed && row.setting == INSTANCE {
+            settings.instance = Instance::GivesWay;
+            findings.push(
+                Code::PresetGivesWay,
+                "spec.preset",
+                "The preset reads Listeners, Modules and other objects for the whole installation from every namespace only as long as there is no RouteClaim, and there is one",
+                "Name the namespaces of the platform that hold such objects in `instanceNamespaces`; `[]` if there are none",
+            );
+            continue;
+        }
         (row.flip)(settings);
         findings.push(
             Code::PresetDecides,

@@ -13,7 +13,6 @@ use super::{
     age,
     mapping::PathKey,
     routing::{Mappings, Named, Relinked, Scope, is_any},
-    settings::Settings,
     slot::{self, SlotHost},
     touched::Touched,
 };
@@ -131,21 +130,22 @@ impl RegionSlots {
         name: &Arc<str>,
         mappings: &Mappings,
         scopes: &BTreeSet<Scope>,
-        rule: (Unclaimed, &Settings),
+        rule: slot::Rule,
         touched: &mut Touched,
     ) -> Relinked {
         let mut relinked = Relinked::default();
         let dirty = self.take_dirty();
+        let mut paths = BTreeSet::new();
         for host in &dirty {
             let elsewhere = self.oldest_on_other_ports(host, mappings);
             if let Some(slots) = self.hosts.get_mut(host) {
-                slots.link(mappings, rule, &elsewhere, touched);
+                paths.extend(slots.link(mappings, rule, &elsewhere, touched));
                 relinked.oldest |= slots.find_oldest();
             }
         }
         // Elsewhere strangers share, or there are none.
-        if rule.0 == Unclaimed::FirstCome && !dirty.is_empty() {
-            self.find_takers(&dirty, touched);
+        if rule.owner == Unclaimed::FirstCome && !dirty.is_empty() {
+            self.find_takers(&dirty, &paths, touched);
         }
         if !self.built.keys().eq(scopes) {
             for (host, slots) in &mut self.hosts {

@@ -14,7 +14,7 @@ use super::{
     region::RegionSlots,
     selector::Selector,
     settings::Settings,
-    slot::{self, SlotHost, SlotKey},
+    slot::{self, Rule, SlotHost, SlotKey},
     touched::Touched,
 };
 use crate::{
@@ -130,12 +130,16 @@ impl Routing {
             if !others && !dirty.contains(key) {
                 continue;
             }
-            let (name, rule) = match key {
+            let (name, owner) = match key {
                 RegionKey::Unclaimed => (&Arc::default(), settings.unclaimed),
                 // Those who share a claim share its routes.
                 RegionKey::Claim(name) => (name, Unclaimed::Shared),
             };
-            let found = region.link(name, mappings, scopes, (rule, settings), touched);
+            let rule = Rule {
+                owner,
+                is_refused: settings.refusal_in(key).is_some(),
+            };
+            let found = region.link(name, mappings, scopes, rule, touched);
             relinked.sets |= found.sets;
             relinked.oldest |= found.oldest;
         }

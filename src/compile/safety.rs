@@ -2,7 +2,7 @@
 //! on its names, and without one must not cover a name that an older object of another namespace serves. Its insecure action, its certificate and its selector would
 //! decide about their requests.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     age,
@@ -21,9 +21,8 @@ use crate::{
     resource::Mapping,
 };
 
-/// Names that somebody serves, and the oldest object that does.
+/// The oldest object that serves some names.
 struct Served<'r> {
-    names: Cow<'r, str>,
     by: &'r Arc<Mapping>,
     /// Whether these are all the names of the Host, and perhaps more.
     whole: bool,
@@ -57,7 +56,7 @@ pub(super) fn extent(
     match claims.deciders(pattern).say(namespace) {
         Say::Yes => return Extent::All,
         Say::No(claim, part) => {
-            claim.refuse_host(pattern, part.as_deref(), namespace, findings);
+            claim.refuse_host(pattern, part, namespace, findings);
             return Extent::None;
         }
         Say::Nothing => {}
@@ -78,8 +77,8 @@ pub(super) fn extent(
         code,
         "spec.hostname",
         format!(
-            "{by} is older and serves {}, so this Host would take requests of namespace {}",
-            first.names, by.namespace
+            "{by} is older and serves names of {pattern}, so this Host would take requests of namespace {}",
+            by.namespace
         ),
         "Have that namespace or the platform create the Host, or choose a hostname that nobody else serves",
     );
@@ -124,7 +123,6 @@ fn served<'r>(
 ) -> Option<Served<'r>> {
     match named {
         Named::Pattern(other, by) => share_a_name(other, pattern).then(|| Served {
-            names: other.to_string().into(),
             by,
             whole: covers(&other.name, &pattern.name),
         }),
@@ -134,8 +132,7 @@ fn served<'r>(
                 // Which names an expression and a wildcard have in common nobody can say.
                 NamePattern::Any | NamePattern::Suffix(_) | NamePattern::Prefix(_) => true,
             };
-            may_match.then(|| Served {
-                names: format!("~{}", regex.text).into(),
+            may_match.then_some(Served {
                 by,
                 whole: matches!(pattern.name, NamePattern::Exact(_)),
             })
@@ -152,7 +149,6 @@ fn served<'r>(
                 takes.then_some(own)
             })?;
             Some(Served {
-                names: through.to_string().into(),
                 by,
                 whole: covers(&through.name, &pattern.name),
             })

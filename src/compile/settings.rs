@@ -10,6 +10,8 @@ use http::HeaderValue;
 
 use super::{
     Options,
+    claim::RegionKey,
+    compression,
     finding::Findings,
     installation,
     mapping::{Defaults, Routing},
@@ -23,7 +25,7 @@ use crate::{
             Underscores, Verification,
         },
     },
-    graph::{EnvoyHeaders, OwnPaths, RequestPolicy},
+    graph::{ClientPolicy, EnvoyHeaders, OwnPaths, RequestPolicy},
     report::Code,
     resource::{Kind, Object, ObjectKey, ResourceSet},
 };
@@ -41,11 +43,11 @@ pub(super) struct Settings {
     pub(super) external: External,
     /// Namespaces that may hold what settles something for the installation; the own one among them.
     pub(super) instance_namespaces: BTreeSet<Arc<str>>,
-    /// Whether every other namespace may, too. It makes none of them the platform's where names have owners.
-    pub(super) instance_anywhere: bool,
+    pub(super) instance: Instance,
     /// Kinds of Emissary and keys of its Module that may be ignored, in lower case.
     pub(super) ignore: BTreeSet<String>,
     pub(super) requests: RequestPolicy,
+    pub(super) clients: ClientPolicy,
     pub(super) envoy: EnvoyHeaders,
     pub(super) own: OwnPaths,
     pub(super) redirects_matched_only: bool,
@@ -59,6 +61,20 @@ pub(super) struct Settings {
     pub(super) resolvers: BTreeMap<(Arc<str>, Arc<str>), Routing>,
     /// Why no Mapping may be served: an object that protects all of them and cannot be honoured.
     pub(super) refusal: Option<Arc<str>>,
+    /// The same for what nobody has claimed.
+    pub(super) refusal_of_unclaimed: Option<Arc<str>>,
+}
+
+/// Which other namespaces may hold what settles something for the installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instance {
+    /// Only those that are named.
+    Named,
+    /// Every one. It makes none of them the platform's where names have owners.
+    Anywhere,
+    /// Every one, if nothing were claimed: a Listener or a Module is for claimed names, too. What protects everything goes
+    /// on to do so where nothing is claimed.
+    GivesWay,
 }
 
 /// Which names outside of the cluster may be dialled.
@@ -97,9 +113,10 @@ impl Settings {
             services_allowed: false,
             external: External::Any,
             instance_namespaces: BTreeSet::from([Arc::clone(&options.namespace)]),
-            instance_anywhere: false,
+            instance: Instance::Named,
             ignore: BTreeSet::new(),
             requests: RequestPolicy::default(),
+            clients: ClientPolicy::default(),
             envoy: EnvoyHeaders::default(),
             own: OwnPaths::default(),
             redirects_matched_only: false,
@@ -109,6 +126,7 @@ impl Settings {
             defaults: Defaults::default(),
             resolvers: BTreeMap::new(),
             refusal: None,
+            refusal_of_unclaimed: None,
         }
     }
 }
@@ -120,6 +138,7 @@ pub(super) fn read<'r>(
     asked: Preset,
 ) -> (Settings, Vec<SettingsReport<'r>>) {
     let mut settings = Settings::new(options);
+    let is_claimed = !resources.claims.is_empty();
     if asked == Preset::Emissary {
         settings.own = OwnPaths {
             check_alive: true,
@@ -143,7 +162,7 @@ pub(super) fn read<'r>(
         if position == 0 {
             settings.apply(&object.spec, &findings);
             if object.spec.preset.unwrap_or(asked) == Preset::Emissary {
-                preset::apply(&object.spec, &mut settings, &mut findings);
+                preset::apply(&object.spec, is_claimed, &mut settings, &mut findings);
             }
             check_ignored(&object.spec, &mut findings);
             tell_of_claims(resources, &mut findings);
@@ -158,7 +177,8 @@ pub(super) fn read<'r>(
     }
     if candidates.is_empty() && asked == Preset::Emissary {
         let spec = GatewaySettingsSpec::default();
-        preset::apply(&spec, &mut settings, &mut Findings::default());
+        let nobody = &mut Findings::default();
+        preset::apply(&spec, is_claimed, &mut settings, nobody);
     }
     reports.extend(strangers.into_iter().map(|object| {
         let mut findings = Findings::of(&object.problems);
@@ -219,7 +239,10 @@ impl Settings {
         };
         get(namespace)
             .or_else(|| instance.find_map(|namespace| get(namespace)))
-            .or_else(|| self.instance_anywhere.then(anywhere).flatten())
+            .or_else(|| {
+                let is_open = self.instance == Instance::Anywhere;
+                is_open.then(anywhere).flatten()
+            })
             .copied()
     }
 
@@ -270,6 +293,11 @@ impl Settings {
         self.verifies_with_authority_only =
             upstream.and_then(|tls| tls.verification) == Some(Verification::WithAuthority);
         self.write_envoy_headers(spec.envoy_headers == Some(true));
+        let compression = spec.compression.as_ref();
+        self.clients.compression = compression
+            .filter(|_| !findings.is_unreadable("spec.compression"))
+            .and_then(compression::lower);
+        self.clients.grpc_web = spec.grpc_web == Some(true);
         for (said, key, setting) in [
             (
                 headers.is_some_and(|headers| headers.underscores.is_some()),
@@ -287,6 +315,8 @@ impl Settings {
                 "paths.allowEscapedSlashes",
             ),
             (spec.resolver.is_some(), "resolver", "resolver"),
+            (compression.is_some(), "gzip", "compression"),
+            (spec.grpc_web.is_some(), "enable_grpc_web", "grpcWeb"),
         ] {
             if said || unreadable(setting) {
                 self.decided.insert(key, setting);
@@ -298,7 +328,30 @@ impl Settings {
 impl Settings {
     /// Whether objects of a namespace may settle something for the whole installation.
     pub(super) fn may_settle(&self, namespace: &str) -> bool {
-        self.instance_anywhere || self.instance_namespaces.contains(namespace)
+        self.instance == Instance::Anywhere || self.instance_namespaces.contains(namespace)
+    }
+
+    /// Why no Mapping may be served in a region, if so.
+    pub(super) fn refusal_in(&self, region: &RegionKey) -> Option<&Arc<str>> {
+        let unclaimed = self.refusal_of_unclaimed.as_ref();
+        let unclaimed = unclaimed.filter(|_| *region == RegionKey::Unclaimed);
+        self.refusal.as_ref().or(unclaimed)
+    }
+
+    /// Says that a namespace may not do something that counts for the whole installation.
+    pub(super) fn refuse_to_settle(&self, namespace: &str, what: &str, findings: &mut Findings) {
+        let why = match self.instance {
+            Instance::GivesWay => {
+                ": there are RouteClaims, and it would count for what they give to others"
+            }
+            Instance::Named | Instance::Anywhere => "",
+        };
+        findings.push(
+            Code::WrongNamespace,
+            "",
+            format!("Namespace {namespace} may not {what}{why}"),
+            "Move it to Postern's own namespace, or have this one named in `instanceNamespaces`",
+        );
     }
 
     pub(super) fn write_envoy_headers(&mut self, written: bool) {

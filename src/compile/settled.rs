@@ -55,6 +55,10 @@ const MAPPING: &[Row<MappingSpec>] = &[
     (Field::CircuitBreakers, |spec| {
         spec.circuit_breakers.is_some()
     }),
+    (Field::HealthChecks, |spec| spec.health_checks.is_some()),
+    (Field::OutlierDetection, |spec| {
+        spec.outlier_detection.is_some()
+    }),
     (Field::Keepalive, |spec| spec.keepalive.is_some()),
     (Field::ConnectionIdle, |spec| {
         spec.cluster_idle_timeout_ms.is_some()
@@ -118,6 +122,8 @@ const SETTINGS: &[Row<GatewaySettingsSpec>] = &[
             .is_some_and(|tls| tls.verification.is_some())
     }),
     (Field::EnvoyHeaders, |spec| spec.envoy_headers.is_some()),
+    (Field::Compression, |spec| spec.compression.is_some()),
+    (Field::GrpcWeb, |spec| spec.grpc_web.is_some()),
     (Field::Preset, |spec| spec.preset == Some(Preset::Emissary)),
 ];
 

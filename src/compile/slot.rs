@@ -12,7 +12,6 @@ use super::{
     mapping::{self, Lowered, Match, NameMatch, PathKey, PathKind, Weight},
     ownership,
     selector::Selector,
-    settings::Settings,
     weight::{Share, shares},
 };
 use crate::{
@@ -78,6 +77,15 @@ struct Member<'m> {
     note: Note,
 }
 
+/// How the slots of a region are linked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// Who owns a pair.
+    pub(super) owner: Unclaimed,
+    /// Whether no Mapping may be served.
+    pub(super) is_refused: bool,
+}
+
 /// Positions in a list of members.
 type Positions = SmallVec<[usize; 4]>;
 
@@ -86,7 +94,7 @@ type Positions = SmallVec<[usize; 4]>;
 pub(super) fn link<'m>(
     members: impl Iterator<Item = &'m MappingState>,
     elsewhere: Option<&Arc<Mapping>>,
-    (rule, settings): (Unclaimed, &Settings),
+    rule: Rule,
 ) -> Linked {
     let members = members.filter_map(|state| {
         Some(Member {
@@ -100,7 +108,7 @@ pub(super) fn link<'m>(
     let first = members.first().map(|first| &first.state.lowered.object);
     let oldest = [first, elsewhere].into_iter().flatten();
     let oldest = oldest.min_by_key(|object| super::age(object));
-    let owner = ownership::unclaimed(rule, oldest.map(|oldest| &oldest.key));
+    let owner = ownership::unclaimed(rule.owner, oldest.map(|oldest| &oldest.key));
     // Those with the same match, the oldest first.
     let mut admitted: SmallVec<[((&PathKey, &str), usize); 2]> = SmallVec::new();
     for (position, member) in members.iter_mut().enumerate() {
@@ -122,7 +130,7 @@ pub(super) fn link<'m>(
     let routes = groups
         .filter_map(|group| {
             let group: Positions = group.iter().map(|(_, position)| *position).collect();
-            route(&group, &mut members, settings)
+            route(&group, &mut members, rule)
         })
         .collect();
     let oldest = first.map(Arc::clone);
@@ -156,9 +164,11 @@ pub(super) fn asked(lowered: &Lowered) -> Option<Asked> {
 
 /// Hostname and path as a person writes them.
 pub(super) fn pair(lowered: &Lowered) -> String {
-    let Some(matching) = &lowered.matching else {
-        return String::new();
-    };
+    lowered.matching.as_ref().map(pair_of).unwrap_or_default()
+}
+
+/// The same of a match.
+pub(super) fn pair_of(matching: &Match) -> String {
     let path = &matching.path_key;
     match &matching.name {
         NameMatch::Unnamed => format!("*{}", path_text(path)),
@@ -195,7 +205,7 @@ impl Linked {
 }
 
 /// Members with the same match, given by their positions and the oldest first, become one route.
-fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Option<Placed> {
+fn route(group: &[usize], members: &mut [Member<'_>], rule: Rule) -> Option<Placed> {
     let (shadows, group): (Positions, Positions) = group
         .iter()
         .copied()
@@ -207,7 +217,7 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
         return None;
     };
     let matching = members[*first].matching;
-    let shadow = shadow(&shadows, members, settings);
+    let shadow = shadow(&shadows, members, rule);
     let group = &*group;
     let fitting = fitting(group, members);
     let weights: SmallVec<[_; 4]> = fitting
@@ -215,6 +225,7 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
         .map(|position| members[*position].state.lowered.weight)
         .collect();
     let shares = shares(&weights);
+    let is_of_one = is_of_one_namespace(group, members);
     let nobody = !shares.iter().any(|share| matches!(share, Share::Of(_)));
     let mut placed: SmallVec<[(&ObjectKey, _); 1]> = SmallVec::new();
     let mut labels = BTreeMap::new();
@@ -225,7 +236,8 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
         let (share, code) = match share.and_then(|share| shares.get(share)) {
             Some(Share::Of(share)) => (*share, None),
             Some(Share::Refused { sum }) => {
-                refuse_weight(lowered, *sum, &mut member.note.findings);
+                let sum = is_of_one.then_some(*sum);
+                refuse_weight(lowered, sum, &mut member.note.findings);
                 // Where nobody else answers, the refusal does.
                 (u32::from(nobody), Some(Code::InvalidWeight.number()))
             }
@@ -239,7 +251,7 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
             crate::graph::route::Member {
                 id: mapping::id(&lowered.object),
                 share,
-                action: action(member.state, code, settings),
+                action: action(member.state, code, rule),
             },
         ));
     }
@@ -261,12 +273,17 @@ fn route(group: &[usize], members: &mut [Member<'_>], settings: &Settings) -> Op
     })
 }
 
+fn is_of_one_namespace(group: &[usize], members: &[Member<'_>]) -> bool {
+    let namespaces = group
+        .iter()
+        .filter_map(|position| Some(&members.get(*position)?.state.lowered.object.key.namespace));
+    let mut namespaces = namespaces.peekable();
+    let first = namespaces.peek().copied();
+    namespaces.all(|namespace| Some(namespace) == first)
+}
+
 /// The one that gets copies: the oldest that asks for it, if it can.
-fn shadow(
-    shadows: &[usize],
-    members: &mut [Member<'_>],
-    settings: &Settings,
-) -> Option<Arc<Shadow>> {
+fn shadow(shadows: &[usize], members: &mut [Member<'_>], rule: Rule) -> Option<Arc<Shadow>> {
     let (first, rest) = shadows.split_first()?;
     let winner = members[*first].state.lowered.object.key.clone();
     for position in rest {
@@ -279,7 +296,7 @@ fn shadow(
     }
     let member = &mut members[*first];
     let lowered = &member.state.lowered;
-    match (lowered.weight, action(member.state, None, settings)) {
+    match (lowered.weight, action(member.state, None, rule)) {
         (Weight::Shadow(percent), Action::Forward(forward)) => {
             member.note.placed = true;
             Some(Arc::new(Shadow {
@@ -334,22 +351,25 @@ fn fitting(group: &[usize], members: &mut [Member<'_>]) -> Positions {
     fitting
 }
 
-fn refuse_weight(lowered: &Lowered, sum: u32, findings: &mut Findings) {
+/// What the weights of others are is theirs to know.
+fn refuse_weight(lowered: &Lowered, sum: Option<u32>, findings: &mut Findings) {
     // A weight that is bad by itself has been reported where it was read.
     if let Weight::Percent(percent) = lowered.weight {
+        let taken = match sum {
+            Some(sum) => format!("older Mappings with the same match have {sum}"),
+            None => "older Mappings with the same match have the rest".to_owned(),
+        };
         findings.push(
             Code::InvalidWeight,
             "spec.weight",
-            format!(
-                "{percent} is more than is left: older Mappings with the same match have {sum}"
-            ),
+            format!("{percent} is more than is left: {taken}"),
             "Write weights whose sum is at most 100, or leave one out",
         );
     }
 }
 
-fn action(member: &MappingState, refused: Option<u16>, settings: &Settings) -> Action {
-    if settings.refusal.is_some() {
+fn action(member: &MappingState, refused: Option<u16>, rule: Rule) -> Action {
+    if rule.is_refused {
         return Action::Fail(Fail {
             code: Code::PolicyNotHonoured.number(),
         });

@@ -163,6 +163,7 @@ impl State {
         let graph = Graph {
             listeners: self.linked.listeners.clone(),
             requests: self.settings.requests,
+            clients: self.settings.clients.clone(),
             envoy: self.settings.envoy.clone(),
             own: self.settings.own,
             dial: self.cluster.dial_policy(options),

@@ -4,6 +4,7 @@ mod balance;
 mod dials;
 mod endpoints;
 mod folder;
+mod health;
 mod name;
 mod tls;
 
@@ -21,7 +22,8 @@ use super::{
 };
 use crate::{
     graph::{
-        Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for, tls::Roots,
+        Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for,
+        health::Health, tls::Roots,
     },
     report::Code,
     resource::{ClusterIp, Kind, ObjectKey, Service, ServicePort},
@@ -68,10 +70,15 @@ impl Resolver<'_> {
         let dial = self.dial(from, plan, findings);
         let tls = self.tls(from, plan, dial.as_ref(), findings);
         let balance = balance::plan(plan, dial.as_ref(), findings);
+        let errors = findings.0.len();
+        let health = health::plan(plan, dial.as_ref(), findings);
+        if findings.0.len() > errors {
+            return None;
+        }
         let (dial, tls, balance) = (dial?, tls?, balance?);
         Some(Dialled {
             host: Arc::clone(&dial.host),
-            upstream: Arc::new(upstream(plan, dial, tls, balance, known)),
+            upstream: Arc::new(upstream(plan, dial, tls, (balance, health), known)),
             on: Arc::new(self.dependency(from, plan)),
         })
     }
@@ -374,7 +381,7 @@ fn upstream(
     plan: &DialPlan,
     dial: Dial,
     tls: Option<UpstreamTls>,
-    balance: BalancePlan,
+    (balance, health): (BalancePlan, Option<Arc<Health>>),
     known: &HashMap<UpstreamId, Arc<Upstream>>,
 ) -> Upstream {
     let protocol = if plan.http2 || dial.http2 {
@@ -392,6 +399,9 @@ fn upstream(
         id.push_str(&breakers.to_string());
     }
     plan.connections.name(&mut id);
+    if let Some(health) = &health {
+        health::name(health, &mut id);
+    }
     let id = UpstreamId(id.into());
     Upstream {
         balance: balance::tabulate(balance, &dial.target, known.get(&id)),
@@ -401,6 +411,7 @@ fn upstream(
         tls: tls.map(Arc::new),
         connect_timeout: plan.connect_timeout,
         breakers: plan.breakers,
+        health,
         idle_timeout: plan.connections.idle_timeout(),
         max_age: max_age(plan.connections.max_age(), is_http2 && dial.balanced_behind),
         keepalive: plan.connections.keepalive,

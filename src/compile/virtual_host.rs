@@ -174,7 +174,7 @@ impl Linked {
             served.push((HostPattern::ANY, None, Arc::clone(default)));
         }
         let walls = walls::raise(&bound.into_iter().collect(), all, rules);
-        for (key, why) in walls.findings(rules.0) {
+        for (key, why) in walls.findings() {
             let note = self.notes.entry(key.clone()).or_default();
             if !note.findings.0.contains(&why) {
                 note.findings.0.push(why);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    claim::{Claims, Deciders, Say},
+    claim::{Claims, Deciders, Say, listed},
     host::LoweredHost,
     safety::covers,
     settings::Settings,
@@ -37,16 +37,8 @@ pub(super) struct Bound<'h> {
 pub(super) struct Walls<'h> {
     /// Names with what they get.
     pub(super) instead: Vec<Wall<'h>>,
-    /// Hosts that do not get all names of their pattern.
-    kept_out: BTreeMap<&'h ObjectKey, KeptOut>,
-}
-
-/// What a Host does not get.
-#[derive(Debug, Default)]
-struct KeptOut {
-    /// The first of them.
-    shown: Vec<HostPattern>,
-    number: usize,
+    /// Hosts that do not get all names of their pattern, with the claims that are why.
+    kept_out: BTreeMap<&'h ObjectKey, BTreeSet<Arc<str>>>,
 }
 
 /// Claimed names that get another Host than that of the table.
@@ -64,9 +56,6 @@ pub(super) enum Instead<'h> {
     Default,
     Nobody,
 }
-
-/// As many claimed names as one message shows.
-const SHOWN: usize = 3;
 
 /// Who may have what is claimed.
 struct Rule<'c> {
@@ -139,11 +128,9 @@ impl Rule<'_> {
         }
         for stranger in strangers {
             let key = &stranger.host.0.object.key;
-            let kept_out = walls.kept_out.entry(key).or_default();
-            kept_out.number += 1;
-            if kept_out.shown.len() < SHOWN {
-                kept_out.shown.push(names.clone());
-            }
+            let by = deciders.others(&key.namespace);
+            let by = by.map(|claim| Arc::clone(&claim.name));
+            walls.kept_out.entry(key).or_default().extend(by);
         }
         let tls = right.named(|_| true);
         walls.instead.extend(ports.into_iter().map(|port| Wall {
@@ -213,17 +200,16 @@ impl Rule<'_> {
 
 impl<'h> Walls<'h> {
     /// What there is to say about each Host that is kept out of something.
-    pub(super) fn findings(&self, claims: &Claims) -> Vec<(&'h ObjectKey, Diagnostic)> {
-        let told = self.kept_out.iter().map(|(key, kept_out)| {
-            let shown = kept_out.shown.iter().map(|names| claims.owner_of(names));
-            let mut text = shown.collect::<Vec<_>>().join(", and ");
-            if kept_out.number > SHOWN {
-                text = format!("{text}, and {} more to others", kept_out.number - SHOWN);
-            }
+    pub(super) fn findings(&self) -> Vec<(&'h ObjectKey, Diagnostic)> {
+        let told = self.kept_out.iter().map(|(key, claims)| {
+            let claims: Vec<_> = claims.iter().map(|name| &**name).collect();
             let why = Diagnostic::new(
                 Code::PartlyClaimed,
                 "spec.hostname",
-                format!("{text}, so this Host is not for it"),
+                format!(
+                    "Names below this one belong to others by {}, so this Host is not for them",
+                    listed(&claims)
+                ),
                 "Have the wildcard claimed for this namespace, or leave it so",
             );
             (*key, why)

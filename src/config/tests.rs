@@ -68,6 +68,10 @@ fn a_wrong_value_is_answered_with_an_example() {
             "apps/quote:80=127.0.0.1:3000",
         ),
         ("dir --bind 8080", "8080=127.0.0.1:80"),
+        ("--secret-names example-com", "certificates/example-com"),
+        ("--secret-names a/b/c", "certificates/example-com"),
+        ("--secret-names ../b", "certificates/example-com"),
+        ("--secret-names A/b", "certificates/example-com"),
         ("dir --log-format xml", "json"),
     ] {
         let message = parse(flags).err().unwrap_or_default();

@@ -22,6 +22,13 @@ pub struct Bind {
     pub address: SocketAddr,
 }
 
+/// An object in a namespace: `NAMESPACE/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectName {
+    pub namespace: String,
+    pub name: String,
+}
+
 /// Where the access log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessLog {
@@ -41,6 +48,8 @@ pub enum ValueError {
     Duration,
     #[error("write NAMESPACE/NAME[:PORT]=HOST:PORT, such as apps/quote:80=127.0.0.1:3000")]
     Backend,
+    #[error("write NAMESPACE/NAME, such as certificates/example-com")]
+    ObjectName,
     #[error("write PORT=ADDRESS:PORT, such as 8080=127.0.0.1:80 or 8443=[::1]:443")]
     Bind,
     #[error(
@@ -106,6 +115,34 @@ impl Backend {
             host: host.to_owned(),
             host_port: host_port.parse().ok()?,
         })
+    }
+}
+
+impl FromStr for ObjectName {
+    type Err = ValueError;
+
+    /// The names are used in paths and queries as they are.
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let is_name = |name: &&str| {
+            let allowed = |byte: u8| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte)
+            };
+            (1..=253).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with('.')
+        };
+        let (namespace, name) = text.split_once('/').ok_or(ValueError::ObjectName)?;
+        if ![namespace, name].iter().all(is_name) {
+            return Err(ValueError::ObjectName);
+        }
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
     }
 }
 

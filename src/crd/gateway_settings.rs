@@ -36,6 +36,10 @@ pub struct GatewaySettingsSpec {
     /// Whether `x-envoy-original-path`, `x-envoy-expected-rq-timeout-ms` and `x-envoy-upstream-service-time` are written, and
     /// responses come from the server `envoy`. Default: false.
     pub envoy_headers: Option<bool>,
+    /// Compression of responses. Default: none.
+    pub compression: Option<CompressionPolicy>,
+    /// Whether web pages may speak gRPC-Web to Mappings with `grpc: true`. Default: false.
+    pub grpc_web: Option<bool>,
     /// The installations that these settings are for, by their id. Default: `[default]`.
     #[schemars(length(max = 16), inner(length(max = 63)))]
     pub ambassador_id: Option<Vec<String>>,
@@ -192,6 +196,47 @@ pub enum Verification {
     /// Those of upstreams whose TLSContext names the authority in `caSecret`. Whoever can stand between reads and changes all
     /// the rest.
     WithAuthority,
+}
+
+/// Compression of responses. A response is compressed for clients that take it, unless it is encoded already or says
+/// `no-transform`. Streams of gRPC and of events (`text/event-stream`) never are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CompressionPolicy {
+    /// Which codings there are, the most wanted first: the client decides, and where it has no preference, this order.
+    /// Default: `[Zstd, Brotli, Gzip]`.
+    #[schemars(length(max = 3))]
+    pub codings: Option<Vec<Coding>>,
+    /// How much work is put into it. Default: `Balanced`.
+    pub effort: Option<Effort>,
+    /// Bytes. Shorter responses stay as they are; those that do not say their length are compressed. Default: 1024.
+    #[schemars(range(min = 0))]
+    pub min_length_bytes: Option<u64>,
+    /// Media types that are compressed, without parameters. Default: those of text, scripts, JSON, XML and SVG.
+    #[schemars(length(max = 64), inner(length(max = 127)))]
+    pub content_types: Option<Vec<String>>,
+}
+
+/// A way to compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Coding {
+    /// `gzip`, which every client knows.
+    Gzip,
+    /// `br`: smaller, and more work.
+    Brotli,
+    /// `zstd`: smaller, and less work; browsers of 2024 and later know it.
+    Zstd,
+}
+
+/// How much work is put into compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Effort {
+    /// As little as possible.
+    Fast,
+    /// What pays in most cases.
+    Balanced,
+    /// Several times as much, for the last tenth.
+    Small,
 }
 
 impl Spec for GatewaySettingsSpec {

@@ -68,7 +68,7 @@ fn definition<S: Spec>(kind: &Definition) -> Value {
         "kind": {"type": "string"},
         "metadata": {"type": "object"},
         "spec": schema::spec::<S>(),
-        "status": status::schema(kind.has_certificate),
+        "status": status::schema(kind.has_certificate, kind.has_addresses),
     });
     properties["spec"]["description"] = json!("What is wanted.");
     let mut root = json!({

@@ -14,7 +14,7 @@ use super::{
     schema::{Spec, made_once},
 };
 pub use policy::{Cors, ErrorResponseOverride, LabelGroup, RetryPolicy};
-pub use upstream::{CircuitBreaker, HealthCheck, Keepalive, LoadBalancer};
+pub use upstream::{CircuitBreaker, HealthCheck, Keepalive, LoadBalancer, OutlierDetection};
 
 /// A match (hostname, path, method, headers, query) and what to do with the requests that fit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -191,8 +191,8 @@ pub struct MappingSpec {
     pub error_response_overrides: Option<Vec<ErrorResponseOverride>>,
     /// Whether `errorResponseOverrides` of the installation are not applied. Default: false.
     pub bypass_error_response_overrides: Option<bool>,
-    /// When an endpoint that fails is left out. Default: never.
-    pub outlier_detection: Option<Box<Value>>,
+    /// When an endpoint that fails requests is left out for a while. Default: never.
+    pub outlier_detection: Option<Box<OutlierDetection>>,
     /// Raw Envoy configuration. Default: none.
     pub envoy_override: Option<Box<Value>>,
     /// Where the API is documented, for a developer portal. Default: none.
@@ -245,9 +245,7 @@ impl Spec for MappingSpec {
         "dnsType",
         "enableIpv4",
         "errorResponseOverrides",
-        "healthChecks",
         "labels",
-        "outlierDetection",
     ];
     const NO_EFFECT: &'static [&'static str] = &[
         "bypassErrorResponseOverrides",

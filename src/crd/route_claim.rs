@@ -41,7 +41,7 @@ pub struct ClaimNamespaces {
     /// Their names. Default: none.
     #[schemars(length(max = 256), inner(length(max = 63)))]
     pub names: Option<Vec<String>>,
-    /// The labels that they must have; one that selects nothing in particular selects every namespace. Default: none.
+    /// The labels that they must have, one requirement at least. Default: none.
     pub selector: Option<NamespaceSelector>,
 }
 
@@ -82,6 +82,15 @@ pub enum LabelOperator {
     Exists,
     /// It is absent.
     DoesNotExist,
+}
+
+impl NamespaceSelector {
+    /// Whether it asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        let labels = self.match_labels.as_ref();
+        let expressions = self.match_expressions.as_ref();
+        labels.is_none_or(BTreeMap::is_empty) && expressions.is_none_or(Vec::is_empty)
+    }
 }
 
 impl Spec for RouteClaimSpec {

@@ -245,4 +245,15 @@ pub const ROUTE_CLAIM: &[Rule<RouteClaimSpec>] = &[
             })
         }),
     },
+    Rule {
+        field: "namespaces",
+        cel: "!has(self.namespaces) || !has(self.namespaces.selector) || has(self.namespaces.selector.matchLabels) && self.namespaces.selector.matchLabels.size() > 0 || has(self.namespaces.selector.matchExpressions) && self.namespaces.selector.matchExpressions.size() > 0",
+        message: "an empty selector would give the claim to every namespace",
+        next: "Name labels; if every namespace is meant, write `matchExpressions: [{key: kubernetes.io/metadata.name, operator: Exists}]`",
+        holds: Some(|spec| {
+            let namespaces = spec.namespaces.as_ref();
+            let selector = namespaces.and_then(|namespaces| namespaces.selector.as_ref());
+            selector.is_none_or(|selector| !selector.is_empty())
+        }),
+    },
 ];

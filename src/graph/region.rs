@@ -1,6 +1,6 @@
 //! The URL space, partitioned by claims: every request falls into one region, and a region has its own routes (design D4).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
     HostPattern, HostTable,
@@ -87,7 +87,7 @@ impl Regions {
 }
 
 impl ClaimTable {
-    /// From hostnames, each with a path that ends without a slash and the number of its region. Of equal ones the first
+    /// From hostnames, each with a path [as claims see it](as_claimed) without a slash at its end, and the number of its region. Of equal ones the first
     /// counts.
     pub fn new<'c>(cells: impl IntoIterator<Item = (&'c HostPattern, &'c str, u32)>) -> Self {
         let mut hosts: BTreeMap<&HostPattern, BTreeMap<&str, u32>> = BTreeMap::new();
@@ -127,11 +127,33 @@ impl ClaimTable {
         if self.hosts.is_empty() {
             return None;
         }
+        let path = as_claimed(path);
         let found = self
             .hosts
             .find_map(host, |Prefixes(tree)| tree.last(path.as_bytes()));
         found.and_then(|number| usize::try_from(number).ok())
     }
+}
+
+/// A canonical path as claims see it: slashes that the installation lets through, several in a row and escaped ones, are as one.
+/// To a server behind they may be that, so no spelling leads out of a region.
+pub fn as_claimed(path: &str) -> Cow<'_, str> {
+    let is_special = |pair: &[u8]| matches!(pair, b"//" | b"%2");
+    if !path.as_bytes().windows(2).any(is_special) {
+        return path.into();
+    }
+    let mut seen = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(next) = rest.chars().next() {
+        let is_escaped = |escape: &&str| escape.eq_ignore_ascii_case("%2F");
+        let escaped = rest.get(..3).filter(is_escaped);
+        rest = &rest[escaped.map_or(next.len_utf8(), str::len)..];
+        match escaped.map_or(next, |_| '/') {
+            '/' if seen.ends_with('/') => {}
+            next => seen.push(next),
+        }
+    }
+    seen.into()
 }
 
 #[cfg(test)]
@@ -176,5 +198,28 @@ mod tests {
             assert_eq!(table.find(host, path), Some(number), "{host}{path}");
         }
         assert_eq!(ClaimTable::default().find("a", "/"), None);
+    }
+
+    #[test]
+    fn no_spelling_of_a_slash_leads_out_of_a_region() {
+        let hosts: [HostPattern; 2] = ["x.com", "x.com"].map(|host| host.parse().unwrap());
+        let cells = hosts.iter().zip([("/cart", 0), ("/cart/vip", 1)]);
+        let table = ClaimTable::new(cells.map(|(host, (path, number))| (host, path, number)));
+        for (path, seen, number) in [
+            ("/cart/1", "/cart/1", Some(0)),
+            ("//cart", "/cart", Some(0)),
+            ("/cart//", "/cart/", Some(0)),
+            ("/cart%2Fvip", "/cart/vip", Some(1)),
+            ("/cart//vip%2F%2Fx", "/cart/vip/x", Some(1)),
+            ("/%2F/cart%2fvipx", "/cart/vipx", Some(0)),
+            ("/cart%20", "/cart%20", None),
+            ("/cart%252Fvip", "/cart%252Fvip", None),
+            ("/cartoon//", "/cartoon/", None),
+            ("/x/cart", "/x/cart", None),
+        ] {
+            assert_eq!(as_claimed(path), seen);
+            assert_eq!(as_claimed(seen), seen);
+            assert_eq!(table.find("x.com", path), number, "{path}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Balance, Certificate, breaker::Breakers, tls::Roots};
+use super::{Balance, Certificate, breaker::Breakers, health::Health, tls::Roots};
 
 /// Names an upstream. Two routes with the same id share a connection pool: the id says all that a connection depends on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,8 @@ pub struct Upstream {
     pub balance: Balance,
     /// What may be under way at a time; none for no limits.
     pub breakers: Option<Breakers>,
+    /// Which endpoints are used; none for all. Only where endpoints are dialled.
+    pub health: Option<Arc<Health>>,
     pub tls: Option<Arc<UpstreamTls>>,
     pub connect_timeout: Duration,
     /// An idle connection is closed after this.

@@ -115,6 +115,7 @@ impl Graph {
             }
         }
         all.extend(policy::of_requests(self.requests));
+        all.extend(policy::of_clients(&self.clients));
         all.extend(policy::of_envoy(&self.envoy));
         all
     }

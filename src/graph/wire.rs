@@ -1,16 +1,21 @@
 //! The graph as others read it: what a replica tells on its diagnostics port, and what whoever asked makes of it again.
 //! Secrets have no place in it: of a certificate only the digest is shown.
 
+mod client;
 mod route;
 mod upstream;
 
+pub use client::{ClientsView, CompressionView};
 pub use route::{
     ActionView, ConditionView, ConditionsView, ForwardView, MemberView, PathView, RedirectView,
     RouteView, ShadowView,
 };
 pub use upstream::{TargetView, UpstreamTlsView, UpstreamView};
 
-pub(super) use self::{route::shown_retry, upstream::balance};
+pub(super) use self::{
+    route::shown_retry,
+    upstream::{balance, checks, outliers, slow_start},
+};
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -34,6 +39,8 @@ pub struct GraphView {
     /// By their ids.
     pub upstreams: BTreeMap<String, UpstreamView>,
     pub requests: RequestsView,
+    #[serde(skip_serializing_if = "ClientsView::is_usual")]
+    pub clients: ClientsView,
     #[serde(skip_serializing_if = "EnvoyView::is_nothing")]
     pub envoy: EnvoyView,
 }
@@ -149,6 +156,7 @@ impl GraphView {
             listeners,
             route_sets,
             upstreams,
+            clients: ClientsView::of(&graph.clients),
             envoy: EnvoyView {
                 check_alive: graph.own.check_alive,
                 check_ready: graph.own.check_ready,

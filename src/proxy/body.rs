@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use super::{
     alarm::Alarm,
+    base64::{Decoder, Malformed},
     error::Reason,
+    recode::Recoded,
     record::Record,
     retry::{Replay, Replayed},
     shadow::{self, Copied, Tee},
@@ -29,6 +31,8 @@ pub(super) struct RequestBody(Option<(Source, Rc<Upload>)>);
 #[derive(Debug)]
 enum Source {
     Client(Incoming),
+    /// The same, of base64.
+    Text(Incoming, Decoder),
     Replayed(Replayed),
     Copied(Copied),
 }
@@ -40,6 +44,8 @@ pub(super) enum RequestBodyError {
     TooLarge,
     #[error("the request body broke off")]
     Broken(#[source] hyper::Error),
+    #[error("the request body is no base64")]
+    Encoding(#[source] Malformed),
     #[error("the body of the copy broke off")]
     CopyBroken,
 }
@@ -114,6 +120,11 @@ impl RequestBody {
         Self(Some((Source::Client(body), upload)))
     }
 
+    /// What the base64 of the client means.
+    pub(super) fn decoding(body: Incoming, upload: Rc<Upload>) -> Self {
+        Self(Some((Source::Text(body, Decoder::default()), upload)))
+    }
+
     /// That of a copy.
     pub(super) fn copied(body: Copied) -> Self {
         let upload = Upload::new(None, Instant::now());
@@ -137,7 +148,7 @@ impl RequestBody {
 impl Source {
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Client(body) => body.is_end_stream(),
+            Self::Client(body) | Self::Text(body, _) => body.is_end_stream(),
             Self::Replayed(body) => body.is_end_stream(),
             Self::Copied(body) => body.is_end_stream(),
         }
@@ -147,7 +158,7 @@ impl Source {
         match self {
             Self::Client(body) => body.size_hint(),
             Self::Replayed(body) => body.size_hint(),
-            Self::Copied(_) => SizeHint::default(),
+            Self::Text(..) | Self::Copied(_) => SizeHint::default(),
         }
     }
 }
@@ -164,9 +175,16 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         let frame = match body {
-            Source::Client(body) => ready!(Pin::new(body).poll_frame(context)),
+            Source::Client(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                frame.map(|frame| frame.map_err(RequestBodyError::Broken))
+            }
+            Source::Text(body, decoder) => {
+                let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+                decoded(frame, decoder, body.is_end_stream())
+            }
             Source::Replayed(body) => match ready!(body.poll(context)) {
-                (frame, true) => frame,
+                (frame, true) => frame.map(|frame| frame.map_err(RequestBodyError::Broken)),
                 // It was looked at when it came.
                 (frame, false) => {
                     return Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::Broken)));
@@ -198,7 +216,7 @@ impl Body for RequestBody {
             Some(Err(error)) => {
                 upload.tee.take();
                 upload.state.set(UploadState::Broken);
-                Some(Err(RequestBodyError::Broken(error)))
+                Some(Err(error))
             }
             None => {
                 upload.end();
@@ -217,6 +235,31 @@ impl Body for RequestBody {
             .as_ref()
             .map_or_else(empty, |(body, _)| body.size_hint())
     }
+}
+
+/// A frame of base64 as what it means.
+fn decoded(
+    frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+    decoder: &mut Decoder,
+    ends: bool,
+) -> Option<Result<Frame<Bytes>, RequestBodyError>> {
+    let frame = match frame {
+        Some(Ok(frame)) => Some(frame),
+        Some(Err(error)) => return Some(Err(RequestBodyError::Broken(error))),
+        None => None,
+    };
+    let taken = match frame.map(Frame::into_data) {
+        Some(Ok(data)) => decoder.take(&data).map(|data| Some(Frame::data(data))),
+        Some(Err(other)) => Ok(Some(other)),
+        None => Ok(None),
+    };
+    let whole = taken.and_then(|frame| {
+        if ends || frame.is_none() {
+            decoder.end()?;
+        }
+        Ok(frame)
+    });
+    whole.map_err(RequestBodyError::Encoding).transpose()
 }
 
 impl Drop for RequestBody {
@@ -243,6 +286,8 @@ pub(super) enum Kind<B> {
     Empty,
     Full(Bytes),
     Upstream(Streaming<B>),
+    /// The upstream's, in another form.
+    Recoded(Box<Recoded<B>>),
 }
 
 /// The body of an upstream's response, with its timeouts.
@@ -265,16 +310,19 @@ pub(super) enum ReplyBodyError {
     Timeout,
     #[error("the response body broke off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the response body could not be put into another form")]
+    Recoding(#[source] std::io::Error),
 }
 
-type UpstreamFrame = Option<Result<Frame<Bytes>, ReplyBodyError>>;
+/// A frame of a response, or its end.
+pub(super) type UpstreamFrame = Option<Result<Frame<Bytes>, ReplyBodyError>>;
 
 impl<B> Streaming<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<UpstreamFrame> {
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<UpstreamFrame> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             self.waiting_since = None;
             return Poll::Ready(
@@ -308,6 +356,7 @@ where
             Kind::Empty => true,
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Upstream(streaming) => streaming.body.is_end_stream(),
+            Kind::Recoded(recoded) => recoded.is_done(),
         };
         Self { kind, record }
     }
@@ -331,6 +380,7 @@ where
             Kind::Full(bytes) if bytes.is_empty() => None,
             Kind::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Kind::Upstream(streaming) => ready!(streaming.poll_frame(context)),
+            Kind::Recoded(recoded) => ready!(recoded.poll_frame(context)),
         };
         match &frame {
             Some(Ok(frame)) => {
@@ -339,6 +389,7 @@ where
                 this.record.complete = match &this.kind {
                     Kind::Empty | Kind::Full(_) => true,
                     Kind::Upstream(streaming) => streaming.body.is_end_stream(),
+                    Kind::Recoded(recoded) => recoded.is_done(),
                 };
             }
             Some(Err(error)) => {
@@ -359,6 +410,7 @@ where
             Kind::Empty => true,
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Upstream(streaming) => streaming.body.is_end_stream(),
+            Kind::Recoded(recoded) => recoded.is_done(),
         }
     }
 
@@ -367,6 +419,7 @@ where
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Upstream(streaming) => streaming.body.size_hint(),
+            Kind::Recoded(_) => SizeHint::default(),
         }
     }
 }

@@ -132,12 +132,13 @@ async fn http1<U, IO>(
 {
     let watch = Arc::new(Watch::default());
     let peer = Peer::new(parts, transport, Some(watch.clone()));
+    let title_case = site.graph().clients.title_case;
     let io = TokioIo::new(Guard::new(io, watch.clone()));
     let service = {
         let peer = peer.clone();
         service_fn(move |request| exchange::serve(site.clone(), peer.clone(), request))
     };
-    let builder = http1_builder();
+    let builder = http1_builder(title_case);
     let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
     let mut clock = Http1Clock::new(&peer);
     let mut closing = false;
@@ -166,10 +167,11 @@ async fn http1<U, IO>(
     }
 }
 
-fn http1_builder() -> http1::Builder {
+fn http1_builder(title_case: bool) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
+        .title_case_headers(title_case)
         // Held back, the last response is lost when the client has sent more and the connection closes.
         .pipeline_flush(false)
         .writev(false)
@@ -231,6 +233,8 @@ fn http2_builder(streams: u32) -> http2::Builder<Spawn> {
     let mut builder = http2::Builder::new(Spawn);
     builder
         .timer(TokioTimer::new())
+        // For WebSocket (RFC 8441).
+        .enable_connect_protocol()
         .max_concurrent_streams(streams)
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)

@@ -177,6 +177,39 @@ impl ProxyError {
         }
     }
 
+    /// The same for clients of gRPC: the numbers that they make of the statuses of HTTP
+    /// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>), and better ones where there are.
+    pub(super) fn grpc_status(self) -> u16 {
+        const DEADLINE_EXCEEDED: u16 = 4;
+        const RESOURCE_EXHAUSTED: u16 = 8;
+        const UNIMPLEMENTED: u16 = 12;
+        const INTERNAL: u16 = 13;
+        const UNAVAILABLE: u16 = 14;
+        match self {
+            Self::Malformed(_)
+            | Self::Path(_)
+            | Self::Authority(_)
+            | Self::EscapedSlash
+            | Self::Method
+            | Self::Version
+            | Self::BodyBroken => INTERNAL,
+            Self::UriTooLong | Self::HeadTooLarge | Self::BodyTooLarge => RESOURCE_EXHAUSTED,
+            Self::NoHost | Self::Insecure | Self::NoRoute => UNIMPLEMENTED,
+            Self::BodyStalled | Self::UpstreamTimeout => DEADLINE_EXCEEDED,
+            Self::Misdirected
+            | Self::Failed(_)
+            | Self::Connect
+            | Self::ConnectTimeout
+            | Self::Resolve
+            | Self::DialRefused
+            | Self::UpstreamTls
+            | Self::UpstreamReset
+            | Self::UpstreamProtocol
+            | Self::Overloaded
+            | Self::CircuitOpen => UNAVAILABLE,
+        }
+    }
+
     pub(super) fn blame(self) -> Blame {
         match self {
             Self::Malformed(_)

@@ -25,11 +25,13 @@ use super::{
     error::{ProxyError, Reason},
     forward::Upstreams,
     forwarding::{self, RequestId},
+    grpc,
     peer::Peer,
     record::{Record, Told},
     reply::{self, Asked},
     site::Site,
     survey::{self, Rules, Survey},
+    upgrade,
     upstream::Reached,
 };
 use crate::graph::{
@@ -64,7 +66,8 @@ pub(super) async fn serve<U: Upstreams>(
         prefers_json: false,
         is_head: parts.method == Method::HEAD,
         is_http1: peer.is_http1(),
-        request_id: RequestId::of(&parts.headers, trusted),
+        request_id: RequestId::of(&parts.headers, trusted || graph.clients.keeps_request_ids),
+        grpc: None,
     };
     if peer.log.is_some() {
         record.told = Some(Box::new(told(&parts, &asked)));
@@ -167,8 +170,15 @@ impl<U: Upstreams> Exchange<'_, U> {
     ) -> Answer<U> {
         let survey = self.check(parts)?;
         asked.prefers_json = survey.prefers_json;
+        if survey.grpc {
+            let client = grpc::Client::of(&parts.headers, self.graph.clients.grpc_web);
+            asked.grpc = client.map(Box::new);
+        }
         let uri = std::mem::take(&mut parts.uri);
-        let value = survey::authority(&survey, &uri, &mut parts.headers)?;
+        let mut value = survey::authority(&survey, &uri, &mut parts.headers)?;
+        if self.graph.clients.strips_own_port {
+            value = survey::without_port(value, self.peer.port, &mut parts.headers);
+        }
         let text = value.to_str().map_err(|_| graph::AuthorityError::Name)?;
         let authority = Authority::parse(text)?;
         let path = path::canonical(uri.path(), self.graph.requests)?;
@@ -255,17 +265,20 @@ impl<U: Upstreams> Exchange<'_, U> {
     }
 
     /// What can be refused without knowing the route.
-    fn check(&self, parts: &Parts) -> Result<Survey, ProxyError> {
+    fn check(&self, parts: &mut Parts) -> Result<Survey, ProxyError> {
         let number = self.peer.next_request();
         if let Some(watch) = &self.peer.watch {
             watch.verdict(number)?;
         }
-        survey::check_line(parts)?;
+        let connect = upgrade::connect(parts);
+        survey::check_line(parts, self.graph.clients.http10)?;
         let rules = Rules {
             trusted: self.trusted,
             allow_underscores: self.graph.requests.allow_underscores,
         };
-        Survey::of(&parts.headers, rules)
+        let mut survey = Survey::of(&parts.headers, rules)?;
+        survey.connect = connect;
+        Ok(survey)
     }
 
     /// The answer to a probe, if this is one and the graph has it answered here. Who drains is not ready.

@@ -22,7 +22,7 @@ use super::{
     error::ProxyError,
     limits,
     retry::{self, Replay},
-    upstream::{self, Pools, Reached, ResponseBody, Retries, UpstreamError, Way},
+    upstream::{self, Pools, Reached, ResponseBody, Retries, Trial, UpstreamError, Way},
 };
 use crate::graph::{
     AuthorityError, DialPolicy, Forward, Graph, Upstream, breaker::Priority, retry::Retry,
@@ -136,6 +136,7 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     pub(super) upload: Option<Rc<Upload>>,
     pub(super) alarm: Rc<Alarm>,
+    trial: Trial,
 }
 
 impl Patience {
@@ -153,6 +154,7 @@ impl Patience {
             idle: forward.idle_timeout.unwrap_or(limits::STREAM_STALL),
             upload,
             alarm,
+            trial: Trial::default(),
         }
     }
 
@@ -216,6 +218,7 @@ pub(super) fn call<'o, U: Upstreams>(
         affinity: sending.affinity,
         priority: forward.priority,
         reached: sending.reached,
+        trial: &patience.trial,
     };
     let sent = match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),
@@ -265,6 +268,9 @@ async fn wait<R>(
                 return Poll::Pending;
             }
             if by == at && patience.next() == Some((at, late)) {
+                if late == ProxyError::UpstreamTimeout {
+                    patience.trial.late();
+                }
                 return Poll::Ready(Err(late));
             }
         }

@@ -69,6 +69,9 @@ pub(super) const LOCAL_RESETS: usize = 256;
 /// Between two HTTP/2 pings, and until the answer of one.
 pub(super) const PING: Duration = Duration::from_secs(30);
 
+/// Bytes that the encoders of a worker take together, for the responses that it compresses; beyond, they go as they are.
+pub(super) const ENCODERS: usize = 64 * 1024 * 1024;
+
 /// Lines of the access log that wait to be written; more are dropped and counted.
 pub(super) const ACCESS_LOG_LINES: usize = 8_192;
 

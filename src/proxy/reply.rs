@@ -12,6 +12,7 @@ use super::{
     body::Kind,
     error::{ProxyError, Reason},
     forwarding::RequestId,
+    grpc,
 };
 
 /// What a reply depends on beside the error itself.
@@ -21,6 +22,8 @@ pub(super) struct Asked {
     pub(super) is_head: bool,
     pub(super) is_http1: bool,
     pub(super) request_id: RequestId,
+    /// What the client speaks, if that is gRPC.
+    pub(super) grpc: Option<Box<grpc::Client>>,
 }
 
 #[derive(Serialize)]
@@ -41,6 +44,12 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Says why a request was not answered by its upstream.
 pub(super) fn error<B>(error: ProxyError, asked: &Asked) -> Response<Kind<B>> {
     let (code, message) = words(error);
+    if let Some(client) = &asked.grpc {
+        let mut response = client.error(error, &format!("{code}: {message}"));
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, asked.request_id.to_value());
+        return closed(response, error, asked);
+    }
     let problem = Problem {
         status: error.status().as_u16(),
         code: &code,
@@ -66,8 +75,18 @@ pub(super) fn error<B>(error: ProxyError, asked: &Asked) -> Response<Kind<B>> {
     if error == ProxyError::Version {
         headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
     }
+    closed(response, error, asked)
+}
+
+/// Says that it is the last on its connection, where it is.
+fn closed<B>(
+    mut response: Response<Kind<B>>,
+    error: ProxyError,
+    asked: &Asked,
+) -> Response<Kind<B>> {
     if asked.is_http1 && closes(error) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
     response
 }
@@ -190,13 +209,14 @@ mod tests {
             is_head: false,
             is_http1: true,
             request_id: RequestId::Given(HeaderValue::from_static("7")),
+            grpc: None,
         }
     }
 
     fn text(response: Response<Kind<()>>) -> String {
         match response.into_body() {
             Kind::Full(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-            Kind::Empty | Kind::Upstream(_) => String::new(),
+            Kind::Empty | Kind::Upstream(_) | Kind::Recoded(_) => String::new(),
         }
     }
 

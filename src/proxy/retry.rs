@@ -52,6 +52,9 @@ pub(super) async fn send<U: Upstreams>(
     let mut _retrying = Retrying::default();
     loop {
         let outcome = attempt(upstreams.send(way, request), retry.per_try).await;
+        if outcome.as_ref().err() == Some(&ProxyError::UpstreamTimeout) {
+            way.trial.late();
+        }
         if sent >= retry.count || !is_failure(retry, &outcome) {
             return outcome;
         }

@@ -19,7 +19,7 @@ use super::{
     forward::{Admitted, Upstreams},
     peer::Peer,
     site::Site,
-    upstream::Way,
+    upstream::{Trial, Way},
 };
 use crate::graph::{DialPolicy, breaker::Priority, shadow::Shadow};
 pub(super) use tee::{Copied, Tee, tee};
@@ -85,6 +85,8 @@ pub(super) fn send<U: Upstreams>(
             affinity: stay.hash,
             priority: Priority::Default,
             reached: None,
+            // Nobody waits for an answer, and nobody is blamed for it.
+            trial: &Trial::default(),
         };
         let sent = async {
             match site.upstreams.send(way, request).await {

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::{
     access_log::Logger,
+    compression::Encoders,
     drain::Gate,
     forward::Upstreams,
     metrics::{Counters, Metrics, WorkerRoutes},
@@ -30,6 +31,8 @@ pub(super) struct Site<U> {
     pub(super) log: Option<Logger>,
     /// Of bodies that may be sent again.
     pub(super) replays: Memory,
+    /// Of responses that are compressed.
+    pub(super) encoders: Encoders,
     /// Copies of requests.
     pub(super) shadows: UnderWay,
     /// Requests that run.
@@ -78,6 +81,7 @@ impl<U: Upstreams> Site<U> {
             hostname: common.hostname,
             log: common.log,
             replays: Memory::default(),
+            encoders: Encoders::default(),
             shadows: UnderWay::default(),
             running: Rc::default(),
             tunnels: RefCell::default(),

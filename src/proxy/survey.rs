@@ -2,7 +2,10 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
     request::Parts,
 };
 use smallvec::SmallVec;
@@ -23,9 +26,13 @@ pub(super) struct Survey {
     pub(super) names_protocol: bool,
     /// The client takes trailers.
     pub(super) trailers: bool,
+    /// The body is gRPC, or gRPC-Web.
+    pub(super) grpc: bool,
     /// The client would rather have JSON.
     pub(super) prefers_json: bool,
     pub(super) content_length: Option<u64>,
+    /// The protocol that an extended CONNECT asks for.
+    pub(super) connect: Option<HeaderValue>,
     hosts: u32,
     cookies: u32,
 }
@@ -63,6 +70,7 @@ impl Survey {
                 self.drop.push(CONNECTION);
                 self.connection(value)?;
             }
+            b'c' if *name == CONTENT_TYPE => self.grpc = is_grpc(value),
             b'c' if *name == CONTENT_LENGTH => {
                 let text = str::from_utf8(value.as_bytes()).ok();
                 self.content_length = text.and_then(|text| text.parse().ok());
@@ -146,6 +154,13 @@ pub(super) fn has_token(value: &HeaderValue, token: &str) -> bool {
     })
 }
 
+/// By its beginning alone: who is told more looks again.
+fn is_grpc(content_type: &HeaderValue) -> bool {
+    const START: &[u8] = b"application/grpc";
+    let start = content_type.as_bytes().get(..START.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(START))
+}
+
 /// JSON is named, and before any kind of text.
 fn prefers_json(accept: &HeaderValue) -> bool {
     let first = accept
@@ -176,8 +191,9 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// What can be said of a request before its Listener is asked.
-pub(super) fn check_line(parts: &Parts) -> Result<(), ProxyError> {
-    if parts.version == Version::HTTP_10 || parts.version == Version::HTTP_09 {
+pub(super) fn check_line(parts: &Parts, http10: bool) -> Result<(), ProxyError> {
+    let is_old = parts.version == Version::HTTP_10 && !http10;
+    if is_old || parts.version == Version::HTTP_09 {
         return Err(ProxyError::Version);
     }
     if parts.method == Method::CONNECT {
@@ -191,6 +207,28 @@ pub(super) fn check_line(parts: &Parts) -> Result<(), ProxyError> {
         return Err(ProxyError::UriTooLong);
     }
     Ok(())
+}
+
+/// The same without the port, if that is `port`.
+pub(super) fn without_port(
+    authority: HeaderValue,
+    port: u16,
+    headers: &mut HeaderMap,
+) -> HeaderValue {
+    let bytes = authority.as_bytes();
+    let (Some(colon), false) = (memchr::memrchr(b':', bytes), bytes.ends_with(b"]")) else {
+        return authority;
+    };
+    let (name, named) = bytes.split_at(colon);
+    let named = str::from_utf8(&named[1..]).ok();
+    if named.and_then(|port| port.parse().ok()) != Some(port) {
+        return authority;
+    }
+    let Ok(value) = HeaderValue::from_bytes(name) else {
+        return authority;
+    };
+    headers.insert(HOST, value.clone());
+    value
 }
 
 /// Whom the request is for: one value, whatever says it.
@@ -308,6 +346,24 @@ mod tests {
             let found = authority(&survey, &uri.parse().unwrap(), &mut headers);
             let expected = expected.map(HeaderValue::from_static).map_err(Into::into);
             assert_eq!(found, expected, "{uri} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_port_of_the_listener_is_taken_away() {
+        for (host, expected) in [
+            ("a.com:8080", "a.com"),
+            ("a.com:8081", "a.com:8081"),
+            ("a.com", "a.com"),
+            ("a.com:", "a.com:"),
+            ("[::1]:8080", "[::1]"),
+            ("[::8080]", "[::8080]"),
+            ("8080", "8080"),
+        ] {
+            let mut headers = headers(&[("host", host)]);
+            let value = HeaderValue::from_str(host).unwrap();
+            assert_eq!(without_port(value, 8080, &mut headers), expected);
+            assert_eq!(headers[HOST], expected);
         }
     }
 

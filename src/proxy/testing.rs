@@ -1,10 +1,12 @@
 //! What the tests of the proxy are made of: small graphs, scripted upstreams, connections in memory.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell, collections::VecDeque, convert::Infallible, rc::Rc, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::upgrade::OnUpgrade;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -61,6 +63,7 @@ pub(super) fn forward(name: &str) -> Forward {
             protocol: UpstreamProtocol::Http1,
             balance: Balance::RoundRobin,
             breakers: None,
+            health: None,
             tls: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_mins(1),
@@ -155,6 +158,8 @@ pub(super) struct Seen {
 pub(super) enum Act {
     /// Reads the request, then answers.
     Answer(Response<Bytes>),
+    /// The same, with trailers.
+    Trailers(Response<Bytes>, HeaderMap),
     /// Never answers.
     Hang,
     Fail(ProxyError),
@@ -192,13 +197,13 @@ impl Script {
 }
 
 impl Upstreams for Script {
-    type Body = Full<Bytes>;
+    type Body = UnsyncBoxBody<Bytes, Infallible>;
 
     async fn send<'o>(
         &'o self,
         way: Way<'o>,
         request: Request<RequestBody>,
-    ) -> Result<Response<Full<Bytes>>, ProxyError> {
+    ) -> Result<Response<Self::Body>, ProxyError> {
         let (parts, body) = request.into_parts();
         let body = body
             .collect()
@@ -220,10 +225,14 @@ impl Upstreams for Script {
         };
         let act = acts.borrow_mut().pop_front();
         match act {
-            Some(Act::Answer(response)) => Ok(response.map(Full::new)),
+            Some(Act::Answer(response)) => Ok(response.map(|body| Full::new(body).boxed_unsync())),
+            Some(Act::Trailers(response, trailers)) => Ok(response.map(|body| {
+                let trailers = async move { Some(Ok(trailers)) };
+                Full::new(body).with_trailers(trailers).boxed_unsync()
+            })),
             Some(Act::Hang) => std::future::pending().await,
             Some(Act::Fail(error)) => Err(error),
-            None => Ok(Response::new(Full::default())),
+            None => Ok(Response::new(Full::default().boxed_unsync())),
         }
     }
 
@@ -231,7 +240,7 @@ impl Upstreams for Script {
         self.retries.clone()
     }
 
-    fn upgrade(mut response: Response<Full<Bytes>>) -> OnUpgrade {
+    fn upgrade(mut response: Response<Self::Body>) -> OnUpgrade {
         hyper::upgrade::on(&mut response)
     }
 

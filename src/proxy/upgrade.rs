@@ -3,43 +3,134 @@
 use std::{rc::Rc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderValue,
-    header::{CONNECTION, UPGRADE},
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
+    request::Parts,
 };
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{
+    ext::Protocol,
+    upgrade::{OnUpgrade, Upgraded},
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout_at},
 };
 
-use super::{limits, peer::Peer};
-use crate::graph::Forward;
+use super::{base64, limits, peer::Peer};
+use crate::graph::{Forward, UpstreamProtocol};
 
 /// Bytes that one direction of a tunnel holds.
 const BUFFER: usize = 16 * 1024;
 
-/// The protocol that a request asks to change to, if its route allows it.
-pub(super) fn wanted(headers: &HeaderMap, forward: &Forward) -> Option<HeaderValue> {
-    let mut lines = headers.get_all(UPGRADE).iter();
-    let (value, None) = (lines.next()?, lines.next()) else {
-        return None;
-    };
-    let asked = value.as_bytes().trim_ascii();
-    let allowed = |protocol: &&std::sync::Arc<str>| asked.eq_ignore_ascii_case(protocol.as_bytes());
-    forward.upgrades.iter().find(allowed).map(|_| value.clone())
+/// A change of protocol that a request asks for and its route allows.
+#[derive(Debug)]
+pub(super) struct Change {
+    protocol: HeaderValue,
+    /// The client's side of it.
+    pub(super) client: OnUpgrade,
+    by: By,
 }
 
-/// Asks the next server for the change of protocol, or tells the client of it.
-pub(super) fn write(headers: &mut HeaderMap, protocol: HeaderValue) {
+/// How it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// By `Upgrade` of HTTP/1.1.
+    Upgrade,
+    /// By CONNECT on a stream of HTTP/2 (RFC 8441).
+    Connect,
+}
+
+const WEBSOCKET: &[u8] = b"websocket";
+const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+const ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
+
+/// The protocol of an extended CONNECT, which becomes the GET that it stands for.
+pub(super) fn connect(parts: &mut Parts) -> Option<HeaderValue> {
+    let protocol = parts.extensions.remove::<Protocol>()?;
+    parts.method = Method::GET;
+    HeaderValue::from_bytes(protocol.as_ref()).ok()
+}
+
+impl Change {
+    pub(super) fn by_upgrade(
+        forward: &Forward,
+        headers: &HeaderMap,
+        client: Option<OnUpgrade>,
+    ) -> Option<Self> {
+        let mut lines = headers.get_all(UPGRADE).iter();
+        let (value, None) = (lines.next()?, lines.next()) else {
+            return None;
+        };
+        allows(forward, value).then_some(Self {
+            protocol: value.clone(),
+            client: client?,
+            by: By::Upgrade,
+        })
+    }
+
+    /// Only towards HTTP/1.1: there it is an upgrade.
+    pub(super) fn by_connect(
+        forward: &Forward,
+        protocol: &HeaderValue,
+        client: Option<OnUpgrade>,
+    ) -> Option<Self> {
+        let is_http1 = forward.upstream.protocol == UpstreamProtocol::Http1;
+        (is_http1 && allows(forward, protocol)).then_some(Self {
+            protocol: protocol.clone(),
+            client: client?,
+            by: By::Connect,
+        })
+    }
+
+    /// Asks the upstream for it.
+    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+        write(headers, self.protocol.clone());
+        // A client of HTTP/2 has no need of one; what HTTP/1.1 has it for, we do not have: caches that mistake one for the other.
+        if self.by == By::Connect && self.protocol.as_bytes().eq_ignore_ascii_case(WEBSOCKET) {
+            let random = fastrand::u128(..).to_be_bytes();
+            let key = HeaderValue::from_maybe_shared(base64::encoded(&random));
+            headers.insert(KEY, key.unwrap_or(HeaderValue::from_static("")));
+        }
+    }
+
+    /// Whether the upstream agreed to what it was asked for, and to nothing else.
+    pub(super) fn is_agreed(&self, headers: &HeaderMap) -> bool {
+        let wanted = self.protocol.as_bytes();
+        let same = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(wanted);
+        headers.get(UPGRADE).is_some_and(same)
+    }
+
+    /// Whether this status of an upstream that does not change would tell the client that it does.
+    pub(super) fn is_refused_by(&self, status: StatusCode) -> bool {
+        self.by == By::Connect && status.is_success()
+    }
+
+    /// Tells the client that it happens, with this status.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) -> StatusCode {
+        match self.by {
+            By::Upgrade => {
+                write(headers, self.protocol.clone());
+                StatusCode::SWITCHING_PROTOCOLS
+            }
+            By::Connect => {
+                headers.remove(ACCEPT);
+                headers.remove(CONTENT_LENGTH);
+                StatusCode::OK
+            }
+        }
+    }
+}
+
+fn allows(forward: &Forward, asked: &HeaderValue) -> bool {
+    let asked = asked.as_bytes().trim_ascii();
+    let mut allowed = forward.upgrades.iter();
+    allowed.any(|protocol| asked.eq_ignore_ascii_case(protocol.as_bytes()))
+}
+
+fn write(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, protocol);
-}
-
-/// Whether the upstream agreed to what it was asked for, and to nothing else.
-pub(super) fn agreed(headers: &HeaderMap, wanted: &HeaderValue) -> bool {
-    let same = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes());
-    headers.get(UPGRADE).is_some_and(same)
 }
 
 /// Joins the two connections when both have changed, until one side ends or neither says anything for `idle`. `peer` counts
@@ -52,20 +143,27 @@ pub(super) async fn tunnel(
 ) {
     peer.request_began();
     match tokio::try_join!(client, upstream) {
-        Ok((client, upstream)) => join(client, upstream, idle.unwrap_or(limits::TUNNEL_IDLE)).await,
+        Ok((client, upstream)) => {
+            let idle = idle.unwrap_or(limits::TUNNEL_IDLE);
+            join(client, upstream, idle, &peer).await;
+        }
         Err(error) => tracing::debug!(%error, "A connection did not become a tunnel"),
     }
     peer.request_ended(Instant::now());
 }
 
-async fn join(client: Upgraded, upstream: Upgraded, idle: Duration) {
+async fn join(client: Upgraded, upstream: Upgraded, idle: Duration, peer: &Peer) {
     let (client_reads, client_writes) = tokio::io::split(TokioIo::new(client));
     let (upstream_reads, upstream_writes) = tokio::io::split(TokioIo::new(upstream));
     let last = std::cell::Cell::new(Instant::now());
+    let passed = || {
+        last.set(Instant::now());
+        peer.progressed();
+    };
     let both = async {
         tokio::join!(
-            copy(client_reads, upstream_writes, &last),
-            copy(upstream_reads, client_writes, &last),
+            copy(client_reads, upstream_writes, passed),
+            copy(upstream_reads, client_writes, passed),
         )
     };
     let watch = async {
@@ -83,18 +181,18 @@ async fn join(client: Upgraded, upstream: Upgraded, idle: Duration) {
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    last: &std::cell::Cell<Instant>,
+    passed: impl Fn(),
 ) {
     let mut buffer = vec![0; BUFFER];
     loop {
         match from.read(&mut buffer).await {
             Ok(0) | Err(_) => break,
             Ok(count) => {
-                last.set(Instant::now());
+                passed();
                 if to.write_all(&buffer[..count]).await.is_err() || to.flush().await.is_err() {
                     break;
                 }
-                last.set(Instant::now());
+                passed();
             }
         }
     }
@@ -117,10 +215,8 @@ mod tests {
             ("h2c", false),
             ("websocket, h2c", false),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(UPGRADE, HeaderValue::from_static(value));
-            assert_eq!(wanted(&headers, &forward).is_some(), expected, "{value}");
+            let value = HeaderValue::from_static(value);
+            assert_eq!(allows(&forward, &value), expected, "{value:?}");
         }
-        assert!(wanted(&HeaderMap::new(), &forward).is_none());
     }
 }

@@ -8,7 +8,7 @@
 //!           ├ idle HTTP/1 connections <────────────────┐
 //!           │     └ request ─> response head ─> ResponseBody: at its end
 //!           └ HTTP/2 connections, with streams
-//! Shared ── one of the process: TLS configurations, DNS on a thread of its own, counters, loads of endpoints
+//! Shared ── one of the process: TLS configurations, DNS on a thread of its own, counters, loads and health of endpoints
 //! ```
 //!
 //! No connection is opened before there is a request for it. Bounds: 256 idle connections of a worker to one endpoint, 2048 to
@@ -23,6 +23,7 @@ mod dial;
 mod dns;
 mod endpoint;
 mod error;
+mod health;
 mod http1;
 mod http2;
 mod kept;
@@ -65,6 +66,7 @@ use crate::graph::{DialPolicy, Graph, Upstream, UpstreamId, UpstreamProtocol, br
 pub use body::ResponseBody;
 pub use dns::DnsError;
 pub use error::UpstreamError;
+pub use health::{Trial, watch as watch_health};
 pub use retries::{Retries, Retrying};
 pub use shared::Shared;
 pub use tls::TlsError;
@@ -111,12 +113,14 @@ pub struct Way<'o> {
     pub priority: Priority,
     /// Where somebody wants to know the address.
     pub reached: Option<&'o Reached>,
+    /// Who is to blame for what becomes of it.
+    pub trial: &'o Trial,
 }
 
 /// The address that a request went to; when no connection came about, the one that was tried last.
 pub type Reached = Cell<Option<SocketAddr>>;
 
-/// Sends a request that counts as long as it is under way, if there are not too many.
+/// Sends a request that counts as long as it is under way, if there are not too many, and judges who had it.
 async fn send_counted<B: RequestBody>(
     order: Order<'_, B>,
     mut held: Held,
@@ -130,11 +134,13 @@ async fn send_counted<B: RequestBody>(
         }
         held.request = request;
     }
-    let response = match order.upstream.protocol {
-        UpstreamProtocol::Http1 => http1::send(order, request, replay).await?,
-        UpstreamProtocol::Http2 => http2::send(order, request, replay).await?,
+    let trial = order.trial;
+    let sent = match order.upstream.protocol {
+        UpstreamProtocol::Http1 => http1::send(order, request, replay).await,
+        UpstreamProtocol::Http2 => http2::send(order, request, replay).await,
     };
-    Ok(response.map(|body| body.holding(held)))
+    trial.end(&sent);
+    Ok(sent?.map(|body| body.holding(held)))
 }
 
 /// The tunnel that a request with `upgrade` becomes after a response of 101.
@@ -171,6 +177,7 @@ impl<B: RequestBody> Pools<B> {
             affinity,
             priority,
             reached,
+            trial,
         } = way;
         request::name_stand_in(&mut request, &upstream.target);
         let pool = self.pool(&upstream.id);
@@ -179,9 +186,12 @@ impl<B: RequestBody> Pools<B> {
             endpoint,
             turn,
             counted,
+            seat,
         } = pool.aim(&self.0.shared, upstream, affinity);
+        let is_judged = seat.is_some();
+        trial.is_of(seat);
         let lane = pool.lane(&self.0.shared, upstream, priority);
-        let is_counted = counted.is_some() || lane.is_some();
+        let is_counted = is_judged || counted.is_some() || lane.is_some();
         let order = Order {
             shared: &self.0.shared,
             pool,
@@ -191,6 +201,7 @@ impl<B: RequestBody> Pools<B> {
             policy: dial,
             lane,
             reached,
+            trial,
         };
         // Boxed, all but the most common, so that the others do not take room in the future of every HTTP/1 request.
         match upstream.protocol {
@@ -294,6 +305,7 @@ fn upstreams(graph: &Graph) -> HashMap<&UpstreamId, &Upstream, RandomState> {
 /// Registers the metrics of pools that never start.
 pub(super) fn describe_metrics(registry: &mut Registry) {
     counters::Workers::register(registry);
+    health::Healths::register(registry);
 }
 
 #[cfg(test)]

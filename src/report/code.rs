@@ -127,6 +127,10 @@ codes! {
         "There is an object of the same kind, namespace and name in `postern.dev` and in `getambassador.io`. Both count: Mappings with the same match share its requests.",
         "Mapping apps/quote in both groups",
         "Delete one of the two once the other serves as it should.";
+    PresetGivesWay = 1018, Warning, Accepted,
+        "The preset would read Listeners, Modules, AuthServices and other objects for the whole installation from every namespace. There are RouteClaims, and such an object would count for claimed hostnames too, so only those of the platform's namespaces are in force. What protects all Mappings goes on to do so where nothing is claimed.",
+        "preset: emissary, without `instanceNamespaces`, beside a RouteClaim",
+        "Name the namespaces of the platform that hold such objects in `instanceNamespaces`; `[]` if there are none.";
     InvalidHostname = 2001, Error, Accepted,
         "A hostname is not a DNS name, nor one with a single `*` as its first or last character.",
         "hostname: a.*.com",
@@ -236,7 +240,7 @@ codes! {
         "insecureSkipVerify: true",
         "Name the authority of the upstream's certificate in `caSecret`, and remove `insecureSkipVerify`.";
     EndpointsNeeded = 3021, Error, ResolvedRefs,
-        "A way of choosing endpoints is asked for, and there are none to choose from: a Service is dialled by its ClusterIP, or the upstream is an address or a name outside.",
+        "A way of choosing or judging endpoints is asked for, and there are none: a Service is dialled by its ClusterIP, or the upstream is an address or a name outside.",
         "loadBalancer: {policy: maglev, sourceIp: true} without a resolver",
         "Add `resolver: endpoint`, or remove the policy.";
     ResolverNotFound = 3022, Error, ResolvedRefs,

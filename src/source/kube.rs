@@ -39,7 +39,7 @@ pub use self::connect::{Connection, KubeError, connect, connect_as_kubectl};
 use self::{handover::Handover, hub::Hub};
 use super::{Change, kept::StateDir};
 use crate::{
-    config::Selector,
+    config::{ObjectName, Selector},
     resource::ObjectKey,
     telemetry::{health::Health, watches::WatchMetrics},
 };
@@ -54,8 +54,10 @@ pub struct Kube {
     pub selector: Selector,
     /// Whether it serves where Postern's own kinds are not installed.
     pub spares_own_kinds: bool,
-    /// Where Secrets may be read. Empty: in all that are watched.
+    /// Where Secrets may be read. With no names either: in all that are watched.
     pub secret_namespaces: Vec<String>,
+    /// Secrets that may be read, wherever they are.
+    pub secret_names: Vec<ObjectName>,
     /// Watched in any case.
     pub own_namespace: String,
     pub health: Health,

@@ -1,5 +1,7 @@
 //! The status of a `postern.dev` object as the API server stores it, and what several installations say together.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// The types of conditions, in the order in which they are shown.
@@ -7,6 +9,9 @@ pub(super) const ACCEPTED: &str = "Accepted";
 pub(super) const RESOLVED_REFS: &str = "ResolvedRefs";
 pub(super) const PROGRAMMED: &str = "Programmed";
 pub(super) const READY: &str = "Ready";
+
+/// As the schema has it, of one installation and of all.
+pub(super) const MAX_ADDRESSES: usize = 16;
 
 const TYPES: [&str; 4] = [ACCEPTED, RESOLVED_REFS, PROGRAMMED, READY];
 
@@ -46,6 +51,18 @@ pub(super) struct Installation {
     pub(super) serves: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) certificate_expiry: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) addresses: Vec<Address>,
+}
+
+/// Where an installation is reachable, in the shape of the Gateway API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Address {
+    /// `IPAddress` or `Hostname`.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) value: String,
 }
 
 /// The status of a `postern.dev` object. What is outside of `installations` is a function of `installations`.
@@ -56,6 +73,8 @@ pub(super) struct ObjectStatus {
     pub(super) observed_generation: Option<i64>,
     pub(super) conditions: Vec<Condition>,
     pub(super) installations: Vec<Installation>,
+    /// None where there are none, so that a merge takes away what was there.
+    pub(super) addresses: Option<Vec<Address>>,
 }
 
 // === impl Installation ===
@@ -124,6 +143,13 @@ impl ObjectStatus {
             .into_iter()
             .filter_map(|kind| worst(kind, &self.installations))
             .collect();
+        let addresses: BTreeSet<_> = self
+            .installations
+            .iter()
+            .flat_map(|entry| entry.addresses.iter().cloned())
+            .collect();
+        let addresses: Vec<_> = addresses.into_iter().take(MAX_ADDRESSES).collect();
+        self.addresses = (!addresses.is_empty()).then_some(addresses);
         self.observed_generation = self
             .installations
             .iter()
@@ -239,6 +265,29 @@ mod tests {
             ObjectStatus::default().with(b(), "now"),
             "an entry must leave nothing behind"
         );
+    }
+
+    #[test]
+    fn the_addresses_at_the_top_are_those_of_all_installations() {
+        let at = |name: &str, value: &str| Installation {
+            addresses: vec![Address {
+                kind: "IPAddress".to_owned(),
+                value: value.to_owned(),
+            }],
+            ..entry(name, 1, Truth::True, "")
+        };
+        let status = ObjectStatus::default()
+            .with(at("b", "192.0.2.2"), "now")
+            .with(at("a", "192.0.2.1"), "now")
+            .with(at("c", "192.0.2.2"), "now");
+        let values = |status: &ObjectStatus| {
+            let addresses = status.addresses.iter().flatten();
+            addresses.map(|a| a.value.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(values(&status), ["192.0.2.1", "192.0.2.2"]);
+        let status = status.without("b").without("c");
+        assert_eq!(values(&status), ["192.0.2.1"]);
+        assert_eq!(status.without("a").addresses, None);
     }
 
     #[test]

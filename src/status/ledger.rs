@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     Snapshot, Timing,
+    condition::Address,
     emissary::EmissaryStatus,
     fleet::Fleet,
     objects::{Found, Outcome, Wanted, has_status},
@@ -44,6 +45,8 @@ pub(super) struct Ledger {
     dark: bool,
     /// Groups whose objects are only read.
     silent: Vec<Group>,
+    /// Where the installation is reachable.
+    addresses: Arc<[Address]>,
 }
 
 /// A write to carry out.
@@ -84,6 +87,7 @@ impl Ledger {
             unsettled: 0,
             dark: false,
             silent: Vec::new(),
+            addresses: Arc::default(),
         }
     }
 
@@ -201,6 +205,29 @@ impl Ledger {
         }
     }
 
+    /// The installation is reachable there, and nowhere else.
+    pub(super) fn reachable(&mut self, addresses: Arc<[Address]>, now: Instant) {
+        if self.addresses == addresses {
+            return;
+        }
+        self.addresses = addresses;
+        let tells = |tracked: &Tracked| {
+            tracked
+                .report
+                .as_deref()
+                .is_some_and(verdict::has_addresses)
+        };
+        let affected: Vec<_> = self
+            .objects
+            .iter()
+            .filter(|(_, tracked)| tells(tracked))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in affected {
+            self.schedule(&key, now);
+        }
+    }
+
     /// The next write that is due.
     pub(super) fn next(&mut self, fleet: &Fleet, now: Now) -> Option<Job> {
         while let Some((at, key)) = self.due.first().cloned() {
@@ -303,7 +330,10 @@ impl Ledger {
             tracked.reached = true;
             self.waiting.remove(key);
         }
-        let entry = verdict::entry(&report, &self.installation, rollout, now.wall);
+        let mut entry = verdict::entry(&report, &self.installation, rollout, now.wall);
+        if verdict::has_addresses(&report) {
+            entry.addresses = self.addresses.to_vec();
+        }
         let waits = waits(&entry);
         let wanted = match key.group {
             Group::Emissary => Wanted::State(EmissaryStatus::of(&report, &entry)),

@@ -157,7 +157,7 @@ impl Wanted {
                 let after = before().without(installation);
                 let mut patch = json!(after);
                 if after.installations.is_empty() {
-                    patch = json!({"conditions": null, "installations": null, "observedGeneration": null});
+                    patch = json!({"conditions": null, "installations": null, "observedGeneration": null, "addresses": null});
                 }
                 Some(patch)
             }

@@ -92,7 +92,13 @@ pub(super) fn entry(
             .certificate_not_after
             .and_then(|end| Timestamp::from_second(end).ok())
             .map(rfc3339),
+        addresses: Vec::new(),
     }
+}
+
+/// Whether an object tells where the installation is reachable: what nobody serves has no address.
+pub(super) fn has_addresses(report: &ObjectReport) -> bool {
+    matches!(report.key.kind, Kind::Host | Kind::Listener) && report.in_graph
 }
 
 /// When what [`entry`] says will be different without any other change: a certificate comes near its end, or ends.

@@ -17,6 +17,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{
     Options, Snapshot, at,
+    condition::Address,
     elector::{Term, jitter, leads},
     fleet::Fleet,
     lag::Lag,
@@ -24,6 +25,7 @@ use super::{
     lookout::Lookout,
     name::Names,
     objects::{Found, Objects, Outcome},
+    published::Published,
     stopped,
 };
 use crate::report::Report;
@@ -62,6 +64,8 @@ struct Leading<'w> {
     next_list: Option<Instant>,
     /// Nothing is written before all objects were listed once.
     listed: bool,
+    /// Nor before it is known where the installation is reachable, where that is told.
+    is_placed: bool,
     not_before: Instant,
     /// Failed writes since the last that succeeded.
     failures: u32,
@@ -123,6 +127,9 @@ impl<'o> Writer<'o> {
         let mut snapshots = self.snapshots.clone();
         snapshots.mark_changed();
         let mut leading = Leading::new(self);
+        let publish = self.options.publish.as_ref();
+        let mut published = publish.map(|service| Published::new(self.client.clone(), service));
+        leading.is_placed = published.is_none();
         leading.fleet_changed(&lookout.fleet);
         loop {
             leading.start_writes(&lookout.fleet);
@@ -141,6 +148,7 @@ impl<'o> Writer<'o> {
                     }
                 }
                 () = lookout.changed() => leading.fleet_changed(&lookout.fleet),
+                addresses = next(&mut published) => leading.reachable(addresses),
                 () = at(leading.lag.warns_at()) => leading.look_at(&lookout.fleet),
                 Some(_) = leading.cleanups.join_next() => {}
                 () = at(list_at) => leading.start_list(),
@@ -151,6 +159,14 @@ impl<'o> Writer<'o> {
 
     fn leases(&self) -> Api<Lease> {
         Api::namespaced(self.client.clone(), &self.options.namespace)
+    }
+}
+
+/// The next addresses; never, where none are told.
+async fn next(published: &mut Option<Published>) -> Arc<[Address]> {
+    match published {
+        Some(published) => published.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -201,6 +217,7 @@ impl<'w> Leading<'w> {
             report: None,
             next_list: None,
             listed: false,
+            is_placed: true,
             not_before: now.checked_sub(options.timing.burst).unwrap_or(now),
             failures: 0,
         }
@@ -275,13 +292,18 @@ impl<'w> Leading<'w> {
         }
     }
 
+    fn reachable(&mut self, addresses: Arc<[Address]>) {
+        self.is_placed = true;
+        self.ledger.reachable(addresses, Instant::now());
+    }
+
     fn may_write(&self) -> bool {
         let concurrency = if self.failures < AWAY_FAILURES {
             self.options.timing.concurrency
         } else {
             1
         };
-        self.listed && self.writes.len() < concurrency
+        self.listed && self.is_placed && self.writes.len() < concurrency
     }
 
     /// When the next write may begin, if nothing happens before.

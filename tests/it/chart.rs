@@ -28,6 +28,11 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["kind=StatefulSet"], "kind"),
     (&["rbac.secrets=some"], "secrets"),
     (&["rbac.secrets=namespaces"], "secretNamespaces"),
+    (&["rbac.secrets=named"], "secretNames"),
+    (
+        &["rbac.secrets=named", "rbac.secretNames={certificate}"],
+        "secretNames",
+    ),
     (&["listeners[0].containerPort=70000"], "65,535"),
     (&["listeners={http}"], "listeners"),
     (&["mesh.provider=cilium"], "provider"),

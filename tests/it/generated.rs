@@ -10,7 +10,7 @@ use postern::{
 
 use super::{
     chart::{dashboard, values},
-    codes,
+    codes, fault,
 };
 
 /// Folder, and the files in it that are generated.
@@ -27,6 +27,10 @@ fn generated() -> Vec<(&'static str, Vec<(String, String)>)> {
     pages.push(("values.md", values::page()));
     vec![
         ("docs/reference", named(pages)),
+        (
+            "docs/reference",
+            vec![("faults.md".to_owned(), fault::page())],
+        ),
         ("docs/reference/codes", codes::pages()),
         ("crds", named(manifest::manifests())),
         ("crds/emissary", named(manifest::of_emissary())),

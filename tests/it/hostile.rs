@@ -22,7 +22,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{client::tcp, gateway::Gateway};
-use bystander::Bystander;
+pub(crate) use bystander::Bystander;
 use recorder::Recorder;
 
 /// Everything goes to the recorder, but what the bystander asks for; nobody may come to `/smuggled/` without being the tenant

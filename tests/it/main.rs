@@ -10,6 +10,7 @@ mod client;
 mod cluster;
 mod codes;
 mod corpus;
+mod fault;
 mod gateway;
 mod generated;
 mod golden;

@@ -9,6 +9,7 @@ mod disruption;
 mod image;
 mod installed;
 mod load;
+mod mesh;
 mod ports;
 mod process;
 mod scoped;

@@ -48,6 +48,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- append .Values.watch.namespaces .Release.Namespace | uniq | sortAlpha | toJson }}
 {{- end }}
 
+{{- /* The names of `rbac.secretNames` by namespace, as JSON. */}}
+{{- define "postern.secretNames" -}}
+{{- $names := dict }}
+{{- range .Values.rbac.secretNames | uniq | sortAlpha }}
+{{- $parts := splitn "/" 2 . }}
+{{- $_ := set $names $parts._0 (append (get $names $parts._0 | default list) $parts._1) }}
+{{- end }}
+{{- toJson $names }}
+{{- end }}
+
 {{- define "postern.graceSeconds" -}}
 {{- add .Values.drain.delaySeconds .Values.drain.timeoutSeconds 5 }}
 {{- end }}

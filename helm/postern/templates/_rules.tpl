@@ -72,6 +72,14 @@ tell these apart: whoever has list may read every body. */}}
   verbs: [get, list, watch]
 {{- end }}
 
+{{- /* The same for some Secrets, by their names: RBAC allows a list or watch whose field selector is one of them. */}}
+{{- define "postern.rules.named" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{ toJson . }}
+  verbs: [get, list, watch]
+{{- end }}
+
 {{- /* In its own namespace: who leads, and how far each replica is. */}}
 {{- define "postern.rules.own" -}}
 - apiGroups: [coordination.k8s.io]
@@ -83,7 +91,8 @@ tell these apart: whoever has list may read every body. */}}
   verbs: [get]
 {{- end }}
 
-{{- /* A role and its binding to Postern: `root`, `namespace` (empty: the cluster), `name`, and the `rules`. */}}
+{{- /* A role and its binding to Postern: `root`, `namespace` (empty: the cluster), `name`, the `rules`, and for `named`
+the `names`. */}}
 {{- define "postern.role" -}}
 {{- $kind := ternary "Role" "ClusterRole" (ne .namespace "") }}
 ---
@@ -98,7 +107,7 @@ metadata:
     {{- include "postern.labels" .root | nindent 4 }}
 rules:
   {{- range .rules }}
-  {{- include (printf "postern.rules.%s" .) $.root | nindent 2 }}
+  {{- include (printf "postern.rules.%s" .) (eq . "named" | ternary $.names $.root) | nindent 2 }}
   {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

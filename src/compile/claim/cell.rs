@@ -9,6 +9,7 @@ use crate::{
     graph::{
         HostPattern, RequestPolicy,
         path::{canonical, literal},
+        region::as_claimed,
     },
     report::Code,
 };
@@ -105,13 +106,13 @@ fn paths(spec: &RouteClaimSpec, policy: RequestPolicy, findings: &mut Findings) 
     paths
 }
 
-/// In the spelling of canonical paths, without a slash at its end.
+/// As claims see the canonical path, without a slash at its end.
 fn spelled(path: &str, policy: RequestPolicy) -> Result<Arc<str>, String> {
     if !path.starts_with('/') {
         return Err("it does not begin with `/`".to_owned());
     }
     let literal = literal(path).map_err(|error| error.to_string())?;
     let canonical = canonical(&literal, policy).map_err(|error| error.to_string())?;
-    let path = canonical.as_str();
-    Ok(path.strip_suffix('/').unwrap_or(path).into())
+    let path = as_claimed(canonical.as_str());
+    Ok(path.strip_suffix('/').unwrap_or(&path).into())
 }

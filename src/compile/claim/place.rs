@@ -4,25 +4,24 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::{Cell, Claim, Claims, RegionKey, cell, is_below};
+use super::{Cell, Claim, Claims, RegionKey, is_below, listed};
 use crate::{
     compile::{
         finding::Findings,
         mapping::{Match, NameMatch},
         safety::{covers, share_a_name},
+        slot::pair_of,
     },
     crd::gateway_settings::Unclaimed,
     graph::{
         HostPattern,
         host::NamePattern,
+        region::as_claimed,
         route::{PathMatch, Pattern},
         table::literal_prefix,
     },
     report::Code,
 };
-
-/// As many parts of others as one message names.
-const SHOWN: usize = 3;
 
 /// Where a route may serve, and what there is to say about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,20 +41,20 @@ enum Names<'m> {
 
 /// The paths that a route asks for, as far as claims can tell them apart.
 struct Paths<'m> {
-    /// What every path begins with.
+    /// What every path begins with, as claims see it.
     start: Cow<'m, str>,
     /// Whether that is the whole path.
     exact: bool,
     case_sensitive: bool,
 }
 
-/// The claimed cells that a route has something in common with, the most specific first, up to one that has it inside.
+/// The claims of the cells that a route has something in common with, the most specific first, up to one that has it inside.
 #[derive(Default)]
 struct Met<'c> {
     own: Vec<&'c Claim>,
-    others: Vec<(&'c HostPattern, &'c Cell, &'c Claim)>,
+    others: Vec<&'c Claim>,
     /// Whose the route is as a whole, but for what more specific ones have.
-    cover: Option<(&'c HostPattern, &'c Cell, &'c Claim)>,
+    cover: Option<(&'c Cell, &'c Claim)>,
     /// Whether the route asks for the path of a cell of its own: what else begins with the same letters was hardly meant.
     is_own_path: bool,
 }
@@ -74,7 +73,7 @@ impl Claims {
             return placement;
         }
         let met = self.meet(namespace, &Names::of(&asked.name), &Paths::of(asked));
-        if let Some((host, cell, claim)) = met.refusal() {
+        if let Some((cell, claim)) = met.refusal() {
             let field = if cell.path.is_empty() {
                 "spec.hostname"
             } else {
@@ -83,11 +82,7 @@ impl Claims {
             placement.findings.push(
                 Code::ClaimedByOthers,
                 field,
-                format!(
-                    "{} belongs to {}",
-                    cell::text(host, &cell.path),
-                    claim.owner()
-                ),
+                format!("{} belongs to {}", pair_of(asked), claim.owner()),
                 claim.next(namespace),
             );
             return placement;
@@ -105,22 +100,20 @@ impl Claims {
             placement.regions.push(RegionKey::Unclaimed);
         }
         if !matches!(asked.name, NameMatch::Unnamed) {
-            tell(&met.others, namespace, &mut placement.findings);
+            tell(&met.others, asked, namespace, &mut placement.findings);
         }
         placement
     }
 
-    /// What is claimed of a route on the names of a Host that selects it, as a person writes it with the claim, when that
-    /// is all of it and others'.
+    /// The claim that gives all of a route on the names of a Host that selects it to others.
     pub(in crate::compile) fn refusal(
         &self,
         namespace: &str,
         host: &HostPattern,
         asked: &Match,
-    ) -> Option<(String, &Claim)> {
+    ) -> Option<&Claim> {
         let met = self.meet(namespace, &Names::Pattern(host), &Paths::of(asked));
-        let (host, cell, claim) = met.refusal()?;
-        Some((cell::text(host, &cell.path), claim))
+        met.refusal().map(|(_, claim)| claim)
     }
 
     /// Whether claims, whosever they are, cover all of a route on the names of a Host that selects it.
@@ -145,15 +138,14 @@ impl Claims {
                 let Some(claim) = self.list.get(cell.claim) else {
                     continue;
                 };
-                let found = (host, cell, claim);
                 if claim.owners.contains(namespace) {
                     met.own.push(claim);
                     met.is_own_path |= covered && *paths.start == *cell.path;
                 } else if !met.is_own_path {
-                    met.others.push(found);
+                    met.others.push(claim);
                 }
                 if covered && paths.are_below(&cell.path) {
-                    met.cover = Some(found);
+                    met.cover = Some((cell, claim));
                     return met;
                 }
             }
@@ -187,7 +179,7 @@ impl Claims {
 
 impl<'c> Met<'c> {
     /// Who has all of the route, when nothing of it is its own.
-    fn refusal(&self) -> Option<(&'c HostPattern, &'c Cell, &'c Claim)> {
+    fn refusal(&self) -> Option<(&'c Cell, &'c Claim)> {
         self.cover.filter(|_| self.own.is_empty())
     }
 }
@@ -211,35 +203,44 @@ impl<'m> Names<'m> {
     }
 }
 
-/// Says which parts of a route belong to others.
-fn tell(others: &[(&HostPattern, &Cell, &Claim)], namespace: &str, findings: &mut Findings) {
-    let Some((.., first)) = others.first() else {
-        return;
+/// Says by which claims a part of a route belongs to others. What they claim is not for everybody to know.
+fn tell(others: &[&Claim], asked: &Match, namespace: &str, findings: &mut Findings) {
+    let mut names: Vec<_> = others.iter().map(|claim| &*claim.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let next = match *names {
+        [] => return,
+        [name] => {
+            format!("Leave it so, or have namespace {namespace} added to RouteClaim {name}")
+        }
+        _ => "Leave it so, or choose a narrower hostname or path".to_owned(),
     };
-    let parts = others.iter().take(SHOWN).map(|(host, cell, claim)| {
-        format!("{} to {}", cell::text(host, &cell.path), claim.owner())
-    });
-    let mut parts = parts.collect::<Vec<_>>().join(", ");
-    if others.len() > SHOWN {
-        parts = format!("{parts}, and {} more to others", others.len() - SHOWN);
-    }
     findings.push(
         Code::PartlyClaimed,
         "spec.hostname",
-        format!("A part belongs to others and is not served by this object: {parts}"),
-        match others {
-            [_] => first.next(namespace),
-            _ => "Leave it so, or choose a narrower hostname or path".to_owned(),
-        },
+        format!(
+            "A part of {} belongs to others by {}; this object serves the rest",
+            pair_of(asked),
+            listed(&names)
+        ),
+        next,
     );
 }
 
 impl<'m> Paths<'m> {
     fn of(asked: &'m Match) -> Self {
         let (start, exact): (Cow<'m, str>, _) = match &asked.path {
-            PathMatch::Prefix(text) => ((&**text).into(), false),
-            PathMatch::Exact(text) => ((&**text).into(), true),
-            PathMatch::Regex(pattern) => (literal_prefix(&pattern.text).into(), false),
+            PathMatch::Prefix(text) => (as_claimed(text), false),
+            PathMatch::Exact(text) => (as_claimed(text), true),
+            PathMatch::Regex(pattern) => {
+                // Half an escape says nothing about what it will be.
+                let start = literal_prefix(&pattern.text);
+                let whole = start.strip_suffix('%').or(start.strip_suffix("%2"));
+                (
+                    as_claimed(whole.unwrap_or(&start)).into_owned().into(),
+                    false,
+                )
+            }
         };
         Self {
             start: if asked.case_sensitive {

@@ -144,18 +144,19 @@ fn who_has_only_some_paths_has_a_say_where_nobody_else_has_any() {
     ]);
     for (hostname, namespace, said) in [
         ("a.x.com", "own", "yes"),
-        ("a.x.com", "other", "no, /"),
+        ("a.x.com", "other", "no, suffix"),
         ("y.com:80", "own", "yes"),
-        ("y.com", "other", "no, y.com/a"),
-        ("z.com", "own", "no, z.com/b"),
-        ("z.com", "other", "no, z.com/a"),
+        ("y.com", "other", "no, a part: one"),
+        ("z.com", "own", "no, a part: theirs"),
+        ("z.com", "other", "no, a part: mine"),
         ("*.com", "own", "nothing"),
     ] {
         let deciders = claims.deciders(&hostname.parse().unwrap());
         let found = match deciders.say(namespace) {
             Say::Nothing => "nothing".to_owned(),
             Say::Yes => "yes".to_owned(),
-            Say::No(_, part) => format!("no, {}", part.as_deref().unwrap_or("/")),
+            Say::No(claim, Part::All) => format!("no, {}", claim.name),
+            Say::No(claim, Part::SomePaths) => format!("no, a part: {}", claim.name),
         };
         assert_eq!(found, said, "{hostname} for {namespace}");
     }

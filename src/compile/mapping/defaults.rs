@@ -1,10 +1,12 @@
 //! What Emissary's Module says for Mappings that do not say it themselves. It is read as if a Mapping said it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 
-use super::{BalancePlan, balance, breaker, connection, connection::Connections, cors, retry};
+use super::{
+    BalancePlan, balance, breaker, connection, connection::Connections, cors, health, retry,
+};
 use crate::{
     compile::{finding::Findings, settings::Settings},
     crd::{
@@ -20,6 +22,7 @@ pub(in crate::compile) struct Defaults {
     /// The name of a resolver.
     pub(in crate::compile) resolver: Arc<str>,
     pub(in crate::compile) balance: BalancePlan,
+    pub(in crate::compile) slow_start: Option<Duration>,
     pub(in crate::compile) cors: Option<Arc<Cors>>,
     pub(in crate::compile) retry: Option<Retry>,
     pub(in crate::compile) breakers: Option<Breakers>,
@@ -31,6 +34,7 @@ impl Default for Defaults {
         Self {
             resolver: "kubernetes-service".into(),
             balance: BalancePlan::default(),
+            slow_start: None,
             cors: None,
             retry: None,
             breakers: None,
@@ -50,7 +54,12 @@ pub(in crate::compile) fn balance(value: &Value, settings: &mut Settings) -> Res
     let (spec, mut findings) = spec("load_balancer", value)?;
     if let Some(said) = spec.load_balancer.as_deref() {
         let policy = balance::policy(said, &mut findings);
-        settings.defaults.balance = policy.ok_or_else(|| first(&findings))?;
+        let policy = policy.ok_or_else(|| first(&findings))?;
+        let slow_start = said.slow_start.as_deref();
+        let slow_start =
+            slow_start.and_then(|text| health::slow_start(text, &policy, &mut findings));
+        settings.defaults.slow_start = clean(slow_start, &findings)?;
+        settings.defaults.balance = policy;
     }
     Ok(())
 }

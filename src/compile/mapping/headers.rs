@@ -90,6 +90,25 @@ fn invalid(field: &str, message: &str, findings: &mut Findings) {
     );
 }
 
+/// The name of a header that may be written, or None with a finding.
+pub(super) fn name(text: &str, field: &str, findings: &mut Findings) -> Option<HeaderName> {
+    let name = header_name(text);
+    name.map_err(|message| invalid(field, &message, findings))
+        .ok()
+}
+
+/// A value in which nothing stands for anything else, or None with a finding.
+pub(super) fn literal(text: &str, field: &str, findings: &mut Findings) -> Option<HeaderValue> {
+    let value = match header_text(text) {
+        Ok(HeaderText::Literal(value)) => Ok(value),
+        Ok(HeaderText::Format(_)) => Err("there is no request whose values it could have".into()),
+        Err(message) => Err(message),
+    };
+    value
+        .map_err(|message: String| invalid(field, &message, findings))
+        .ok()
+}
+
 fn header_name(text: &str) -> Result<HeaderName, String> {
     let name: HeaderName = text
         .parse()

@@ -10,11 +10,9 @@ use crate::{
     compile::{
         mapping::PathKey,
         routing::{Mappings, Named, Scope},
-        settings::Settings,
         slot::{self, Linked, Placed, SlotHost},
         touched::Touched,
     },
-    crd::gateway_settings::Unclaimed,
     graph::{HostPattern, host::NamePattern, table::RouteTable},
     resource::Mapping,
 };
@@ -45,17 +43,13 @@ impl HostSlots {
         })
     }
 
-    /// The paths of slots that are known to lose requests.
-    pub(super) fn taken(&self) -> impl Iterator<Item = &PathKey> {
-        let slots = self.slots.iter();
-        slots.filter_map(|(path, slot)| slot.taken.is_some().then_some(path))
-    }
-
     /// Whether the hostname is a regular expression for this one; which names it has in common with a wildcard nobody can
-    /// say.
+    /// say, but for `*`.
     pub(super) fn is_regex_for(&self, pattern: &HostPattern) -> bool {
-        let NamePattern::Exact(name) = &pattern.name else {
-            return false;
+        let name = match &pattern.name {
+            NamePattern::Any => return true,
+            NamePattern::Exact(name) => name,
+            NamePattern::Suffix(_) | NamePattern::Prefix(_) => return false,
         };
         let mut patterns = self
             .placed()
@@ -69,30 +63,32 @@ impl HostSlots {
         self.slots.values().flat_map(|slot| &slot.routes)
     }
 
+    /// Returns the paths of the slots that were linked, or are gone.
     pub(super) fn link(
         &mut self,
         mappings: &Mappings,
-        rule: (Unclaimed, &Settings),
+        rule: slot::Rule,
         elsewhere: &Oldest,
         touched: &mut Touched,
-    ) {
+    ) -> Vec<PathKey> {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
         dirty.dedup();
-        for path in dirty {
-            let Some(slot) = self.slots.get_mut(&path) else {
+        for path in &dirty {
+            let Some(slot) = self.slots.get_mut(path) else {
                 continue;
             };
             if slot.members.is_empty() {
-                self.slots.remove(&path);
+                self.slots.remove(path);
                 continue;
             }
             let members = slot.members.iter().map(|member| &member.key);
             touched.extend(members.clone());
             let members = members.filter_map(|key| mappings.get(key));
             let members = members.map(|state| &**state);
-            **slot = slot::link(members, elsewhere.get(&path), rule);
+            **slot = slot::link(members, elsewhere.get(path), rule);
         }
+        dirty
     }
 
     /// Says whether it is somebody else than before.

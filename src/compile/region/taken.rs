@@ -1,7 +1,9 @@
 //! What first come does not defend (design D4): a stranger's longer path, regular expression or `precedence` takes requests
 //! from a route. The object that loses them is told who takes them.
 //!
-//! Looked for on the same hostname and on the wildcards and expressions that cover it.
+//! Looked for on the same hostname and on all that have names in common with it, as far as that can be told: which names an
+//! expression and a wildcard other than `*` share, or two expressions, nobody can say. What Hosts select by labels is compared
+//! with its like alone: what else such a Host has depends on the labels of others, and changes without a change of a path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +11,6 @@ use super::{HostSlots, RegionSlots};
 use crate::{
     compile::{
         mapping::{PathKey, PathKind},
-        safety::covers,
         slot::{Linked, SlotHost},
         touched::Touched,
     },
@@ -21,27 +22,54 @@ use crate::{
 /// As many as one message names.
 const SHOWN: usize = 3;
 
-/// The slots of a hostname, and those among them that may take from paths that do not begin with theirs.
+/// To look at more than these one by one takes longer than to look at all.
+const FEW: usize = 16;
+
+/// A slot with its path.
+type At<'r> = (&'r PathKey, &'r Linked);
+
+/// Slots that may take requests from others, in the order of their paths; and those among them that may take from paths that
+/// do not begin with theirs.
 struct Around<'r> {
-    slots: &'r BTreeMap<PathKey, Box<Linked>>,
-    reaching: Vec<(&'r PathKey, &'r Linked)>,
+    slots: Sorted<'r>,
+    reaching: Vec<At<'r>>,
 }
 
+/// Slots in the order of their paths.
+enum Sorted<'r> {
+    /// Those of one hostname.
+    Own(&'r BTreeMap<PathKey, Box<Linked>>),
+    /// Those of many.
+    Merged(Vec<At<'r>>),
+}
+
+/// What the paths of changed slots begin with; none when there are many.
+struct Starts(Option<Vec<String>>);
+
 impl RegionSlots {
-    /// Looks anew for who takes requests from the routes of these hostnames and of those that they cover.
-    pub(super) fn find_takers(&mut self, changed: &BTreeSet<SlotHost>, touched: &mut Touched) {
+    /// Looks anew for who takes requests from the routes that have names in common with these hostnames, and whose paths may be
+    /// those of the `paths` that have changed there.
+    pub(super) fn find_takers(
+        &mut self,
+        changed: &BTreeSet<SlotHost>,
+        paths: &BTreeSet<PathKey>,
+        touched: &mut Touched,
+    ) {
+        let starts = Starts::of(paths);
         let mut found = Vec::new();
         for host in self.near(changed) {
             let Some(slots) = self.hosts.get(host) else {
                 continue;
             };
-            let around = self.around(host, slots);
-            if is_of_one_namespace(&around) {
-                found.extend(slots.taken().map(|path| (host.clone(), path.clone(), None)));
+            let all = slots.slots.iter();
+            let mut concerned = all.filter(|(path, _)| starts.concern(path)).peekable();
+            if concerned.peek().is_none() {
                 continue;
             }
-            for (path, slot) in &slots.slots {
-                let taken = taken(path, slot, &around);
+            let around = self.around(host, slots);
+            let is_shared = !is_of_one_namespace(&around);
+            for (path, slot) in concerned {
+                let taken = is_shared.then(|| taken(path, slot, &around)).flatten();
                 if taken != slot.taken {
                     found.push((host.clone(), path.clone(), taken));
                 }
@@ -58,13 +86,16 @@ impl RegionSlots {
 
     /// The hostnames whose routes may lose requests to those of `changed`.
     fn near<'r>(&'r self, changed: &'r BTreeSet<SlotHost>) -> BTreeSet<&'r SlotHost> {
+        if changed.len() > FEW {
+            return self.hosts.keys().collect();
+        }
         let mut near: BTreeSet<_> = changed.iter().collect();
         for host in changed {
             match host {
-                SlotHost::Pattern(pattern) => match pattern.name {
-                    NamePattern::Exact(_) => near.extend(self.other_ports(host).map(|(at, _)| at)),
-                    _ => near.extend(self.hosts.keys().filter(|below| is_wider(host, below))),
-                },
+                SlotHost::Pattern(pattern) => {
+                    near.extend(self.other_ports(host).map(|(at, _)| at));
+                    near.extend(self.meeting(pattern).map(|(at, _)| at));
+                }
                 SlotHost::Regex(_) => near.extend(self.hosts.keys()),
                 SlotHost::Selected(_) => {}
             }
@@ -72,28 +103,55 @@ impl RegionSlots {
         near
     }
 
-    /// The slots of a hostname, and of all that cover it.
+    /// The slots of a hostname, and of all that have names in common with it.
     fn around<'r>(&'r self, host: &'r SlotHost, slots: &'r HostSlots) -> Vec<Around<'r>> {
-        let others = self.wildcards().filter(|(other, slots)| {
-            *other != host
-                && match (other, host) {
-                    (SlotHost::Regex(_), SlotHost::Pattern(pattern)) => slots.is_regex_for(pattern),
-                    _ => is_wider(other, host),
-                }
-        });
-        std::iter::once((host, slots))
+        let (meeting, matched) = match host {
+            SlotHost::Pattern(pattern) => (Some(self.meeting(pattern)), None),
+            SlotHost::Regex(_) => {
+                let all = self.hosts.iter();
+                let is_matched = |(other, _): &(&SlotHost, &HostSlots)| match other {
+                    SlotHost::Pattern(pattern) => slots.is_regex_for(pattern),
+                    SlotHost::Regex(_) | SlotHost::Selected(_) => false,
+                };
+                (None, Some(all.filter(is_matched)))
+            }
+            SlotHost::Selected(_) => (None, None),
+        };
+        let all = std::iter::once((host, slots))
             .chain(self.other_ports(host))
-            .chain(others)
-            .map(|(_, slots)| Around {
-                slots: &slots.slots,
-                reaching: slots
-                    .slots
-                    .iter()
-                    .map(|(path, slot)| (path, &**slot))
-                    .filter(reaches)
-                    .collect(),
-            })
-            .collect()
+            .chain(meeting.into_iter().flatten())
+            .chain(matched.into_iter().flatten());
+        let all: Vec<_> = all.map(|(_, slots)| Sorted::Own(&slots.slots)).collect();
+        let all = if all.len() > FEW {
+            vec![Sorted::merged(&all)]
+        } else {
+            all
+        };
+        let around = all.into_iter().map(|slots| Around {
+            reaching: slots.iter().filter(reaches).collect(),
+            slots,
+        });
+        around.collect()
+    }
+
+    /// The other hostnames that have a name in common with a pattern.
+    fn meeting<'r>(
+        &'r self,
+        pattern: &'r HostPattern,
+    ) -> impl Iterator<Item = (&'r SlotHost, &'r HostSlots)> {
+        let exact = matches!(pattern.name, NamePattern::Exact(_));
+        // An exact name has nothing in common with other exact ones, of which there are many.
+        let (some, all) = if exact {
+            (Some(self.wildcards()), None)
+        } else {
+            (None, Some(self.hosts.iter()))
+        };
+        let candidates = some.into_iter().flatten().chain(all.into_iter().flatten());
+        candidates.filter(|(other, slots)| match other {
+            SlotHost::Pattern(other) => meet(&other.name, &pattern.name),
+            SlotHost::Regex(_) => slots.is_regex_for(pattern),
+            SlotHost::Selected(_) => false,
+        })
     }
 
     /// All but the exact hostnames.
@@ -105,13 +163,67 @@ impl RegionSlots {
     }
 }
 
-/// Whether every name of one is a name of the other, and they are not the same.
-fn is_wider(host: &SlotHost, below: &SlotHost) -> bool {
-    match (host, below) {
-        (SlotHost::Pattern(wide), SlotHost::Pattern(narrow)) => {
-            wide.name != narrow.name && covers(&wide.name, &narrow.name)
+impl<'r> Sorted<'r> {
+    fn merged(all: &[Self]) -> Self {
+        let mut merged: Vec<_> = all.iter().flat_map(Self::iter).collect();
+        merged.sort_by_key(|(path, _)| *path);
+        Self::Merged(merged)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = At<'r>> {
+        self.from(None)
+    }
+
+    /// Those from this path on.
+    fn from<'a>(&'a self, path: Option<&PathKey>) -> impl Iterator<Item = At<'r>> + use<'a, 'r> {
+        use std::ops::Bound::{Included, Unbounded};
+        let (own, merged) = match self {
+            Self::Own(slots) => {
+                let from = path.map_or(Unbounded, Included);
+                (Some(slots.range::<PathKey, _>((from, Unbounded))), None)
+            }
+            Self::Merged(slots) => {
+                let at = path.map_or(0, |path| slots.partition_point(|(other, _)| *other < path));
+                (None, slots.get(at..))
+            }
+        };
+        let own = own.into_iter().flatten();
+        let own = own.map(|(path, slot)| (path, &**slot));
+        own.chain(merged.into_iter().flatten().copied())
+    }
+}
+
+impl Starts {
+    fn of(paths: &BTreeSet<PathKey>) -> Self {
+        if paths.len() > FEW {
+            return Self(None);
         }
-        _ => false,
+        Self(Some(paths.iter().map(start).collect()))
+    }
+
+    /// Whether requests of a route may be affected.
+    fn concern(&self, path: &PathKey) -> bool {
+        self.0.as_ref().is_none_or(|starts| {
+            let own = start(path);
+            starts.iter().any(|other| agree(other, &own))
+        })
+    }
+}
+
+/// Whether two hostnames have some name in common, and are not the same.
+fn meet(a: &NamePattern, b: &NamePattern) -> bool {
+    use NamePattern::{Any, Exact, Prefix, Suffix};
+    match (a, b) {
+        (Any, Any) | (Exact(_), Exact(_)) => false,
+        (Any, _) | (_, Any) | (Suffix(_), Prefix(_)) | (Prefix(_), Suffix(_)) => true,
+        (Suffix(end), Exact(name)) | (Exact(name), Suffix(end)) => {
+            name.len() > end.len() && name.ends_with(&**end)
+        }
+        (Prefix(start), Exact(name)) | (Exact(name), Prefix(start)) => {
+            name.len() > start.len() && name.starts_with(&**start)
+        }
+        (Suffix(a), Suffix(b)) => a != b && (a.ends_with(&**b) || b.ends_with(&**a)),
+        (Prefix(a), Prefix(b)) => a != b && (a.starts_with(&**b) || b.starts_with(&**a)),
     }
 }
 
@@ -124,9 +236,15 @@ fn reaches((path, slot): &(&PathKey, &Linked)) -> bool {
             .any(|placed| placed.route.rank.precedence > 0)
 }
 
+/// Whether some route of a slot comes after those without a precedence.
+fn is_low(slot: &Linked) -> bool {
+    let mut routes = slot.routes.iter();
+    routes.any(|placed| placed.route.rank.precedence < 0)
+}
+
 fn is_of_one_namespace(around: &[Around<'_>]) -> bool {
-    let slots = around.iter().flat_map(|around| around.slots.values());
-    let mut owners = slots.filter_map(|slot| Some(&owner(slot)?.namespace));
+    let slots = around.iter().flat_map(|around| around.slots.iter());
+    let mut owners = slots.filter_map(|(_, slot)| Some(&owner(slot)?.namespace));
     let first = owners.next();
     owners.all(|owner| Some(owner) == first)
 }
@@ -140,32 +258,35 @@ fn owner(slot: &Linked) -> Option<&ObjectKey> {
 /// Who takes requests from a slot. Of an object of another namespace no more is told than its name: not where it serves.
 fn taken(path: &PathKey, slot: &Linked, around: &[Around<'_>]) -> Option<Box<Diagnostic>> {
     let own = owner(slot)?;
-    let mut takers = BTreeSet::new();
-    for Around { slots, reaching } in around {
-        let longer = longer(path, slots);
-        let reaching = reaching
-            .iter()
-            .copied()
-            .filter(|(other, _)| is_start(other, path));
-        for (_, taker) in longer.chain(reaching) {
+    let takers = around.iter().flat_map(|Around { slots, reaching }| {
+        // What comes after everything may lose to paths that are shorter.
+        let all = is_low(slot).then(|| slots.iter()).into_iter().flatten();
+        let others = reaching.iter().copied().chain(all);
+        let others = others.filter(|(other, _)| agree(&start(other), &start(path)));
+        longer(path, slots).chain(others).filter_map(|(_, taker)| {
             let by = owner(taker).filter(|by| by.namespace != own.namespace);
-            takers.extend(by.filter(|_| outranks(taker, slot)));
+            by.filter(|_| outranks(taker, slot))
+        })
+    });
+    // The first that are found will do: of some wildcards everybody takes something.
+    let mut shown = BTreeSet::new();
+    let mut more = false;
+    for by in takers {
+        more = shown.len() == SHOWN && !shown.contains(by);
+        if more {
+            break;
         }
+        shown.insert(by);
     }
-    let shown: Vec<_> = { takers.iter().take(SHOWN) }
-        .map(ToString::to_string)
-        .collect();
-    let more = match takers.len() - shown.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    (!takers.is_empty()).then(|| {
+    let names: Vec<_> = shown.iter().map(ToString::to_string).collect();
+    (!shown.is_empty()).then(|| {
         Box::new(Diagnostic::new(
             Code::LosesRequests,
             "",
             format!(
-                "Objects of other namespaces take requests that match this one: {}{more}",
-                shown.join(", ")
+                "Objects of other namespaces take requests that match this one: {}{}",
+                names.join(", "),
+                if more { " and more" } else { "" }
             ),
             "",
         ))
@@ -173,14 +294,8 @@ fn taken(path: &PathKey, slot: &Linked, around: &[Around<'_>]) -> Option<Box<Dia
 }
 
 /// The slots whose paths begin as this one does, or may.
-fn longer<'r>(
-    path: &PathKey,
-    slots: &'r BTreeMap<PathKey, Box<Linked>>,
-) -> impl Iterator<Item = (&'r PathKey, &'r Linked)> {
-    let start = match path.kind {
-        PathKind::Regex => literal_prefix(&path.text).to_ascii_lowercase(),
-        PathKind::Exact | PathKind::Prefix => path.text.to_string(),
-    };
+fn longer<'r>(path: &PathKey, slots: &Sorted<'r>) -> impl Iterator<Item = At<'r>> {
+    let start = start(path);
     let from = PathKey {
         text: start.as_str().into(),
         kind: PathKind::Exact,
@@ -191,20 +306,23 @@ fn longer<'r>(
         PathKind::Exact => path.text.len(),
         PathKind::Prefix | PathKind::Regex => usize::MAX,
     };
-    let found = slots.range(from..).map(|(path, slot)| (path, &**slot));
-    found
+    slots
+        .from(Some(&from))
         .take_while(move |(other, _)| other.text.starts_with(&*start))
         .filter(move |found| found.0.text.len() <= most && !reaches(found))
 }
 
-/// Whether a path that fits `path` may be one that fits `other`, as far as their beginnings tell.
-fn is_start(other: &PathKey, path: &PathKey) -> bool {
-    let start = |key: &PathKey| match key.kind {
-        PathKind::Regex => literal_prefix(&key.text).to_ascii_lowercase(),
-        PathKind::Exact | PathKind::Prefix => key.text.to_string(),
-    };
-    let (other, path) = (start(other), start(path));
-    other.starts_with(&path) || path.starts_with(&other)
+/// What every path of a slot begins with, whatever its case.
+fn start(path: &PathKey) -> String {
+    match path.kind {
+        PathKind::Regex => literal_prefix(&path.text).to_ascii_lowercase(),
+        PathKind::Exact | PathKind::Prefix => path.text.to_string(),
+    }
+}
+
+/// Whether some path may begin in both ways.
+fn agree(a: &str, b: &str) -> bool {
+    a.starts_with(b) || b.starts_with(a)
 }
 
 /// Whether some route of one comes before some route of the other.

@@ -28,8 +28,8 @@ impl State {
         changed: &Changed,
         renamed: bool,
     ) -> Dirty {
-        let settings =
-            (changed.settings || changed.unavailable) && self.lower_settings(resources, options);
+        let read = changed.settings || changed.unavailable || changed.claims;
+        let settings = read && self.lower_settings(resources, options);
         let claims =
             (changed.claims || changed.namespaces || settings) && self.lower_claims(resources);
         let services = self.update_cluster(resources, options, changed, renamed);

@@ -83,11 +83,16 @@ impl State {
         if let Some(twin) = self.twin(&object.key) {
             twin::tell(&twin, &mut findings);
         }
-        if let Some(reason) = &self.settings.refusal {
+        let mut regions = state.placement.regions.iter();
+        if let Some(reason) = regions.find_map(|region| self.settings.refusal_in(region)) {
+            let extent = match self.settings.refusal {
+                Some(_) => "",
+                None => " outside of claims",
+            };
             findings.push(
                 Code::PolicyNotHonoured,
                 "",
-                format!("{reason}, so every Mapping answers 503"),
+                format!("{reason}, so every Mapping answers 503{extent}"),
                 "Have the platform team look at that object",
             );
         }
@@ -171,18 +176,26 @@ impl State {
         let (mut serves, mut refused) = (BTreeSet::new(), None);
         for host in self.linked.coverage.selecting(&object.meta.labels) {
             match self.claims.refusal(namespace, host, matching) {
-                Some(refusal) => refused = refused.or(Some(refusal)),
+                Some(claim) => refused = refused.or(Some(claim)),
                 None => drop(serves.insert(format!("{host}{path}"))),
             }
         }
-        if let Some((part, claim)) = refused {
-            let code = if serves.is_empty() {
-                Code::ClaimedByOthers
+        if let Some(claim) = refused {
+            let (code, message, next) = if serves.is_empty() {
+                let message = format!(
+                    "{path} on the names of the Hosts that select it belongs to {}",
+                    claim.owner()
+                );
+                (Code::ClaimedByOthers, message, claim.next(namespace))
             } else {
-                Code::PartlyClaimed
+                let message = format!(
+                    "{path} on some names of the Hosts that select it belongs to others by RouteClaim {}",
+                    claim.name
+                );
+                let next = "Leave it so, or choose another path".to_owned();
+                (Code::PartlyClaimed, message, next)
             };
-            let message = format!("{part} belongs to {}", claim.owner());
-            findings.push(code, "spec.prefix", message, claim.next(namespace));
+            findings.push(code, "spec.prefix", message, next);
         }
         serves.into_iter().collect()
     }

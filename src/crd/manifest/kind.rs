@@ -12,6 +12,8 @@ pub(super) struct Definition {
     pub(super) scope: &'static str,
     /// Whether its status tells when a certificate ends.
     pub(super) has_certificate: bool,
+    /// Whether its status tells where it is reachable.
+    pub(super) has_addresses: bool,
     columns: &'static [Column],
 }
 
@@ -65,6 +67,7 @@ pub(super) const MAPPING: Definition = Definition {
     short: "mp",
     scope: "Namespaced",
     has_certificate: false,
+    has_addresses: false,
     columns: &[
         READY,
         REASON,
@@ -85,6 +88,7 @@ pub(super) const HOST: Definition = Definition {
     short: "hst",
     scope: "Namespaced",
     has_certificate: true,
+    has_addresses: true,
     columns: &[
         READY,
         REASON,
@@ -104,6 +108,7 @@ pub(super) const LISTENER: Definition = Definition {
     short: "lst",
     scope: "Namespaced",
     has_certificate: false,
+    has_addresses: true,
     columns: &[
         READY,
         REASON,
@@ -124,6 +129,7 @@ pub(super) const GATEWAY_SETTINGS: Definition = Definition {
     short: "gws",
     scope: "Namespaced",
     has_certificate: false,
+    has_addresses: false,
     columns: &[
         READY,
         REASON,
@@ -142,6 +148,7 @@ pub(super) const ROUTE_CLAIM: Definition = Definition {
     short: "rcl",
     scope: "Cluster",
     has_certificate: false,
+    has_addresses: false,
     columns: &[
         READY,
         REASON,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-pub(super) fn schema(has_certificate: bool) -> Value {
+pub(super) fn schema(has_certificate: bool, has_addresses: bool) -> Value {
     let mut installation = json!({
         "name": {
             "type": "string",
@@ -26,7 +26,10 @@ pub(super) fn schema(has_certificate: bool) -> Value {
             "description": "When the certificate that is served ends.",
         });
     }
-    json!({
+    if has_addresses {
+        installation["addresses"] = addresses();
+    }
+    let mut status = json!({
         "type": "object",
         "description": "What is so, written by Postern.",
         "properties": {
@@ -42,6 +45,35 @@ pub(super) fn schema(has_certificate: bool) -> Value {
                     "type": "object",
                     "required": ["name"],
                     "properties": installation,
+                },
+            },
+        },
+    });
+    if has_addresses {
+        status["properties"]["addresses"] = addresses();
+    }
+    status
+}
+
+/// As the addresses of a Gateway.
+fn addresses() -> Value {
+    json!({
+        "type": "array",
+        "maxItems": 16,
+        "description": "Where it is reachable: the addresses of the Service that leads to Postern.",
+        "items": {
+            "type": "object",
+            "required": ["type", "value"],
+            "properties": {
+                "type": {
+                    "type": "string",
+                    "maxLength": 253,
+                    "description": "`IPAddress` or `Hostname`.",
+                },
+                "value": {
+                    "type": "string",
+                    "maxLength": 253,
+                    "description": "The address.",
                 },
             },
         },

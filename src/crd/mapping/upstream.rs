@@ -1,5 +1,4 @@
-//! Parts of a Mapping about its upstream; those that Postern does not implement have their schema here, so that they are refused by
-//! name.
+//! Parts of a Mapping about its upstream.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +20,10 @@ pub struct LoadBalancer {
     pub header: Option<String>,
     /// Whether requests of the same client address go to the same endpoint. Default: false.
     pub source_ip: Option<bool>,
+    /// How long an endpoint that is new, or is used again after it was left out, takes to its full share of the requests, as
+    /// `30s`; for `round_robin` and `least_request`. Default: it has that at once.
+    #[schemars(length(max = 64))]
+    pub slow_start: Option<String>,
 }
 
 /// The way of choosing an endpoint.
@@ -95,6 +98,30 @@ pub struct Keepalive {
     pub interval: Option<i32>,
 }
 
+/// When an endpoint that fails requests is left out for a while. While that leaves fewer than half of the endpoints, all are used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OutlierDetection {
+    /// Failures in a row: responses with 5xx, no response, no connection. 0 for no limit. Default: 5.
+    #[schemars(range(min = 0))]
+    pub consecutive_server_errors: Option<i32>,
+    /// The same of 502, 503, 504, no response and no connection alone. 0 for no limit. Default: 0.
+    #[schemars(range(min = 0))]
+    pub consecutive_gateway_errors: Option<i32>,
+    /// The same of connections that cannot be opened alone. 0 for no limit. Default: 5.
+    #[schemars(range(min = 0))]
+    pub consecutive_connect_failures: Option<i32>,
+    /// How long an endpoint is left out for the first time; each further time is twice as long. Default: `30s`.
+    #[schemars(length(max = 64))]
+    pub base_ejection_time: Option<String>,
+    /// The longest that it is left out. Default: `300s`.
+    #[schemars(length(max = 64))]
+    pub max_ejection_time: Option<String>,
+    /// How many of a hundred endpoints are left out at a time; of two or more, one always may be. Default: 10.
+    #[schemars(range(min = 0, max = 100))]
+    pub max_ejection_percent: Option<i32>,
+}
+
 /// Requests that find out whether an endpoint works.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -102,10 +129,10 @@ pub struct HealthCheck {
     /// How long to wait for the answer, as `3s`. Default: `3s`.
     #[schemars(length(max = 64))]
     pub timeout: Option<String>,
-    /// Time between two requests, as `5s`. Default: `5s`.
+    /// Time between two requests, as `5s`; not below `100ms`. Default: `5s`.
     #[schemars(length(max = 64))]
     pub interval: Option<String>,
-    /// Failures in a row before an endpoint is left out. Default: 2.
+    /// Failures in a row before an endpoint is left out; the first answer of all decides alone. Default: 2.
     #[schemars(range(min = 0))]
     pub unhealthy_threshold: Option<i32>,
     /// Successes in a row before it is used again. Default: 1.
@@ -159,7 +186,7 @@ pub struct StatusRange {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GrpcHealthCheck {
-    /// The service that is asked about. Required.
+    /// The service that is asked about; `""` for the server as a whole. Required.
     #[schemars(length(max = 253))]
     pub upstream_name: Option<String>,
     /// The `:authority` of the request. Default: the name of the upstream.

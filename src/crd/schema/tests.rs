@@ -197,14 +197,14 @@ fn a_field_that_is_not_implemented_is_a_problem_unless_it_asks_for_nothing() {
     assert_eq!((spec.bypass_auth, problems), (None, vec![]));
     let on = json!({
         "prefix": "/a/", "service": "a", "bypassAuth": true, "labels": {"d": "not looked at"},
-        "outlierDetection": {"any": 1}, "docs": 5, "statsName": "a",
+        "clusterTag": "any", "docs": 5, "statsName": "a",
     });
     let found = problems_of(on, Spelling::Camel);
     let expected = [
         ("spec.bypassAuth", ProblemKind::NotImplemented),
+        ("spec.clusterTag", ProblemKind::NotImplemented),
         ("spec.docs", ProblemKind::NoEffect),
         ("spec.labels", ProblemKind::NotImplemented),
-        ("spec.outlierDetection", ProblemKind::NotImplemented),
         ("spec.statsName", ProblemKind::NoEffect),
     ];
     assert_eq!(

@@ -5,14 +5,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::wire::{balance, shown_retry},
+    super::wire::{balance, checks, outliers, shown_retry, slow_start},
     HandshakeAnswer,
 };
 use crate::graph::{
-    Action, CanonicalPath, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits, HostRewrite, HostTls,
-    InsecureAction, Member, Redirect, RequestPolicy, Rewrite, Upstream, UpstreamProtocol,
-    UpstreamTls, VirtualHost,
+    Action, CanonicalPath, ClientPolicy, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits,
+    HostRewrite, HostTls, InsecureAction, Member, Redirect, RequestPolicy, Rewrite, Upstream,
+    UpstreamProtocol, UpstreamTls, VirtualHost,
     breaker::Priority,
+    compression::Compression,
     cors::{Cors, Origins},
     filters::{HeaderText, Part},
     route::RedirectPath,
@@ -35,6 +36,16 @@ pub enum Policy {
     EnvoyHeaders,
     /// What responses have as `server`.
     ServerHeader,
+    /// Of responses.
+    Compression,
+    GrpcWeb,
+    Http10,
+    /// Of the fields of HTTP/1 responses.
+    HeaderCase,
+    /// The port in Host.
+    HostPort,
+    /// Who may name a request.
+    RequestId,
     InsecureRequests,
     /// Which insecure requests a Host that redirects redirects.
     InsecureRedirect,
@@ -62,6 +73,12 @@ pub enum Policy {
     Balance,
     /// What may be under way at a time.
     Breakers,
+    /// What endpoints are asked to find out whether they work.
+    HealthChecks,
+    /// When an endpoint is left out for what becomes of requests.
+    Outliers,
+    /// When a new endpoint gets its full share.
+    SlowStart,
     /// Of connections to the upstream.
     Keepalive,
     ConnectionIdle,
@@ -95,6 +112,12 @@ impl Policy {
             Self::Underscores => "underscores",
             Self::EnvoyHeaders => "x-envoy headers",
             Self::ServerHeader => "server header",
+            Self::Compression => "compression",
+            Self::GrpcWeb => "grpc-web",
+            Self::Http10 => "http/1.0",
+            Self::HeaderCase => "header case",
+            Self::HostPort => "host port",
+            Self::RequestId => "request id",
             Self::InsecureRequests => "insecure requests",
             Self::InsecureRedirect => "insecure redirect",
             Self::Certificate => "certificate",
@@ -114,6 +137,9 @@ impl Policy {
             Self::Priority => "priority",
             Self::Balance => "load balancing",
             Self::Breakers => "circuit breakers",
+            Self::HealthChecks => "health checks",
+            Self::Outliers => "ejection",
+            Self::SlowStart => "slow start",
             Self::Keepalive => "keepalive",
             Self::ConnectionIdle => "idle connections",
             Self::ConnectionLifetime => "connection lifetime",
@@ -170,6 +196,43 @@ pub(super) fn of_envoy(envoy: &EnvoyHeaders) -> [PolicyAnswer; 2] {
         Policy::EnvoyHeaders.may_be(written, "not written"),
         Policy::ServerHeader.may_be(server, "that of the upstream"),
     ]
+}
+
+/// How HTTP is spoken with clients.
+pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 6] {
+    let ClientPolicy {
+        compression,
+        grpc_web,
+        http10,
+        title_case,
+        strips_own_port,
+        keeps_request_ids,
+    } = clients;
+    let told = |on: &bool, text: &str| on.then(|| text.to_owned());
+    [
+        Policy::Compression.may_be(compression.as_deref().map(compressed), "none of ours"),
+        Policy::GrpcWeb.may_be(told(grpc_web, "becomes gRPC"), "passed on as it is"),
+        Policy::Http10.may_be(told(http10, "answered"), "refused"),
+        Policy::HeaderCase.may_be(told(title_case, "Like-This"), "like-this"),
+        Policy::HostPort.may_be(
+            told(strips_own_port, "that of the Listener is left out"),
+            "kept",
+        ),
+        Policy::RequestId.may_be(
+            told(keeps_request_ids, "that of every client is kept"),
+            "that of a trusted proxy is kept",
+        ),
+    ]
+}
+
+fn compressed(compression: &Compression) -> String {
+    let coders = compression.coders.iter();
+    let tokens: Vec<_> = coders.map(|coder| coder.coding.token()).collect();
+    format!(
+        "{} from {} bytes on",
+        tokens.join(", "),
+        compression.min_length
+    )
 }
 
 /// What the Host does with insecure requests, of which this is one.
@@ -324,11 +387,15 @@ fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
     let told = |after: Duration| format!("closed after {after:?}");
     let idle = (upstream.idle_timeout != USUAL_IDLE).then(|| told(upstream.idle_timeout));
     let lifetime = upstream.max_age.map(told);
+    let checked = Some(checks(upstream).join("; ")).filter(|checked| !checked.is_empty());
     let mut all = vec![
         Policy::ConnectTimeout.is(format!("{:?}", upstream.connect_timeout)),
         Policy::UpstreamProtocol.may_be(http2, "HTTP/1.1"),
         Policy::Balance.may_be(balance(&upstream.balance), "one after the other"),
         Policy::Breakers.may_be(breakers, "no limits"),
+        Policy::HealthChecks.may_be(checked, "none"),
+        Policy::Outliers.may_be(outliers(upstream), "none"),
+        Policy::SlowStart.may_be(slow_start(upstream), "none"),
         Policy::Keepalive.may_be(upstream.keepalive.map(keepalive), "as the kernel does"),
         Policy::ConnectionIdle.may_be(idle, "closed after 60s"),
         Policy::ConnectionLifetime.may_be(lifetime, "unlimited"),

@@ -16,6 +16,14 @@ pub struct UpstreamView {
     /// Connections, requests that wait for one, requests, and retries, for each priority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breakers: Option<String>,
+    /// What endpoints are asked to find out whether they work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health_checks: Vec<String>,
+    /// Failures of each kind after which an endpoint is left out, for how long, and how many at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outliers: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<String>,
     pub tls: Option<UpstreamTlsView>,
     pub connect_timeout: String,
 }
@@ -68,6 +76,9 @@ impl UpstreamView {
             .to_owned(),
             balance: balance(&upstream.balance),
             breakers: upstream.breakers.map(|breakers| breakers.to_string()),
+            health_checks: checks(upstream),
+            outliers: outliers(upstream),
+            slow_start: slow_start(upstream),
             tls: upstream.tls.as_ref().map(|tls| UpstreamTlsView {
                 server_name: tls.server_name.to_string(),
                 verify: tls.verify,
@@ -84,4 +95,19 @@ pub(in crate::graph) fn balance(balance: &Balance) -> Option<String> {
         Balance::LeastRequest => Some("least_request".to_owned()),
         Balance::Hash(hashed) => Some(format!("{} by {}", hashed.table.name(), hashed.by)),
     }
+}
+
+pub(in crate::graph) fn checks(upstream: &Upstream) -> Vec<String> {
+    let checks = upstream.health.iter().flat_map(|health| &health.checks);
+    checks.map(ToString::to_string).collect()
+}
+
+pub(in crate::graph) fn outliers(upstream: &Upstream) -> Option<String> {
+    let outliers = upstream.health.as_ref()?.outliers?;
+    Some(outliers.to_string())
+}
+
+pub(in crate::graph) fn slow_start(upstream: &Upstream) -> Option<String> {
+    let window = upstream.health.as_ref()?.slow_start?;
+    Some(format!("{window:?}"))
 }

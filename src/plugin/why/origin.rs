@@ -268,6 +268,18 @@ fn groups(policy: Policy) -> Groups {
             &[(Settings, Field::EnvoyHeaders)],
             &[(Settings, Field::Preset)],
         ],
+        Policy::Compression => &[
+            &[(Settings, Field::Compression)],
+            &[(Module, Field::ModuleGzip)],
+        ],
+        Policy::GrpcWeb => &[
+            &[(Settings, Field::GrpcWeb)],
+            &[(Module, Field::ModuleGrpcWeb)],
+        ],
+        Policy::Http10 => &[&[(Module, Field::ModuleHttp10)]],
+        Policy::HeaderCase => &[&[(Module, Field::ModuleProperCase)]],
+        Policy::HostPort => &[&[(Module, Field::ModuleStripPort)]],
+        Policy::RequestId => &[&[(Module, Field::ModuleRequestId)]],
         Policy::InsecureRequests => &[&[(Host, Field::InsecureAction)]],
         Policy::InsecureRedirect => &[
             &[(Settings, Field::InsecureRedirect)],
@@ -310,7 +322,7 @@ fn groups(policy: Policy) -> Groups {
             &[(Module, Field::ModuleRetryPolicy)],
         ],
         Policy::Priority => &[&[(Mapping, Field::Priority)]],
-        Policy::Balance => &[
+        Policy::Balance | Policy::SlowStart => &[
             &[(Mapping, Field::LoadBalancer)],
             &[(Module, Field::ModuleLoadBalancer)],
         ],
@@ -318,6 +330,8 @@ fn groups(policy: Policy) -> Groups {
             &[(Mapping, Field::CircuitBreakers)],
             &[(Module, Field::ModuleCircuitBreakers)],
         ],
+        Policy::HealthChecks => &[&[(Mapping, Field::HealthChecks)]],
+        Policy::Outliers => &[&[(Mapping, Field::OutlierDetection)]],
         Policy::Keepalive => &[
             &[(Mapping, Field::Keepalive)],
             &[(Module, Field::ModuleKeepalive)],

@@ -25,12 +25,13 @@ use crate::{
         error::{Malformed, ProxyError, Reason},
         forward::{Again, Patience, Sending, Upstreams, admit, call},
         forwarding,
+        recode::Plan,
         record::Record,
         reply,
         retry::Replay,
         shadow,
         survey::Survey,
-        upgrade,
+        upgrade::{self, Change},
     },
 };
 
@@ -69,10 +70,11 @@ impl<U: Upstreams> Exchange<'_, U> {
     ) -> Answer<U> {
         let admitted = admit(forward, &parts.method, &parts.headers)?;
         let limit = forward.max_request_body;
-        if survey.content_length > limit.or(Some(u64::MAX)) {
+        let plan = Plan::begin(&self.graph.clients, forward, survey.grpc, parts);
+        if !plan.decodes() && survey.content_length > limit.or(Some(u64::MAX)) {
             return Err(ProxyError::BodyTooLarge);
         }
-        let change = self.change(forward, parts, &body, survey);
+        let change = self.change(forward, parts, &body, survey)?;
         let head = Head::of(parts);
         let stay = Stay::of(&forward.upstream.balance, &head, record.client.ip());
         let values = self.edit(forward, parts, survey, record.client);
@@ -80,11 +82,16 @@ impl<U: Upstreams> Exchange<'_, U> {
             envoy::tell_upstream(&mut parts.headers, forward, came, &onward.target);
         }
         rewrite_host(forward, onward.authority, &mut parts.headers);
-        if let Some((protocol, _)) = &change {
-            upgrade::write(&mut parts.headers, protocol.clone());
+        plan.tell(&mut parts.headers);
+        if let Some(change) = &change {
+            change.ask(&mut parts.headers);
         }
         let retry = forward.retry.filter(|_| change.is_none());
-        let (body, again) = self.request_body(body, limit, retry, record);
+        let (body, again) = if plan.decodes() {
+            (decoding(body, limit, record), Again::Never)
+        } else {
+            self.request_body(body, limit, retry, record)
+        };
         let alarm = self.peer.alarm.clone().unwrap_or_default();
         let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
         let request = onward_request(parts, onward.target, body);
@@ -117,7 +124,10 @@ impl<U: Upstreams> Exchange<'_, U> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(forward, change, response, values, record);
         }
-        Ok(edited(forward, values, response).map(|body| {
+        if change.is_some_and(|change| change.is_refused_by(response.status())) {
+            return Err(ProxyError::UpstreamProtocol);
+        }
+        let response = edited(forward, values, response).map(|body| {
             Kind::Upstream(Streaming {
                 body,
                 idle: patience.idle,
@@ -126,7 +136,8 @@ impl<U: Upstreams> Exchange<'_, U> {
                 alarm: patience.alarm,
                 upload: patience.upload,
             })
-        }))
+        });
+        Ok(plan.apply(response, &self.site.encoders))
     }
 
     /// The body as it goes on, and whether it may be sent again.
@@ -158,19 +169,23 @@ impl<U: Upstreams> Exchange<'_, U> {
         parts: &mut Parts,
         body: &Incoming,
         survey: &Survey,
-    ) -> Option<(HeaderValue, OnUpgrade)> {
+    ) -> Result<Option<Change>, ProxyError> {
+        if let Some(protocol) = &survey.connect {
+            let client = parts.extensions.remove::<OnUpgrade>();
+            let change = Change::by_connect(forward, protocol, client);
+            return change.map(Some).ok_or(ProxyError::Method);
+        }
         if !survey.names_protocol {
-            return None;
+            return Ok(None);
         }
         // What follows on the connection is not told apart (see `Framing`): either it changes now, or it ends.
         self.peer.close();
         let no_body = body.is_end_stream();
-        if !survey.upgrade || !self.peer.is_http1() || !no_body {
-            return None;
+        if !survey.upgrade || parts.version != Version::HTTP_11 || !no_body {
+            return Ok(None);
         }
-        let protocol = upgrade::wanted(&parts.headers, forward)?;
-        let client = parts.extensions.remove::<OnUpgrade>()?;
-        Some((protocol, client))
+        let client = parts.extensions.remove::<OnUpgrade>();
+        Ok(Change::by_upgrade(forward, &parts.headers, client))
     }
 
     /// Cleans and edits the headers for the upstream; returns the values for those of the response.
@@ -203,26 +218,31 @@ impl<U: Upstreams> Exchange<'_, U> {
     fn switch(
         &self,
         forward: &Forward,
-        change: Option<(HeaderValue, OnUpgrade)>,
+        change: Option<Change>,
         response: Response<U::Body>,
         values: Rendered,
         record: &mut Record,
     ) -> Answer<U> {
-        let (protocol, client) = change.ok_or(ProxyError::UpstreamProtocol)?;
-        if !upgrade::agreed(response.headers(), &protocol) {
-            return Err(ProxyError::UpstreamProtocol);
-        }
+        let change = change.filter(|change| change.is_agreed(response.headers()));
+        let change = change.ok_or(ProxyError::UpstreamProtocol)?;
         record.reason = Reason::Upgraded;
         let mut head = Response::new(Kind::Empty);
-        *head.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         head.headers_mut().clone_from(response.headers());
         let upstream = U::upgrade(response);
-        let tunnel = upgrade::tunnel(client, upstream, forward.idle_timeout, self.peer.clone());
-        self.site.tunnels.borrow_mut().spawn_local(tunnel);
         let mut head = edited(forward, values, head);
-        upgrade::write(head.headers_mut(), protocol);
+        *head.status_mut() = change.tell(head.headers_mut());
+        let (client, idle) = (change.client, forward.idle_timeout);
+        let tunnel = upgrade::tunnel(client, upstream, idle, self.peer.clone());
+        self.site.tunnels.borrow_mut().spawn_local(tunnel);
         Ok(head)
     }
+}
+
+/// The body of a request that is base64.
+fn decoding(body: Incoming, limit: Option<u64>, record: &mut Record) -> RequestBody {
+    let upload = Upload::new(limit, Instant::now());
+    record.upload = Some(upload.clone());
+    RequestBody::decoding(body, upload)
 }
 
 /// Path and query as one.

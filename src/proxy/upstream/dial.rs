@@ -17,7 +17,6 @@ use tokio::{
 };
 
 use super::{
-    Reached,
     error::UpstreamError,
     shared::Shared,
     stream::Transport,
@@ -28,7 +27,17 @@ use crate::graph::{AddressSource, DialPolicy, Target, Upstream, UpstreamTls, ups
 /// Addresses that are tried for one connection.
 const MAX_ATTEMPTS: usize = 3;
 
-type Candidates = SmallVec<[SocketAddr; MAX_ATTEMPTS]>;
+pub(super) type Candidates = SmallVec<[SocketAddr; MAX_ATTEMPTS]>;
+
+/// Where a connection is wanted to.
+pub(super) struct Whither<'u> {
+    pub(super) upstream: &'u Upstream,
+    pub(super) policy: &'u DialPolicy,
+    /// Which of the addresses comes first.
+    pub(super) turn: usize,
+    /// These addresses of the target, in this order; none for all of them in turn.
+    pub(super) candidates: Option<Candidates>,
+}
 
 /// An open connection, and whereto.
 #[derive(Debug)]
@@ -45,20 +54,33 @@ pub(super) struct Dialler {
 }
 
 impl Dialler {
-    /// Connects to the address whose turn it is; to another address of the target if that one does not answer.
+    /// Connects to the address whose turn it is; to another address of the target if that one does not answer. `failed` is told
+    /// of each that did not.
     pub(super) async fn dial(
         &self,
         shared: &Shared,
-        upstream: &Upstream,
-        policy: &DialPolicy,
-        turn: usize,
-        reached: Option<&Reached>,
+        whither: Whither<'_>,
+        failed: &dyn Fn(SocketAddr),
     ) -> Result<Dialled, UpstreamError> {
+        let Whither {
+            upstream,
+            policy,
+            turn,
+            candidates: chosen,
+        } = whither;
+        let trying = Cell::new(None);
         let limit = upstream.connect_timeout;
         let deadline = Instant::now() + limit;
         let connecting = async {
-            let candidates = candidates(shared, &upstream.target, policy, turn).await?;
-            let (tcp, address) = connect(&candidates, upstream, deadline, reached).await?;
+            let candidates = match chosen {
+                Some(chosen) => permitted(chosen.into_iter(), policy, AddressSource::Graph)?,
+                None => candidates(shared, &upstream.target, policy, turn).await?,
+            };
+            let attempts = Attempts {
+                trying: &trying,
+                failed,
+            };
+            let (tcp, address) = connect(&candidates, upstream, deadline, attempts).await?;
             let transport = match &upstream.tls {
                 None => Transport::Plain(tcp),
                 Some(settings) => {
@@ -70,9 +92,13 @@ impl Dialler {
             };
             Ok(Dialled { transport, address })
         };
-        timeout_at(deadline, connecting)
+        let dialled = timeout_at(deadline, connecting)
             .await
-            .unwrap_or(Err(UpstreamError::ConnectTimeout(limit)))
+            .unwrap_or(Err(UpstreamError::ConnectTimeout(limit)));
+        if let (Err(_), Some(address)) = (&dialled, trying.get()) {
+            failed(address);
+        }
+        dialled
     }
 
     async fn tls(
@@ -164,25 +190,33 @@ fn permitted(
     }
 }
 
+/// Whom the attempts at a connection are told.
+#[derive(Clone, Copy)]
+struct Attempts<'a> {
+    /// What is connected to, or being connected to.
+    trying: &'a Cell<Option<SocketAddr>>,
+    failed: &'a dyn Fn(SocketAddr),
+}
+
 /// Tries one after the other; each has an equal share of the time that is left.
 async fn connect(
     candidates: &[SocketAddr],
     upstream: &Upstream,
     deadline: Instant,
-    reached: Option<&Reached>,
+    attempts: Attempts<'_>,
 ) -> Result<(TcpStream, SocketAddr), UpstreamError> {
     let mut last = UpstreamError::NoAddress;
     for (tried, address) in candidates.iter().enumerate() {
-        if let Some(reached) = reached {
-            reached.set(Some(*address));
-        }
         let left = u32::try_from(candidates.len() - tried).unwrap_or(1);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
+        attempts.trying.set(Some(*address));
         match timeout(share, open(*address, upstream.keepalive)).await {
             Ok(Ok(tcp)) => return Ok((tcp, *address)),
             Ok(Err(error)) => last = UpstreamError::Connect(error),
             Err(_) => last = UpstreamError::ConnectTimeout(upstream.connect_timeout),
         }
+        attempts.trying.set(None);
+        (attempts.failed)(*address);
     }
     Err(last)
 }

@@ -36,6 +36,13 @@ impl<K: Eq + Hash, V> Kept<K, V> {
     }
 }
 
+impl<K, V> Kept<K, V> {
+    /// Every value that somebody has.
+    pub(super) fn all(&self) -> Vec<Arc<V>> {
+        self.0.lock().values().filter_map(Weak::upgrade).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

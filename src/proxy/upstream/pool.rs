@@ -14,16 +14,20 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Reached,
     breaker::{Breaker, Lane, Slot},
-    dial::{Dialled, Dialler},
+    dial::{Candidates, Dialled, Dialler, Whither},
     endpoint::Endpoint,
     error::UpstreamError,
+    health::{Chosen, Seat, Trial},
     http1, http2,
     load::{Counted, Load},
     retries::Budget,
     shared::Shared,
     worker::Worker,
 };
-use crate::graph::{Balance, DialPolicy, Target, Upstream, breaker::Priority};
+use crate::graph::{
+    Balance, DialPolicy, Target, Upstream, UpstreamId, breaker::Priority, health::Health,
+    outlier::Outcome,
+};
 
 /// Everything that is known of one upstream.
 pub(super) struct Pool<B> {
@@ -34,6 +38,8 @@ pub(super) struct Pool<B> {
     idle_timeout: Cell<Duration>,
     budget: OnceCell<Arc<Budget>>,
     breaker: OnceCell<Arc<Breaker>>,
+    /// The endpoints in use, where they are judged.
+    chosen: RefCell<Option<Chosen>>,
 }
 
 /// The endpoints in the order of the target's addresses; a single one for any other target.
@@ -49,6 +55,8 @@ pub(super) struct Aim<B> {
     pub(super) turn: usize,
     /// Counts as long as it is under way, where that is counted.
     pub(super) counted: Option<Counted>,
+    /// Who is judged by what becomes of it.
+    pub(super) seat: Option<Rc<Seat>>,
 }
 
 /// What a request needs to get a connection.
@@ -62,6 +70,7 @@ pub(super) struct Order<'r, B> {
     /// Where the upstream has limits.
     pub(super) lane: Option<Arc<Lane>>,
     pub(super) reached: Option<&'r Reached>,
+    pub(super) trial: &'r Trial,
 }
 
 /// What a request may go out on.
@@ -86,6 +95,7 @@ impl<B> Pool<B> {
             idle_timeout: Cell::default(),
             budget: OnceCell::new(),
             breaker: OnceCell::new(),
+            chosen: RefCell::default(),
         }
     }
 
@@ -125,13 +135,23 @@ impl<B> Pool<B> {
     /// The endpoint that takes the next request, or the next one with this hash.
     pub(super) fn aim(&self, shared: &Shared, upstream: &Upstream, hash: Option<u64>) -> Aim<B> {
         self.align(&upstream.target);
+        if let (Some(health), Target::Addresses(addresses)) = (&upstream.health, &upstream.target)
+            && !addresses.is_empty()
+        {
+            self.choose(shared, &upstream.id, health, addresses);
+            return self.aim_among(shared, upstream, hash);
+        }
         let endpoints = self.endpoints.borrow();
         let count = endpoints.list.len();
         let (index, turn) = match (&upstream.balance, &upstream.target) {
             // Several addresses behind one endpoint still take turns.
             (_, Target::Dns { .. }) => (0, self.next_turn()),
             _ if count == 1 => (0, 0),
-            (Balance::LeastRequest, _) => return endpoints.least(shared, upstream),
+            (Balance::LeastRequest, _) => {
+                let one = fastrand::usize(..count);
+                let other = (one + fastrand::usize(1..count)) % count;
+                return endpoints.lesser(shared, upstream, one, other);
+            }
             (Balance::Hash(hashed), _) if let Some(hash) = hash => {
                 let index = hashed.table.pick(hash).min(count - 1);
                 (index, index)
@@ -145,7 +165,64 @@ impl<B> Pool<B> {
             endpoint: endpoints.list[index].clone(),
             turn,
             counted: None,
+            seat: None,
         }
+    }
+
+    /// Looks which endpoints are in use.
+    fn choose(
+        &self,
+        shared: &Shared,
+        id: &UpstreamId,
+        health: &Arc<Health>,
+        addresses: &Arc<[SocketAddr]>,
+    ) {
+        let mut chosen = self.chosen.borrow_mut();
+        match &mut *chosen {
+            Some(known) if known.is_of(addresses) => known.refresh(),
+            known => {
+                let judged = match known {
+                    // The id names the health: another one is another upstream.
+                    Some(known) => known.judged(),
+                    None => shared.healths.of(id, health),
+                };
+                *known = Some(Chosen::new(judged, addresses.clone()));
+            }
+        }
+    }
+
+    /// The same as [`aim`](Self::aim), among those in use.
+    fn aim_among(&self, shared: &Shared, upstream: &Upstream, hash: Option<u64>) -> Aim<B> {
+        let endpoints = self.endpoints.borrow();
+        let chosen = self.chosen.borrow();
+        let Some(chosen) = &*chosen else {
+            return endpoints.aim_at(0);
+        };
+        let mut aim = match (&upstream.balance, hash) {
+            (Balance::Hash(hashed), Some(hash)) => {
+                endpoints.aim_at(chosen.by_hash(&hashed.table, hash))
+            }
+            (Balance::LeastRequest, _) => {
+                let (one, other) = chosen.two();
+                endpoints.lesser(shared, upstream, one, other)
+            }
+            (Balance::RoundRobin | Balance::Hash(_), _) => {
+                endpoints.aim_at(chosen.in_turn(self.next_turn()))
+            }
+        };
+        aim.seat = chosen.seat_at(aim.turn);
+        aim
+    }
+
+    /// What is dialled for the endpoint at a place, where endpoints are judged.
+    fn candidates(&self, place: usize) -> Option<Candidates> {
+        let chosen = self.chosen.borrow();
+        chosen.as_ref().map(|chosen| chosen.candidates(place))
+    }
+
+    /// Who is judged by what becomes of a connection to an address.
+    fn seat(&self, address: SocketAddr) -> Option<Rc<Seat>> {
+        self.chosen.borrow().as_ref()?.seat(address)
     }
 
     /// Makes the endpoints those of the target. What is open to one that stays is kept; what is idle to one that goes is closed,
@@ -220,11 +297,18 @@ impl<B> Endpoints<B> {
         }
     }
 
-    /// Of two taken at random, the one with less under way. There are at least two.
-    fn least(&self, shared: &Shared, upstream: &Upstream) -> Aim<B> {
-        let count = self.list.len();
-        let one = fastrand::usize(..count);
-        let other = (one + fastrand::usize(1..count)) % count;
+    /// The endpoint at this place.
+    fn aim_at(&self, index: usize) -> Aim<B> {
+        Aim {
+            endpoint: self.list[index].clone(),
+            turn: index,
+            counted: None,
+            seat: None,
+        }
+    }
+
+    /// Of two, the one with less under way.
+    fn lesser(&self, shared: &Shared, upstream: &Upstream, one: usize, other: usize) -> Aim<B> {
         let [(one, its), (other, others)] = [one, other].map(|index| {
             let endpoint = &self.list[index];
             let make = || match endpoint.address {
@@ -242,9 +326,8 @@ impl<B> Endpoints<B> {
             (one, its)
         };
         Aim {
-            endpoint: self.list[index].clone(),
-            turn: index,
             counted: Some(load.count()),
+            ..self.aim_at(index)
         }
     }
 }
@@ -254,17 +337,22 @@ impl<B> Endpoints<B> {
 impl<B> Order<'_, B> {
     /// Opens a connection, and counts it if that fails.
     pub(super) async fn dial(&self) -> Result<Dialled, UpstreamError> {
-        let dialled = self
-            .pool
-            .dialler
-            .dial(
-                self.shared,
-                self.upstream,
-                self.policy,
-                self.turn,
-                self.reached,
-            )
-            .await;
+        let whither = Whither {
+            upstream: self.upstream,
+            policy: self.policy,
+            turn: self.turn,
+            candidates: self.pool.candidates(self.turn),
+        };
+        let failed = |address| {
+            self.reaches(address);
+            if let Some(seat) = self.pool.seat(address) {
+                seat.note(Outcome::ConnectFailure);
+            }
+        };
+        let dialled = self.pool.dialler.dial(self.shared, whither, &failed).await;
+        if let Ok(dialled) = &dialled {
+            self.trial.is_of(self.pool.seat(dialled.address));
+        }
         if let Some(failure) = dialled.as_ref().err().and_then(UpstreamError::failure) {
             self.pool.worker.counters.failed.by(failure).increase();
         }
@@ -298,13 +386,17 @@ impl<B> Order<'_, B> {
             return Ok(Room::Slot(slot));
         }
         let _waits = lane.wait().ok_or_else(|| self.too_much())?;
+        // That there are enough connections already is not the endpoint's fault.
+        let seat = self.trial.leave();
         self.pool.make_room();
         let free = self.endpoint.next_free();
-        tokio::select! {
+        let room = tokio::select! {
             biased;
-            Ok(connection) = free => Ok(Room::Open(connection)),
-            slot = lane.next_slot() => Ok(Room::Slot(slot)),
-        }
+            Ok(connection) = free => Room::Open(connection),
+            slot = lane.next_slot() => Room::Slot(slot),
+        };
+        self.trial.is_of(seat);
+        Ok(room)
     }
 
     /// That no more may be under way.

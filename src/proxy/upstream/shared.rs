@@ -9,6 +9,7 @@ use super::{
     breaker::Breaker,
     counters::Workers,
     dns::{Resolver, System},
+    health::Healths,
     kept::Kept,
     load::Load,
     retries::Budget,
@@ -26,6 +27,7 @@ pub struct Shared {
     pub(super) loads: Kept<(UpstreamId, SocketAddr), Load>,
     pub(super) budgets: Kept<UpstreamId, Budget>,
     pub(super) breakers: Kept<UpstreamId, Breaker>,
+    pub(super) healths: Healths,
     /// Dropped with this, which ends the thread.
     _alive: oneshot::Sender<()>,
 }
@@ -49,6 +51,7 @@ impl Shared {
             loads: Kept::default(),
             budgets: Kept::default(),
             breakers: Kept::default(),
+            healths: Healths::register(registry),
             _alive: alive,
         }))
     }

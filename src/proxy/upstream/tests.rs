@@ -21,6 +21,7 @@ use crate::{
 
 use backend::Tcp;
 pub(super) use backend::{Backend, Reply};
+pub(super) use lifetime::graph as graph_of;
 
 pub(super) type TestBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
@@ -62,6 +63,7 @@ impl Bench {
             affinity,
             priority: Priority::Default,
             reached: None,
+            trial: &Trial::default(),
         };
         self.pools.send(way, request).await
     }
@@ -79,6 +81,7 @@ impl Bench {
             affinity: None,
             priority: Priority::Default,
             reached: None,
+            trial: &Trial::default(),
         };
         self.pools.send(way, request).await
     }
@@ -111,6 +114,7 @@ pub(super) fn upstream(target: Target) -> Upstream {
         protocol: UpstreamProtocol::Http1,
         balance: Balance::RoundRobin,
         breakers: None,
+        health: None,
         tls: None,
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_mins(1),

@@ -17,7 +17,7 @@ use super::{
     request::{self, Failure, Form},
     resource::{self, Resource},
     running::sentence,
-    secrets::{Fetch, Holding, Outcome, Output, Secrets},
+    secrets::{Fetch, Holding, Outcome, Output, Place, Secrets},
 };
 use crate::{
     resource::{AnyObject, Kind, ObjectKey},
@@ -59,8 +59,8 @@ impl Bodies {
         }
     }
 
-    pub(super) fn watch(&mut self, watch: &Arc<str>, namespace: Option<Arc<str>>) {
-        self.secrets.watch(watch, namespace);
+    pub(super) fn watch(&mut self, watch: &Arc<str>, place: Place) {
+        self.secrets.watch(watch, place);
     }
 
     pub(super) fn list(

@@ -31,6 +31,7 @@ use super::{
     recovery::{Away, Recovery},
     resource::{self, Resource},
     running::{self, Running, Watches},
+    secrets::Place,
     watch::{Message, Watch, escaped},
 };
 use crate::{
@@ -208,18 +209,24 @@ impl Hub {
 
     /// Begins to watch a kind, in each of the namespaces.
     fn begin(&mut self, resource: Resource) {
-        for namespace in self.places(&resource) {
+        for place in self.places(&resource) {
             self.last_watch += 1;
-            let name = resource.watch_name(namespace.as_deref());
+            let mut name = resource.watch_name(place.namespace.as_deref());
+            let mut selection = self.selection(&resource);
+            if let Some(only) = &place.name {
+                name = format!("{name}/{only}").into();
+                // What RBAC compares with the names of a role.
+                selection = format!("&fieldSelector=metadata.name%3D{}", escaped(only)).into();
+            }
             if resource.kind == Kind::Secret {
-                self.bodies.watch(&name, namespace.clone());
+                self.bodies.watch(&name, place.clone());
             }
             let watch = Watch {
                 id: self.last_watch,
                 client: self.kube.client.clone(),
                 resource,
-                namespace,
-                selection: self.selection(&resource),
+                namespace: place.namespace,
+                selection,
                 keeps: self.keeper.is_some(),
                 hub: self.inbox.clone(),
                 back: self.recovery.subscribe(),
@@ -245,19 +252,35 @@ impl Hub {
         selection.into()
     }
 
-    /// The namespaces in which a kind is watched; None stands for all of them.
-    fn places(&self, resource: &Resource) -> Vec<Option<Arc<str>>> {
-        let secrets = &self.kube.secret_namespaces;
-        if resource.kind == Kind::Secret && !secrets.is_empty() {
-            let secrets: BTreeSet<_> = secrets.iter().collect();
-            secrets
-                .into_iter()
-                .map(|namespace| Some(namespace.as_str().into()))
-                .collect()
+    /// Where a kind is watched.
+    fn places(&self, resource: &Resource) -> Vec<Place> {
+        let in_one = |namespace: &str| Place {
+            namespace: Some(namespace.into()),
+            name: None,
+        };
+        let Kube {
+            secret_namespaces,
+            secret_names,
+            ..
+        } = &self.kube;
+        let is_limited = !secret_namespaces.is_empty() || !secret_names.is_empty();
+        if resource.kind == Kind::Secret && is_limited {
+            let namespaces: BTreeSet<_> = secret_namespaces.iter().collect();
+            let names: BTreeSet<_> = secret_names
+                .iter()
+                .filter(|secret| !namespaces.contains(&secret.namespace))
+                .collect();
+            let single = names.into_iter().map(|secret| Place {
+                name: Some(secret.name.as_str().into()),
+                ..in_one(&secret.namespace)
+            });
+            let whole = namespaces.iter().map(|namespace| in_one(namespace));
+            whole.chain(single).collect()
         } else if resource.namespaced && !self.namespaces.is_empty() {
-            self.namespaces.iter().cloned().map(Some).collect()
+            let namespaces = self.namespaces.iter();
+            namespaces.map(|namespace| in_one(namespace)).collect()
         } else {
-            vec![None]
+            vec![Place::default()]
         }
     }
 

@@ -78,11 +78,19 @@ pub(super) struct Secrets {
     reached: BTreeMap<Arc<str>, Arc<str>>,
 }
 
+/// Where a watch looks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// None: in all of them.
+    pub(super) namespace: Option<Arc<str>>,
+    /// None: at everything that is there.
+    pub(super) name: Option<Arc<str>>,
+}
+
 /// What one watch sees.
 #[derive(Debug)]
 struct Scope {
-    /// None: all.
-    namespace: Option<Arc<str>>,
+    place: Place,
     /// None until the first list.
     seen: Option<HashMap<ObjectKey, Arc<str>>>,
     /// It will not see anything, so everything is absent.
@@ -120,9 +128,9 @@ enum Seen {
 
 impl Secrets {
     /// A watch is there; until it has listed, nothing is known.
-    pub(super) fn watch(&mut self, watch: &Arc<str>, namespace: Option<Arc<str>>) {
+    pub(super) fn watch(&mut self, watch: &Arc<str>, place: Place) {
         let scope = Scope {
-            namespace,
+            place,
             seen: None,
             denied: false,
         };
@@ -323,10 +331,7 @@ impl Secrets {
     }
 
     fn seen(&self, key: &ObjectKey) -> Seen {
-        let covers = |scope: &&Scope| {
-            let namespace = scope.namespace.as_ref();
-            namespace.is_none_or(|namespace| *namespace == key.namespace)
-        };
+        let covers = |scope: &&Scope| scope.place.covers(key);
         if self.watches.is_empty() {
             return Seen::Unknown;
         }
@@ -341,6 +346,17 @@ impl Secrets {
                 seen: Some(seen), ..
             }) => seen.get(key).cloned().map_or(Seen::Absent, Seen::Version),
         }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn covers(&self, key: &ObjectKey) -> bool {
+        let is = |wanted: &Option<Arc<str>>, own: &str| {
+            wanted.as_ref().is_none_or(|wanted| **wanted == *own)
+        };
+        is(&self.namespace, &key.namespace) && is(&self.name, &key.name)
     }
 }
 

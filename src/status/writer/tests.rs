@@ -220,6 +220,7 @@ fn options() -> Options {
         pod_uid: None,
         namespaces: Vec::new(),
         silent: Vec::new(),
+        publish: None,
         build: "test".to_owned(),
         digest: Box::new(String::new),
         health: Health::new(),

@@ -223,6 +223,7 @@ fn options(installation: &str, replica: &str) -> Options {
         pod_uid: None,
         namespaces: Vec::new(),
         silent: Vec::new(),
+        publish: None,
         build: "test".to_owned(),
         digest: Box::new(|| "digest".to_owned()),
         health,

@@ -48,6 +48,7 @@ impl Watching {
             spares_own_kinds: false,
             client: connection.client,
             secret_namespaces: Vec::new(),
+            secret_names: Vec::new(),
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             own_namespace: connection.namespace.unwrap(),
             health: health.clone(),

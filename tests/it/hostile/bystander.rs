@@ -17,13 +17,13 @@ use crate::client::{Answer, tcp};
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Asks again and again until it is told to finish.
-pub(super) struct Bystander {
+pub(crate) struct Bystander {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<io::Result<u32>>,
 }
 
 impl Bystander {
-    pub(super) fn start(address: SocketAddr) -> Self {
+    pub(crate) fn start(address: SocketAddr) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let thread = thread::spawn({
             let stop = stop.clone();
@@ -33,7 +33,7 @@ impl Bystander {
     }
 
     /// How many requests were answered; an error if one was not.
-    pub(super) fn finish(self) -> io::Result<u32> {
+    pub(crate) fn finish(self) -> io::Result<u32> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }

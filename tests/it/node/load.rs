@@ -1,7 +1,7 @@
 //! Clients in the cluster's network, and which of their requests failed.
 
 use std::{
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -49,8 +49,12 @@ pub(crate) struct Outcome {
 // === impl Load ===
 
 impl Load {
+    /// On port 80 of Postern's LoadBalancer.
     pub(crate) fn start(cluster: &Cluster, path: &str) -> Self {
-        let address = cluster.address();
+        Self::at(cluster, SocketAddr::new(cluster.address(), 80), path)
+    }
+
+    pub(crate) fn at(cluster: &Cluster, address: SocketAddr, path: &str) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let habits = [Habit::Fresh, Habit::Kept, Habit::Fresh, Habit::Kept];
         // Threads are of the namespace of the one that starts them.
@@ -79,10 +83,9 @@ impl Load {
     }
 }
 
-fn client(habit: Habit, address: IpAddr, path: &str, stop: &AtomicBool) -> Outcome {
+fn client(habit: Habit, address: SocketAddr, path: &str, stop: &AtomicBool) -> Outcome {
     let mut outcome = Outcome::default();
     let mut connection = None;
-    let address = SocketAddr::new(address, 80);
     let url = format!("http://{address}{path}");
     let deadline = Instant::now() + AT_MOST;
     while !stop.load(Relaxed) && Instant::now() < deadline {

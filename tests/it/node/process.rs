@@ -1,6 +1,9 @@
 //! The processes of a cluster, as this machine numbers them.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -20,7 +23,13 @@ fn processes(begins: impl Fn(&[u8]) -> bool) -> Vec<Process> {
 
 /// Postern in its pods: the path of the program is that in the image.
 pub(crate) fn gateways() -> Vec<Process> {
-    processes(|command| command.starts_with(b"/postern\0serve\0--installation=default\0"))
+    gateways_of("default")
+}
+
+/// Postern in the pods of an installation.
+pub(crate) fn gateways_of(installation: &str) -> Vec<Process> {
+    let begins = format!("/postern\0serve\0--installation={installation}\0");
+    processes(|command| command.starts_with(begins.as_bytes()))
 }
 
 /// The API server of the cluster.
@@ -40,9 +49,30 @@ impl Process {
         kill_process(self.0, signal).unwrap();
     }
 
+    /// The network namespace that it is in.
+    pub(crate) fn network(self) -> File {
+        File::open(self.entry("ns/net")).unwrap()
+    }
+
+    /// The users that it runs as: real, effective, saved, and of files.
+    pub(crate) fn users(self) -> Vec<u32> {
+        let status = fs::read_to_string(self.entry("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+        let users = line.unwrap().split_whitespace();
+        users.map(|user| user.parse().unwrap()).collect()
+    }
+
+    pub(crate) fn is_there(self) -> bool {
+        self.entry("root").symlink_metadata().is_ok()
+    }
+
     /// A table of the kernel about the network that this process is in.
     pub(crate) fn network_table(self, name: &str) -> String {
+        fs::read_to_string(self.entry("net").join(name)).unwrap()
+    }
+
+    fn entry(self, name: &str) -> PathBuf {
         let pid = self.0.as_raw_nonzero();
-        fs::read_to_string(Path::new("/proc").join(format!("{pid}/net/{name}"))).unwrap()
+        Path::new("/proc").join(format!("{pid}")).join(name)
     }
 }

@@ -8,10 +8,8 @@ use tokio::time::Instant;
 use super::cluster::{AUDIT_LOG, Cluster, file, shared};
 use crate::client::Request;
 
-const NAMESPACE: &str = "scoped";
-
 /// A Service of the example's kind, a Mapping for it, and a Host with a certificate, in a namespace.
-fn team(cluster: &Cluster, namespace: &str, secret: &str) {
+fn team(cluster: &Cluster, installation: &str, namespace: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let name = format!("{namespace}.example.com");
@@ -24,18 +22,25 @@ fn team(cluster: &Cluster, namespace: &str, secret: &str) {
         format!("--key={}", path("tls.key")),
     );
     cluster.kubectl(&[
-        "-n", namespace, "create", "secret", "tls", secret, &cert, &key,
+        "-n",
+        namespace,
+        "create",
+        "secret",
+        "tls",
+        "certificate",
+        &cert,
+        &key,
     ]);
     let objects = format!(
         "apiVersion: postern.dev/v1alpha1
 kind: Host
 metadata: {{ name: team, namespace: {namespace} }}
-spec: {{ ambassadorId: [scoped], hostname: {name}, tlsSecret: {{ name: {secret} }} }}
+spec: {{ ambassadorId: [{installation}], hostname: {name}, tlsSecret: {{ name: certificate }} }}
 ---
 apiVersion: postern.dev/v1alpha1
 kind: Mapping
 metadata: {{ name: team, namespace: {namespace} }}
-spec: {{ ambassadorId: [scoped], hostname: {name}, prefix: /, service: echo:80 }}
+spec: {{ ambassadorId: [{installation}], hostname: {name}, prefix: /, service: echo:80 }}
 ---
 apiVersion: v1
 kind: Service
@@ -55,35 +60,49 @@ fn ready(cluster: &Cluster, namespace: &str, wanted: &str) -> Value {
     cluster.get(&["host", "team", "-n", namespace])
 }
 
-#[test]
-fn roles_in_some_namespaces_are_enough_and_secrets_are_read_where_they_may_be() {
+/// An installation and three teams: Postern reads the Secret of the first, and what else the second has; nothing of the third.
+fn reads_only_the_secret_of_the_first(name: &str, teams: [&str; 3], secrets: &str) {
     let cluster = shared();
-    for namespace in ["watched-one", "watched-two", "not-watched"] {
-        team(&cluster, namespace, "certificate");
+    for namespace in teams {
+        team(&cluster, name, namespace);
+        // Beside the one that a Host names.
+        let more = ["create", "secret", "generic", "more", "--from-literal=a=b"];
+        cluster.kubectl(&[&more[..], &["-n", namespace]].concat());
     }
+    let [first, second, third] = teams;
     let chart = file("helm/postern").display().to_string();
-    let install = ["install", NAMESPACE, &chart, "-n", NAMESPACE];
+    let install = ["install", name, &chart, "-n", name];
+    let scope = format!(
+        "--set=installation={name},fullnameOverride={name},watch.namespaces={{{first},{second}}}"
+    );
+    let secrets = format!("--set=rbac.clusterRole=false,{secrets}");
     let flags = [
         "--create-namespace",
         "--wait",
         "--timeout=60s",
-        "--set=installation=scoped,crds.install=false,rbac.teamRoles=false,replicas=1,service.type=ClusterIP",
-        "--set=watch.namespaces={watched-one,watched-two}",
-        "--set=rbac.clusterRole=false,rbac.secrets=namespaces,rbac.secretNamespaces={watched-one}",
+        "--set=crds.install=false,rbac.teamRoles=false,replicas=1,service.type=ClusterIP,resources.requests.cpu=50m",
+        &scope,
+        &secrets,
     ];
     cluster.helm(&[&install[..], &flags].concat());
 
-    ready(&cluster, "watched-one", "True");
-    let host = ready(&cluster, "watched-two", "False");
+    ready(&cluster, first, "True");
+    let host = ready(&cluster, second, "False");
     let said = host["status"].to_string();
     assert!(
         said.contains("Secret"),
         "a Host whose Secret may not be read must say so: {said}"
     );
-    let host = cluster.get(&["host", "team", "-n", "not-watched"]);
+    let host = cluster.get(&["host", "team", "-n", third]);
     assert!(host["status"].is_null(), "{host:#}");
+    answers(&cluster, name, teams);
+    reachable(&cluster, name, first);
+    audited(name, first);
+    cluster.helm(&["uninstall", name, "-n", name, "--wait"]);
+}
 
-    let service = cluster.get(&["service", "scoped-postern", "-n", NAMESPACE]);
+fn answers(cluster: &Cluster, name: &str, [first, second, third]: [&str; 3]) {
+    let service = cluster.get(&["service", name, "-n", name]);
     let address = service["spec"]["clusterIP"].as_str().unwrap();
     let address: SocketAddr = format!("{address}:443").parse().unwrap();
     let ask = |name: &str| {
@@ -93,7 +112,7 @@ fn roles_in_some_namespaces_are_enough_and_secrets_are_read_where_they_may_be() 
     // Nothing is behind the Service: what matters is that the handshake and the route are there.
     let deadline = Instant::now() + Duration::from_secs(20);
     let answer = loop {
-        match ask("watched-one") {
+        match ask(first) {
             Ok(answer) => break answer,
             // A pod is ready a moment before kube-proxy leads to it.
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
@@ -101,22 +120,67 @@ fn roles_in_some_namespaces_are_enough_and_secrets_are_read_where_they_may_be() 
         thread::sleep(Duration::from_millis(100));
     };
     assert!(answer.text().contains("upstream"), "{answer:?}");
-    ask("watched-two").expect_err("there is no certificate for it");
-    ask("not-watched").expect_err("nobody watches it");
+    ask(second).expect_err("there is no certificate for it");
+    ask(third).expect_err("nobody watches it");
+}
 
+/// The status of a Host tells the address of the chart's Service.
+fn reachable(cluster: &Cluster, name: &str, namespace: &str) {
+    let service = cluster.get(&["service", name, "-n", name]);
+    let address = &service["spec"]["clusterIP"];
+    let wanted = serde_json::json!([{"type": "IPAddress", "value": address}]);
+    let host = cluster.get(&["host", "team", "-n", namespace]);
+    let status = &host["status"];
+    assert_eq!(status["addresses"], wanted, "{status:#}");
+    assert_eq!(status["installations"][0]["addresses"], wanted);
+}
+
+/// What the API server has noted: of Secrets, one body; and nothing was denied.
+fn audited(name: &str, namespace: &str) {
     let log = fs::read_to_string(AUDIT_LOG).unwrap();
-    let account = "system:serviceaccount:scoped:scoped-postern";
-    let bodies: Vec<_> = log
+    let account = format!("system:serviceaccount:{name}:{name}");
+    let events: Vec<_> = log
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|event| event["user"]["username"] == account && event["verb"] == "get")
-        .filter(|event| event["objectRef"]["resource"] == "secrets")
+        .filter(|event| event["user"]["username"] == *account)
+        .collect();
+    let bodies: Vec<_> = events
+        .iter()
+        .filter(|event| event["verb"] == "get" && event["objectRef"]["resource"] == "secrets")
         .map(|event| event["requestURI"].clone())
         .collect();
-    let wanted = "/api/v1/namespaces/watched-one/secrets/certificate";
+    let wanted = format!("/api/v1/namespaces/{namespace}/secrets/certificate");
     assert!(
-        !bodies.is_empty() && bodies.iter().all(|uri| uri == wanted),
+        !bodies.is_empty() && bodies.iter().all(|uri| *uri == *wanted),
         "only the Secret that a Host names and that may be read is fetched: {bodies:?}"
     );
-    cluster.helm(&["uninstall", NAMESPACE, "-n", NAMESPACE, "--wait"]);
+    let denied: Vec<_> = events
+        .iter()
+        .filter(|event| event["responseStatus"]["code"] == 403)
+        .map(|event| &event["requestURI"])
+        // Without a ClusterRole: Postern asks for what is in no namespace, and goes without.
+        .filter(|uri| {
+            let uri = uri.as_str().unwrap();
+            uri.contains("/namespaces/") || uri.contains("secrets")
+        })
+        .collect();
+    assert!(denied.is_empty(), "{denied:#?}");
+}
+
+#[test]
+fn roles_in_some_namespaces_are_enough_and_secrets_are_read_where_they_may_be() {
+    reads_only_the_secret_of_the_first(
+        "scoped",
+        ["watched-one", "watched-two", "not-watched"],
+        "rbac.secrets=namespaces,rbac.secretNamespaces={watched-one}",
+    );
+}
+
+#[test]
+fn a_role_that_names_secrets_is_enough_and_no_other_secret_is_read() {
+    reads_only_the_secret_of_the_first(
+        "named",
+        ["named-one", "named-two", "not-named"],
+        "rbac.secrets=named,rbac.secretNames={named-one/certificate}",
+    );
 }

@@ -78,6 +78,8 @@ pub(crate) const LARGE: Pool = Pool {
         "/(api|shop)/.*",
         "/static/.*[.]css",
     ],
+    rewrites: &[""],
+    is_harsh: false,
 };
 
 const HOSTS: &[&str] = &[

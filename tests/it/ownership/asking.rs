@@ -147,6 +147,7 @@ impl Done {
                 for member in &route.members {
                     let _ = write!(self.whole, " {member:?}");
                 }
+                let _ = write!(self.whole, " {:?}", route.shadow);
                 ("route", Some(*host))
             }
         };

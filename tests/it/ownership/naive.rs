@@ -2,6 +2,7 @@
 //! design D4) instead of from the compiler.
 
 use std::{
+    cell::RefCell,
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
 };
@@ -73,6 +74,15 @@ pub(crate) struct Cell<'w> {
     pub(crate) owners: BTreeSet<&'w str>,
 }
 
+/// Every slash as one, for claims.
+fn unslashed(path: &str) -> String {
+    let mut path = path.replace("%2F", "/").replace("%2f", "/");
+    while path.contains("//") {
+        path = path.replace("//", "/");
+    }
+    path
+}
+
 /// Objects, as far as requests are about them.
 #[derive(Debug)]
 pub(crate) struct World<'w> {
@@ -126,6 +136,8 @@ pub(crate) struct Found {
     pub(crate) members: Vec<String>,
     /// Whether some other Mapping whose name and path fit has a longer path.
     pub(crate) is_longest: bool,
+    /// Mappings of other namespaces that would have it, if it were not for these.
+    pub(crate) losers: Vec<String>,
 }
 
 impl Cell<'_> {
@@ -151,24 +163,31 @@ impl<'w> World<'w> {
         let namespaces: Vec<_> = of("Namespace").collect();
         let settings =
             of("GatewaySettings").find(|settings| namespace_of(settings) == super::world::PLATFORM);
+        let is_emissary = settings.is_some_and(|settings| settings["spec"]["preset"] == "emissary");
+        let merges = settings
+            .and_then(|settings| settings["spec"]["paths"]["mergeSlashes"].as_bool())
+            .unwrap_or(!is_emissary);
         let hosts =
             of("Host").map(|host| (format!("{}/{}", namespace_of(host), name_of(host)), host));
         Self {
             cells: of("RouteClaim")
                 .flat_map(|claim| cells(claim, &namespaces))
                 .collect(),
-            mappings: of("Mapping").filter_map(Mapping::read).collect(),
+            mappings: of("Mapping")
+                .filter_map(|object| Mapping::read(object, merges))
+                .collect(),
             hosts: hosts.collect(),
             unclaimed: settings
                 .and_then(|settings| settings["spec"]["ownership"]["unclaimed"].as_str())
-                .unwrap_or("FirstCome"),
+                .unwrap_or(if is_emissary { "Shared" } else { "FirstCome" }),
         }
     }
 
     /// The cell that a request is in: the most specific hostname of those that have the path, the longest path on it, and of
     /// equal ones the oldest claim's.
     pub(crate) fn cell(&self, host: &str, path: &str) -> Option<&Cell<'w>> {
-        let has = |cell: &&Cell<'_>| has_name(&cell.host, host) && has_path(&cell.path, path);
+        let path = unslashed(path);
+        let has = |cell: &&Cell<'_>| has_name(&cell.host, host) && has_path(&cell.path, &path);
         self.cells
             .iter()
             .filter(has)
@@ -218,22 +237,40 @@ impl<'w> World<'w> {
             by_age.sort_by_key(|mapping| age(mapping.object));
             let merged = by_age
                 .iter()
+                .filter(|mapping| !mapping.is_shadow())
                 .flat_map(|mapping| labels(mapping.object))
                 .collect();
             let is_seen = first.name == Name::Unnamed
                 || selector.is_none_or(|selector| has_labels(&merged, selector));
             is_seen && first.has_host(&name, port) && first.has_path(path)
         });
-        let fitting: Vec<_> = fitting.collect();
+        let fitting: Vec<_> = fitting
+            .filter(|group| group.iter().any(|mapping| !mapping.is_shadow()))
+            .collect();
         let longest = fitting.iter().map(|group| group[0].path.len()).max();
-        let found = fitting.into_iter().filter(|group| group[0].holds(ask));
-        let found = found.max_by_key(|group| group[0].rank())?;
-        let mut members: Vec<_> = found.iter().map(|mapping| mapping.id.clone()).collect();
+        let holding: Vec<_> = fitting
+            .into_iter()
+            .filter(|group| group[0].holds(ask))
+            .collect();
+        let found = holding.iter().max_by_key(|group| group[0].rank())?;
+        let losers = holding
+            .iter()
+            .flatten()
+            .filter(|loser| loser.namespace != found[0].namespace && loser.is_comparable(found[0]));
+        let losers = losers.map(|loser| loser.id.clone()).collect();
+        let served = found.iter().filter(|mapping| !mapping.is_shadow());
+        let mut members: Vec<_> = served.map(|mapping| mapping.id.clone()).collect();
         members.sort();
         Some(Found {
             members,
             is_longest: Some(found[0].path.len()) == longest,
+            losers,
         })
+    }
+
+    /// Whether first come decides about what nobody has claimed.
+    pub(crate) fn is_first_come(&self) -> bool {
+        self.unclaimed == "FirstCome"
     }
 
     /// Whether a Mapping may have what nobody has claimed.
@@ -299,7 +336,7 @@ fn cells<'w>(claim: &'w Value, namespaces: &[&'w Value]) -> Vec<Cell<'w>> {
         for path in &paths {
             all.push(Cell {
                 host: spelled(host),
-                path: segments(&decoded(path)),
+                path: segments(&unslashed(&decoded(path))),
                 age: age(claim),
                 claim: name_of(claim),
                 owners: owners.clone(),
@@ -350,7 +387,7 @@ pub(crate) fn authority(text: &str) -> (String, Option<&str>) {
 
 impl<'w> Mapping<'w> {
     /// None for what cannot be read.
-    fn read(object: &'w Value) -> Option<Self> {
+    fn read(object: &'w Value, merges: bool) -> Option<Self> {
         let spec = &object["spec"];
         let pattern = |name: &str| {
             let inner = name.trim_start_matches('*').trim_end_matches('*');
@@ -375,7 +412,8 @@ impl<'w> Mapping<'w> {
             _ => Kind::Prefix,
         };
         let path = text(spec, "prefix")?;
-        if kind != Kind::Regex && !path.starts_with('/') {
+        let is_plain = |path: &str| path.starts_with('/') && !(merges && path.contains("//"));
+        if kind != Kind::Regex && !is_plain(path) {
             return None;
         }
         let case_sensitive = kind == Kind::Regex || spec["caseSensitive"] != false;
@@ -401,6 +439,23 @@ impl<'w> Mapping<'w> {
             method: text(spec, "method").map(str::to_owned),
             precedence: spec["precedence"].as_i64().unwrap_or_default(),
         })
+    }
+
+    /// Whether it can be told that two hostnames have names in common.
+    fn is_comparable(&self, other: &Self) -> bool {
+        match (&self.name, &other.name) {
+            (Name::Unnamed, _) | (_, Name::Unnamed) => false,
+            (Name::Regex(a), Name::Regex(b)) => a == b,
+            (Name::Regex(_), Name::Pattern(name)) | (Name::Pattern(name), Name::Regex(_)) => {
+                name == "*" || !name.contains('*')
+            }
+            (Name::Pattern(_), Name::Pattern(_)) => true,
+        }
+    }
+
+    /// Whether it only gets copies.
+    fn is_shadow(&self) -> bool {
+        self.object["spec"]["shadow"] == true
     }
 
     fn has_host(&self, name: &str, port: Option<&str>) -> bool {
@@ -448,7 +503,8 @@ impl<'w> Mapping<'w> {
         let has_case = claimed
             .iter()
             .any(|segment| segment.bytes().any(|byte| byte.is_ascii_alphabetic()));
-        let whole: Vec<_> = self.path.split('/').skip(1).collect();
+        let path = unslashed(&self.path);
+        let whole: Vec<_> = path.split('/').skip(1).collect();
         let certain = match self.kind {
             Kind::Regex => return false,
             Kind::Exact => &whole[..],
@@ -574,5 +630,15 @@ fn conditions(fields: &Value, regex: bool) -> Vec<Condition> {
 
 #[expect(clippy::disallowed_methods, reason = "the expression is anchored here")]
 fn is_whole(regex: &str, text: &str) -> bool {
-    Regex::new(&format!("^(?:{regex})$")).is_ok_and(|regex| regex.is_match(text))
+    thread_local! {
+        static READ: RefCell<BTreeMap<String, Option<Regex>>> = RefCell::default();
+    }
+    READ.with_borrow_mut(|read| {
+        if !read.contains_key(regex) {
+            let anchored = Regex::new(&format!("^(?:{regex})$"));
+            read.insert(regex.to_owned(), anchored.ok());
+        }
+        let found = read[regex].as_ref();
+        found.is_some_and(|regex| regex.is_match(text))
+    })
 }

@@ -17,6 +17,9 @@ pub(crate) struct Pool {
     pub(crate) claimed_paths: &'static [&'static str],
     pub(crate) paths: &'static [&'static str],
     pub(crate) regexes: &'static [&'static str],
+    pub(crate) rewrites: &'static [&'static str],
+    /// Whether there are objects that could close everything, and copies of requests.
+    pub(crate) is_harsh: bool,
 }
 
 pub(crate) const SMALL: Pool = Pool {
@@ -50,7 +53,7 @@ pub(crate) const SMALL: Pool = Pool {
         "y.*",
         "*.y.x.com",
     ],
-    claimed_paths: &["/", "/a", "/a/", "/%61/b", "/a/b", "/b", "/A"],
+    claimed_paths: &["/", "/a", "/a/", "/%61/b", "/a/b", "/b", "/A", "//b"],
     paths: &[
         "/",
         "/",
@@ -64,8 +67,14 @@ pub(crate) const SMALL: Pool = Pool {
         "/b",
         "/b/",
         "/.well-known/",
+        "//a/",
+        "/a//b",
+        "/a%2F",
+        "/%2Fb/",
     ],
     regexes: &[
+        "/+a/.*",
+        "/a(%2F|/)b",
         "/.*",
         ".*",
         "/a.*",
@@ -75,6 +84,8 @@ pub(crate) const SMALL: Pool = Pool {
         "/[ab]/?",
         "/a/b",
     ],
+    rewrites: &["", "", "/", "/b/"],
+    is_harsh: true,
 };
 
 /// A world's objects, and where the next name comes from.
@@ -152,9 +163,19 @@ impl<'p> Drawer<'p> {
             "mergeSlashes": !self.percent(15),
             "allowEscapedSlashes": self.percent(15),
         });
-        let spec = json!({
+        let mut spec = json!({
             "ownership": { "unclaimed": unclaimed }, "defaultHost": default_host, "paths": paths,
         });
+        if self.pool.is_harsh && self.percent(30) {
+            // Without what the preset would decide otherwise.
+            spec.as_object_mut()
+                .unwrap()
+                .retain(|_, _| self.random.bool());
+            spec["preset"] = json!("emissary");
+            if self.percent(20) {
+                spec["instanceNamespaces"] = json!([]);
+            }
+        }
         self.object("GatewaySettings", PLATFORM, &spec)
     }
 
@@ -200,7 +221,7 @@ impl<'p> Drawer<'p> {
 
     /// The Service has the Mapping's name, so that whoever answers says which Mapping it was.
     pub(crate) fn mapping(&mut self, namespace: &str) -> Value {
-        let mut spec = json!({ "rewrite": "" });
+        let mut spec = json!({ "rewrite": self.one(self.pool.rewrites) });
         self.name(&mut spec);
         self.path(&mut spec);
         self.conditions(&mut spec);
@@ -209,6 +230,8 @@ impl<'p> Drawer<'p> {
         }
         if self.percent(25) {
             spec["weight"] = json!(self.one(&[0, 10, 60, 100]));
+        } else if self.pool.is_harsh && self.percent(4) {
+            spec["shadow"] = json!(true);
         }
         let mut mapping = self.object("Mapping", namespace, &spec);
         mapping["spec"]["service"] = mapping["metadata"]["name"].clone();
@@ -311,6 +334,10 @@ impl<'p> Drawer<'p> {
         for _ in 0..mappings {
             let namespace = self.one(&others);
             all.push(self.mapping(namespace));
+        }
+        if self.pool.is_harsh && self.percent(20) {
+            let namespace = self.one(&others);
+            all.extend(self.hostile(namespace, 2));
         }
         for _ in 0..hosts {
             let namespace = if self.percent(40) {

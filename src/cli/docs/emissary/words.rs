@@ -24,6 +24,16 @@ pub(super) const DIFFERS: &[(&str, &str, &str)] = &[
     ),
     (
         "Mapping",
+        "healthChecks",
+        "Asked once for all workers; any failure counts for `unhealthy_threshold`, and an endpoint is used until its first answer. Refused without endpoints.",
+    ),
+    (
+        "Mapping",
+        "outlierDetection",
+        "It drops the Mapping there. Left out for twice as long each time. Refused without endpoints.",
+    ),
+    (
+        "Mapping",
         "weight",
         "Shares of the sum; above 100 the Mapping is refused, and 0 gets nothing.",
     ),
@@ -247,18 +257,8 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
     ),
     (
         "Mapping",
-        "healthChecks",
-        "Readiness probes of the pods decide which endpoints there are.",
-    ),
-    (
-        "Mapping",
         "labels",
         "Asking for rate limits fails closed until RateLimitService is there.",
-    ),
-    (
-        "Mapping",
-        "outlierDetection",
-        "It drops the Mapping there, too.",
     ),
     ("Mapping", "shadow", "Keep the object on Emissary-ingress."),
     (
@@ -442,6 +442,14 @@ pub(super) const MODULE: &[(&str, &str)] = &[
     (
         "diagnostics",
         "Only when this replica takes Emissary's place: `diag/?json=true` on the health port, 404 with `enabled: false` unless `allow_non_local` is true.",
+    ),
+    (
+        "enable_grpc_web",
+        "`false` turns it off, and only Mappings with `grpc: true` have it.",
+    ),
+    (
+        "gzip",
+        "An ETag becomes weak, and `enabled: false` turns it off; `memory_level`, `window_bits` and `compression_strategy` change nothing.",
     ),
     (
         "headers_with_underscores_action",

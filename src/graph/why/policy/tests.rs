@@ -15,6 +15,7 @@ fn upstream(tls: Option<UpstreamTls>, protocol: UpstreamProtocol) -> Arc<Upstrea
         protocol,
         balance: Balance::default(),
         breakers: None,
+        health: None,
         keepalive: None,
         tls: tls.map(Arc::new),
         connect_timeout: Duration::from_secs(3),

@@ -36,6 +36,7 @@ async fn a_request_too_many_is_refused_until_one_has_ended() {
             affinity: None,
             priority: Priority::High,
             reached: None,
+            trial: &Trial::default(),
         };
         let other = bench.pools.send(high, get("/")).await.unwrap();
         drop(response);
@@ -121,6 +122,7 @@ async fn all_workers_count_together() {
             affinity: None,
             priority: Priority::Default,
             reached: None,
+            trial: &Trial::default(),
         };
         let hangs = Box::pin(other.send(way, get("/")));
         let waits = futures_util::future::select(hangs, Box::pin(settle())).await;

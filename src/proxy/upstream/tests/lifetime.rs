@@ -200,7 +200,7 @@ async fn upstreams_that_left_the_graph_lose_their_connections() {
 }
 
 /// A graph with one route.
-fn graph(upstream: &Arc<Upstream>) -> Graph {
+pub(in super::super) fn graph(upstream: &Arc<Upstream>) -> Graph {
     let forward = Forward {
         upstream: upstream.clone(),
         rewrite: Rewrite::Keep,

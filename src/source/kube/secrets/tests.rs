@@ -47,7 +47,7 @@ impl Vault {
     fn new() -> Self {
         let mut secrets = Secrets::default();
         let watch = Arc::from("secrets");
-        secrets.watch(&watch, None);
+        secrets.watch(&watch, Place::default());
         Self {
             secrets,
             watch,
@@ -230,8 +230,25 @@ fn what_no_watch_covers_is_absent() {
     let mut vault = Vault::new();
     vault.secrets.watches.clear();
     let watch = Arc::from("web/secrets");
-    vault.secrets.watch(&watch, Some("web".into()));
+    let place = Place {
+        namespace: Some("web".into()),
+        name: None,
+    };
+    vault.secrets.watch(&watch, place);
     assert_eq!(vault.want(&["a"]), ["0a"]);
+}
+
+#[test]
+fn a_watch_of_one_secret_tells_of_no_other() {
+    let mut vault = Vault::new();
+    vault.secrets.watches.clear();
+    let place = Place {
+        namespace: Some("apps".into()),
+        name: Some("a".into()),
+    };
+    vault.secrets.watch(&vault.watch, place);
+    assert_eq!(vault.want(&["a", "b"]), ["0b"]);
+    assert_eq!(vault.list(vec![seen("a", "1")]), ["?a"]);
 }
 
 #[test]

@@ -1,0 +1,22 @@
+//! How HTTP is spoken with clients, whatever the route.
+
+use std::sync::Arc;
+
+use super::compression::Compression;
+
+/// What is spoken beyond the usual. Nothing as a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientPolicy {
+    /// Of responses.
+    pub compression: Option<Arc<Compression>>,
+    /// Whether gRPC-Web becomes gRPC on the way to upstreams that speak HTTP/2.
+    pub grpc_web: bool,
+    /// Whether HTTP/1.0 is answered.
+    pub http10: bool,
+    /// Whether the names of header fields of HTTP/1 responses are written `Like-This`.
+    pub title_case: bool,
+    /// Whether the port of the Listener is taken out of Host.
+    pub strips_own_port: bool,
+    /// Whether anybody may name his request.
+    pub keeps_request_ids: bool,
+}

@@ -1,0 +1,63 @@
+//! How HTTP is spoken with clients, as others read it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::{ClientPolicy, compression::Compression};
+
+/// What is spoken beyond the usual.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientsView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<CompressionView>,
+    pub grpc_web: bool,
+    pub http10: bool,
+    pub title_case: bool,
+    pub strips_own_port: bool,
+    pub keeps_request_ids: bool,
+}
+
+/// Which responses are compressed, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CompressionView {
+    /// `gzip 6`
+    pub coders: Vec<String>,
+    pub min_length: u64,
+    pub content_types: Vec<String>,
+    pub leaves_etags: bool,
+    pub hides_codings: bool,
+}
+
+impl ClientsView {
+    pub(super) fn of(policy: &ClientPolicy) -> Self {
+        Self {
+            compression: policy.compression.as_deref().map(CompressionView::of),
+            grpc_web: policy.grpc_web,
+            http10: policy.http10,
+            title_case: policy.title_case,
+            strips_own_port: policy.strips_own_port,
+            keeps_request_ids: policy.keeps_request_ids,
+        }
+    }
+
+    pub(super) fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl CompressionView {
+    fn of(compression: &Compression) -> Self {
+        let coders = compression.coders.iter();
+        let types = compression.content_types.iter();
+        Self {
+            coders: coders
+                .map(|coder| format!("{} {}", coder.coding.token(), coder.level))
+                .collect(),
+            min_length: compression.min_length,
+            content_types: types.map(ToString::to_string).collect(),
+            leaves_etags: compression.leaves_etags,
+            hides_codings: compression.hides_codings,
+        }
+    }
+}
