@@ -6,6 +6,7 @@
 mod cluster;
 mod daemon;
 mod disruption;
+mod emissary;
 mod image;
 mod installed;
 mod load;

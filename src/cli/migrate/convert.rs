@@ -86,14 +86,16 @@ pub fn convert(manifests: Vec<Manifest>, asked: &Asked) -> Conversion {
     }
     let (mut settings, is_new) = conversion.settings(asked);
     let before = settings.clone();
-    let module = in_force(&found, &settings, asked);
+    let module = conversion.in_force(&found, &settings, asked);
     for (index, Manifest { value, at }) in found.into_iter().enumerate() {
         let was = name_of(&value);
-        let mut converted = if is_module(&value) {
-            let is_in_force = module == Some(index);
-            convert_module(value, is_in_force, &mut settings["spec"])
-        } else {
-            convert_object(value)
+        let mut converted = match module {
+            Some(module) if module == index => convert_module(value, &mut settings["spec"]),
+            Some(_) if is_module(&value) && is_ours(&value, asked) => Converted {
+                notes: vec!["Another Module counts, so that this one is left out.".to_owned()],
+                ..Converted::of(None)
+            },
+            _ => convert_object(value),
         };
         converted.was = was;
         converted.at = at;
@@ -210,6 +212,33 @@ impl Conversion {
         self.carriers.push(owner);
     }
 
+    /// Which of the Modules counts: that of the own namespace, else the first that may settle anything.
+    fn in_force(&self, found: &[Manifest], settings: &Value, asked: &Asked) -> Option<usize> {
+        let spec = &settings["spec"];
+        // The preset gives way to claims.
+        let has_claims = self
+            .rest
+            .iter()
+            .any(|manifest| manifest["kind"] == "RouteClaim");
+        let anywhere =
+            spec["preset"] == "emissary" && spec.get("instanceNamespaces").is_none() && !has_claims;
+        let named = spec["instanceNamespaces"].as_array();
+        let may_settle = |namespace: &str| {
+            anywhere
+                || namespace == asked.namespace
+                || named.is_some_and(|named| named.iter().any(|name| name == namespace))
+        };
+        let modules = found.iter().enumerate().filter(|(_, manifest)| {
+            let value = &manifest.value;
+            is_module(value) && is_ours(value, asked) && may_settle(namespace_of(value, ""))
+        });
+        let first = modules.min_by_key(|(_, manifest)| {
+            let namespace = namespace_of(&manifest.value, "").to_owned();
+            (namespace != asked.namespace, namespace)
+        });
+        first.map(|(index, _)| index)
+    }
+
     /// The settings in force, taken out of the rest; or new ones.
     fn settings(&mut self, asked: &Asked) -> (Value, bool) {
         let at = { self.rest.iter() }.position(|manifest| {
@@ -249,27 +278,6 @@ impl Conversion {
     }
 }
 
-/// Which of the Modules counts: that of the own namespace, else the first that may settle anything.
-fn in_force(found: &[Manifest], settings: &Value, asked: &Asked) -> Option<usize> {
-    let spec = &settings["spec"];
-    let anywhere = spec["preset"] == "emissary" && spec.get("instanceNamespaces").is_none();
-    let named = spec["instanceNamespaces"].as_array();
-    let may_settle = |namespace: &str| {
-        anywhere
-            || namespace == asked.namespace
-            || named.is_some_and(|named| named.iter().any(|name| name == namespace))
-    };
-    let modules = found.iter().enumerate().filter(|(_, manifest)| {
-        let value = &manifest.value;
-        is_module(value) && is_ours(value, asked) && may_settle(namespace_of(value, ""))
-    });
-    let first = modules.min_by_key(|(_, manifest)| {
-        let namespace = namespace_of(&manifest.value, "").to_owned();
-        (namespace != asked.namespace, namespace)
-    });
-    first.map(|(index, _)| index)
-}
-
 fn is_module(manifest: &Value) -> bool {
     manifest["kind"] == "Module" && manifest["metadata"]["name"] == "ambassador"
 }
@@ -286,13 +294,7 @@ fn is_ours(manifest: &Value, asked: &Asked) -> bool {
     }
 }
 
-fn convert_module(mut value: Value, is_in_force: bool, settings: &mut Value) -> Converted {
-    if !is_in_force {
-        return Converted {
-            notes: vec!["It does not count, and is left out.".to_owned()],
-            ..Converted::of(None)
-        };
-    }
+fn convert_module(mut value: Value, settings: &mut Value) -> Converted {
     clean(&mut value);
     let mut fields = Vec::new();
     let mut is_needed = true;

@@ -27,6 +27,9 @@ const SETTINGS: &[(&str, &str, Becomes)] = &[
             _ => None,
         },
     ),
+    ("enable_grpc_web", "grpcWeb", |value| {
+        value.as_bool().map(Value::from)
+    }),
     ("resolver", "resolver", |value| match value.as_str()? {
         "kubernetes-service" => Some(json!("kubernetes-service")),
         "endpoint" | "kubernetes-endpoint" => Some(json!("endpoint")),
