@@ -9,7 +9,7 @@ use super::cluster::{Cluster, shared};
 use crate::client::{Answer, Request};
 
 /// Namespace, rights, Deployment and Service as the chart of Emissary-ingress has them; of Postern's there is the image, and one
-/// variable.
+/// variable. The last rule is needed where Postern's definitions are installed, as they are here.
 const INSTALLATION: &str = "
 apiVersion: v1
 kind: Namespace
@@ -28,6 +28,7 @@ rules:
 - {apiGroups: [getambassador.io], resources: ['*'], verbs: [get, list, watch, update, patch, create, delete]}
 - {apiGroups: [networking.k8s.io], resources: [ingresses, ingressclasses], verbs: [get, list, watch]}
 - {apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [update]}
+- {apiGroups: [postern.dev], resources: ['*'], verbs: [get, list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -131,8 +132,7 @@ fn a_deployment_of_emissary_with_our_image_answers_as_before_and_its_probes_pass
     cluster.kubectl(&["apply", "-f", file]);
 
     // The kubelet says so only when the probe for readiness passes.
-    let rollout = ["rollout", "status", "deployment/emissary-ingress"];
-    cluster.kubectl(&[&rollout[..], &["-n", "old-edge", "--timeout=60s"]].concat());
+    until_available(&cluster);
     let traffic = address(&cluster, "emissary-ingress", 80);
     let admin = address(&cluster, "emissary-ingress-admin", 8877);
     for (url, path) in [
@@ -163,6 +163,21 @@ fn a_deployment_of_emissary_with_our_image_answers_as_before_and_its_probes_pass
     let status = &pods["items"][0]["status"]["containerStatuses"][0];
     assert_eq!(status["restartCount"], Value::from(0), "{status:#}");
     cluster.kubectl(&["delete", "-f", file, "--wait=false"]);
+}
+
+fn until_available(cluster: &Cluster) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let deployment = cluster.get(&["deployment", "emissary-ingress", "-n", "old-edge"]);
+        if deployment["status"]["availableReplicas"] == 1 {
+            return;
+        }
+        if Instant::now() > deadline {
+            let log = ["logs", "deployment/emissary-ingress", "-n", "old-edge"];
+            panic!("{deployment:#}\n{}", cluster.kubectl(&log));
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
 }
 
 fn address(cluster: &Cluster, service: &str, port: u16) -> SocketAddr {
