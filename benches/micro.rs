@@ -80,6 +80,7 @@ fn listener(hosts: usize, routes: usize) -> Listener {
     Listener {
         name: "bench".into(),
         port: 8080,
+        http: true,
         tls: false,
         cleartext: true,
         security: SecurityModel::Xfp,
@@ -87,6 +88,7 @@ fn listener(hosts: usize, routes: usize) -> Listener {
         trusted_proxies: Arc::from([]),
         http2_max_concurrent_streams: 100,
         hosts: HostTable::from_iter([(HostPattern::ANY, Arc::new(host))]),
+        tcp: postern::graph::TcpTable::default(),
     }
 }
 

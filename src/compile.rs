@@ -34,6 +34,7 @@ mod settings;
 mod settled;
 mod slot;
 mod state;
+mod tcp;
 mod touched;
 mod twin;
 mod upstream;

@@ -13,6 +13,7 @@ pub mod reference;
 pub mod route_claim;
 pub mod rule;
 pub mod schema;
+pub mod tcp_mapping;
 pub mod tls_context;
 
 pub use gateway_settings::GatewaySettingsSpec;
@@ -20,6 +21,7 @@ pub use host::HostSpec;
 pub use listener::ListenerSpec;
 pub use mapping::MappingSpec;
 pub use route_claim::RouteClaimSpec;
+pub use tcp_mapping::TcpMappingSpec;
 pub use tls_context::TlsContextSpec;
 
 /// The API group of Postern's own kinds.

@@ -32,6 +32,7 @@ pub mod rewrite;
 pub mod route;
 pub mod shadow;
 pub mod table;
+pub mod tcp;
 pub mod tls;
 pub mod upstream;
 pub mod why;
@@ -60,6 +61,7 @@ pub use region::{ClaimTable, Region, Regions};
 pub use route::{
     Action, Fail, Forward, ForwardTerms, HostRewrite, Member, Redirect, Rewrite, Route, RouteId,
 };
+pub use tcp::{ClientTls, TcpAction, TcpForward, TcpMember, TcpRoute, TcpTable};
 pub use tls::{Certificate, PrivateKey};
 pub use upstream::{Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls};
 
@@ -115,6 +117,14 @@ impl Graph {
                 region.tables.iter().chain(by_regex)
             })
             .flat_map(|table| table.iter())
+    }
+
+    /// Everywhere that requests, their copies and connections may be sent.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let tcp = self.listeners.iter();
+        let tcp = tcp.flat_map(|listener| listener.tcp.upstreams());
+        let requests = self.routes().flat_map(|route| route.upstreams());
+        requests.chain(tcp)
     }
 
     /// What every route leads to.

@@ -40,6 +40,7 @@ mod retry;
 mod shadow;
 mod site;
 mod survey;
+mod tcp;
 mod tls;
 mod upgrade;
 pub mod upstream;

@@ -30,6 +30,7 @@ fn snapshot() -> Snapshot {
     let listener = Arc::new(Listener {
         name: "default-http".into(),
         port: 8080,
+        http: true,
         tls: false,
         cleartext: true,
         security: SecurityModel::Xfp,
@@ -37,6 +38,7 @@ fn snapshot() -> Snapshot {
         trusted_proxies: Arc::new([]),
         http2_max_concurrent_streams: 100,
         hosts: HostTable::from_iter([(HostPattern::ANY, host)]),
+        tcp: crate::graph::TcpTable::default(),
     });
     let object = ObjectReport {
         key: ObjectKey::new(Group::Postern, Kind::Mapping, "apps", "quote"),

@@ -8,6 +8,7 @@
 mod cell;
 mod namespaces;
 mod place;
+mod tcp;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,6 +42,7 @@ pub(super) struct Claims {
     /// The hostnames of `cells`, found by name.
     hosts: HostTable<HostPattern>,
     table: Arc<ClaimTable>,
+    ports: tcp::Ports,
     /// All namespaces that some claim names.
     known: BTreeSet<Arc<str>>,
 }
@@ -103,7 +105,7 @@ pub(super) struct ClaimReport {
 impl PartialEq for Claims {
     /// All else follows from these.
     fn eq(&self, other: &Self) -> bool {
-        self.list == other.list && self.cells == other.cells
+        self.list == other.list && self.cells == other.cells && self.ports == other.ports
     }
 }
 
@@ -130,7 +132,10 @@ impl Claims {
                 owners,
             });
         }
+        let (ports, lost) = tcp::settle(&mut reports);
+        claims.ports = ports;
         claims.settle(asked, &mut reports);
+        tcp::tell(&lost, &claims.list, &mut reports);
         claims.index();
         claims.tell_overlaps(&mut reports);
         (claims, reports)

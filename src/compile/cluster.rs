@@ -50,6 +50,12 @@ pub(super) struct Affected {
     pub(super) namespaces: BTreeSet<Arc<str>>,
 }
 
+impl Affected {
+    pub(super) fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.namespaces.is_empty()
+    }
+}
+
 /// One permission of a ReferenceGrant.
 #[derive(Debug)]
 struct GrantRow {

@@ -2,7 +2,7 @@
 
 use crate::{
     crd::{
-        HostSpec, ListenerSpec, MappingSpec, TlsContextSpec,
+        HostSpec, ListenerSpec, MappingSpec, TcpMappingSpec, TlsContextSpec,
         schema::{
             Node, Problem, ProblemKind, Spec, is_within,
             tree::{Names, Shape},
@@ -66,6 +66,7 @@ pub(super) fn as_written<T>(object: &Object<T>, field: String) -> String {
     }
     match object.key.kind {
         Kind::Mapping => spelled(MappingSpec::tree(), Names::Snake, &field),
+        Kind::TcpMapping => spelled(TcpMappingSpec::tree(), Names::Snake, &field),
         Kind::Host => spelled(HostSpec::tree(), Names::Mixed, &field),
         Kind::Listener => spelled(ListenerSpec::tree(), Names::Mixed, &field),
         Kind::TlsContext => spelled(TlsContextSpec::tree(), Names::Snake, &field),

@@ -54,6 +54,8 @@ pub(super) struct LoweredListener {
 pub(super) struct ListenerPlan {
     pub(super) name: Arc<str>,
     pub(super) port: u16,
+    /// Where there is none, connections are TCPMappings'.
+    pub(super) http: bool,
     pub(super) tls: bool,
     pub(super) cleartext: bool,
     pub(super) security: SecurityModel,
@@ -61,6 +63,13 @@ pub(super) struct ListenerPlan {
     pub(super) trusted_proxies: Arc<[IpNet]>,
     pub(super) http2_max_concurrent_streams: u32,
     binding: Binding,
+}
+
+/// What is spoken over TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stack {
+    http: bool,
+    tls: bool,
 }
 
 /// Which Hosts a Listener serves.
@@ -122,23 +131,37 @@ pub(super) fn lower_all(
 }
 
 fn default(name: &str, port: u16, tls: bool) -> LoweredListener {
-    LoweredListener {
-        object: None,
-        plan: Some(ListenerPlan {
-            name: name.into(),
-            port,
-            tls,
-            cleartext: true,
-            security: SecurityModel::Xfp,
-            l7_depth: 0,
-            trusted_proxies: Arc::default(),
-            http2_max_concurrent_streams: DEFAULT_STREAMS,
-            binding: Binding {
-                namespace: None,
-                selector: None,
-            },
-        }),
-        findings: Findings::default(),
+    let stack = Stack { http: true, tls };
+    LoweredListener::without_object(name, port, stack)
+}
+
+impl LoweredListener {
+    /// One that a TCPMapping opens.
+    pub(super) fn for_tcp(port: u16, tls: bool) -> Self {
+        let stack = Stack { http: false, tls };
+        Self::without_object(&format!("default-tcp-{port}"), port, stack)
+    }
+
+    fn without_object(name: &str, port: u16, stack: Stack) -> Self {
+        Self {
+            object: None,
+            plan: Some(ListenerPlan {
+                name: name.into(),
+                port,
+                http: stack.http,
+                tls: stack.tls,
+                cleartext: stack.http || !stack.tls,
+                security: SecurityModel::Xfp,
+                l7_depth: 0,
+                trusted_proxies: Arc::default(),
+                http2_max_concurrent_streams: DEFAULT_STREAMS,
+                binding: Binding {
+                    namespace: None,
+                    selector: None,
+                },
+            }),
+            findings: Findings::default(),
+        }
     }
 }
 
@@ -171,13 +194,14 @@ fn plan(object: &Object<ListenerSpec>, findings: &mut Findings) -> Option<Listen
     );
     let l7_depth = l7_depth.map_or(0, |depth| usize::try_from(depth).unwrap_or(usize::MAX));
     let trusted_proxies = trusted_proxies(spec, l7_depth, findings);
-    let (security, tls) = (security?, stack?);
+    let (security, Stack { http, tls }) = (security?, stack?);
     Some(ListenerPlan {
         name: format!("{}/{}", object.key.namespace, object.key.name).into(),
         port: port?,
+        http,
         tls,
         // Every request of a SECURE Listener counts as secure: then TLS must be what makes it so.
-        cleartext: !(tls && security == SecurityModel::Secure),
+        cleartext: !tls || http && security != SecurityModel::Secure,
         security,
         l7_depth,
         trusted_proxies,
@@ -204,12 +228,14 @@ fn port(spec: &ListenerSpec, findings: &mut Findings) -> Option<u16> {
     number
 }
 
-/// Whether TLS is in the stack; None, with a finding, when it is not a stack that Postern serves.
-fn stack(spec: &ListenerSpec, findings: &mut Findings) -> Option<bool> {
+/// The stack; None, with a finding, when it is not one that Postern serves.
+fn stack(spec: &ListenerSpec, findings: &mut Findings) -> Option<Stack> {
     use ProtocolLayer::{Http, Tcp, Tls};
     let by_name = match spec.protocol {
         Some(Protocol::Http) => Ok(vec![Http, Tcp]),
         Some(Protocol::Https) => Ok(vec![Tls, Http, Tcp]),
+        Some(Protocol::Tcp) => Ok(vec![Tcp]),
+        Some(Protocol::Tls) => Ok(vec![Tls, Tcp]),
         Some(other) => Err(format!("{other:?}").to_ascii_uppercase()),
         None => Ok(Vec::new()),
     };
@@ -237,9 +263,12 @@ fn stack(spec: &ListenerSpec, findings: &mut Findings) -> Option<bool> {
             return None;
         }
     };
+    let served = |http, tls| Some(Stack { http, tls });
     match *stack {
-        [Http, Tcp] => Some(false),
-        [Tls, Http, Tcp] => Some(true),
+        [Http, Tcp] => served(true, false),
+        [Tls, Http, Tcp] => served(true, true),
+        [Tcp] => served(false, false),
+        [Tls, Tcp] => served(false, true),
         _ => {
             let shown: Vec<_> = stack
                 .iter()
@@ -256,7 +285,7 @@ fn invalid_protocol(field: &str, shown: &str, findings: &mut Findings) {
         Code::InvalidProtocol,
         field,
         format!("Postern does not serve {shown}"),
-        "Use `protocol: HTTP` or `protocol: HTTPS`",
+        "Use `protocol: HTTP`, `HTTPS`, `TCP` or `TLS`",
     );
 }
 

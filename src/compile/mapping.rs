@@ -39,11 +39,11 @@ use crate::{
     crd::MappingSpec,
     graph::{Forward, ForwardTerms, HostRewrite, Redirect, Rewrite, RouteId, breaker::Breakers},
     report::{Code, Settled},
-    resource::{Group, Mapping},
+    resource::{Group, Mapping, ObjectKey},
 };
 
 /// As many as the schema reports of one object.
-const MAX_PROBLEMS: usize = 64;
+pub(super) const MAX_PROBLEMS: usize = 64;
 
 /// A Mapping as a plan item.
 #[derive(Debug)]
@@ -94,6 +94,8 @@ pub(super) struct DialPlan {
     pub(super) service: Arc<ServiceText>,
     pub(super) tls: TlsPlan,
     pub(super) http2: bool,
+    /// For connections that are not HTTP.
+    pub(super) tcp: bool,
     pub(super) endpoints: Endpoints,
     pub(super) breakers: Option<Breakers>,
     pub(super) health: Option<Arc<HealthPlan>>,
@@ -176,7 +178,7 @@ pub(super) fn id(object: &Mapping) -> RouteId {
     RouteId([kind, "/", &key.namespace, "/", &key.name].concat().into())
 }
 
-fn weight(spec: &MappingSpec, findings: &mut Findings) -> Weight {
+pub(super) fn weight(spec: &MappingSpec, findings: &mut Findings) -> Weight {
     match spec.weight {
         _ if findings.is_unreadable("spec.weight") => Weight::Invalid,
         None => Weight::Rest,
@@ -204,33 +206,60 @@ fn forward(
     findings: &mut Findings,
 ) -> Option<Arc<ForwardPlan>> {
     redirect::warn_without_effect(spec, findings);
-    let service = service(spec, interner, findings);
-    let tls = tls(spec, service.as_deref(), findings);
     let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
     let host = host(spec, findings);
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
     let terms = terms(spec, &timeouts, settings, findings);
-    let endpoints = balance::lower(spec, &object.key, settings, findings);
-    let health = health::lower(spec, &endpoints.balance, &settings.defaults, findings);
+    let dial = dial(spec, &object.key, &timeouts, settings, interner, findings);
     let plan = ForwardPlan {
-        dial: interner.dial(DialPlan {
-            service: service?,
-            tls,
-            http2: spec.grpc == Some(true),
-            endpoints,
-            health,
-            breakers: match spec.circuit_breakers.as_deref() {
-                Some(said) => breaker::lower(said, findings),
-                None => settings.defaults.breakers,
-            },
-            connections: connection::lower(spec, &settings.defaults, findings),
-            connect_timeout: timeouts.connect,
-        }),
+        dial: interner.dial(dial?),
         rewrite: rewrite?,
         host,
         terms: interner.terms(terms),
     };
     Some(interner.plan(plan))
+}
+
+/// The same of an object that forwards connections and not requests, in the words of a Mapping.
+pub(super) fn connection(
+    spec: &MappingSpec,
+    key: &ObjectKey,
+    settings: &Settings,
+    interner: &mut Interner,
+    findings: &mut Findings,
+) -> Option<Arc<DialPlan>> {
+    let timeouts = timeouts::lower(spec, None, findings);
+    let dial = dial(spec, key, &timeouts, settings, interner, findings)?;
+    Some(interner.dial(DialPlan { tcp: true, ..dial }))
+}
+
+fn dial(
+    spec: &MappingSpec,
+    key: &ObjectKey,
+    timeouts: &Timeouts,
+    settings: &Settings,
+    interner: &mut Interner,
+    findings: &mut Findings,
+) -> Option<DialPlan> {
+    let service = service(spec, interner, findings);
+    let tls = tls(spec, service.as_deref(), findings);
+    let endpoints = balance::lower(spec, key, settings, findings);
+    let health = health::lower(spec, &endpoints.balance, &settings.defaults, findings);
+    let plan = |service| DialPlan {
+        service,
+        tls,
+        http2: spec.grpc == Some(true),
+        tcp: false,
+        endpoints,
+        health,
+        breakers: match spec.circuit_breakers.as_deref() {
+            Some(said) => breaker::lower(said, findings),
+            None => settings.defaults.breakers,
+        },
+        connections: connection::lower(spec, &settings.defaults, findings),
+        connect_timeout: timeouts.connect,
+    };
+    service.map(plan)
 }
 
 fn terms(
@@ -291,7 +320,7 @@ fn service(
 }
 
 /// Says that a field is missing, unless the schema has said why it is.
-fn missing(field: &str, findings: &mut Findings) {
+pub(super) fn missing(field: &str, findings: &mut Findings) {
     if !findings.is_unreadable(field) {
         findings.push(
             Code::MissingField,

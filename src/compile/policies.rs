@@ -324,12 +324,6 @@ impl PolicyReport<'_> {
             Kind::Module if key.group == Group::Emissary => self.module(settings),
             Kind::KubernetesServiceResolver => self.resolver(Routing::Service, settings),
             Kind::KubernetesEndpointResolver => self.resolver(Routing::Endpoints, settings),
-            Kind::TcpMapping => self.findings.push(
-                Code::NotImplemented,
-                "",
-                "Postern does not implement TCPMapping, so nothing of it is served",
-                "Keep it on Emissary-ingress",
-            ),
             kind @ (Kind::Module | Kind::TlsContext) => self.findings.push(
                 Code::KindNotImplemented,
                 "",

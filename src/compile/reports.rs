@@ -13,7 +13,7 @@ use crate::{
 pub(super) struct Reports {
     pub(super) list: ReportList,
     /// Who has a report by which pass, but for the Mappings.
-    by_pass: [BTreeSet<ObjectKey>; 6],
+    by_pass: [BTreeSet<ObjectKey>; 7],
 }
 
 /// The passes that report on all their objects at once.
@@ -25,6 +25,7 @@ pub(super) enum Pass {
     Contexts,
     Hosts,
     Listeners,
+    Tcp,
 }
 
 /// What there is to say beside the diagnostics.

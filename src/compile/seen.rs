@@ -6,7 +6,9 @@ use std::{
 };
 
 use crate::{
-    crd::{GatewaySettingsSpec, HostSpec, ListenerSpec, RouteClaimSpec, TlsContextSpec},
+    crd::{
+        GatewaySettingsSpec, HostSpec, ListenerSpec, RouteClaimSpec, TcpMappingSpec, TlsContextSpec,
+    },
     resource::{
         EndpointSlice, Grant, Kind, Object, ObjectKey, Objects, ResourceSet, SecretData, Service,
         Unavailable,
@@ -29,6 +31,7 @@ pub(super) struct Seen {
     absent: BTreeSet<ObjectKey>,
     unavailable: BTreeMap<Kind, Unavailable>,
     hosts: Objects<HostSpec>,
+    tcp: Objects<TcpMappingSpec>,
     listeners: Objects<ListenerSpec>,
 }
 
@@ -47,6 +50,8 @@ pub(super) struct Changed {
     /// TLSContexts and Secrets.
     pub(super) tls: bool,
     pub(super) hosts: bool,
+    /// TCPMappings.
+    pub(super) tcp: bool,
     pub(super) listeners: bool,
 }
 
@@ -77,6 +82,7 @@ impl Seen {
                 | absent
                 | replaced(&mut self.contexts, &now.tls_contexts)
                 | replaced(&mut self.secrets, &now.secrets),
+            tcp: first | replaced(&mut self.tcp, &now.tcp_mappings),
             hosts: first | replaced(&mut self.hosts, &now.hosts),
             listeners: first | replaced(&mut self.listeners, &now.listeners),
         }

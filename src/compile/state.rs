@@ -9,6 +9,7 @@
 
 mod globals;
 mod mappings;
+mod tcp;
 mod told;
 
 use std::{
@@ -43,6 +44,8 @@ use crate::{
     report::Report,
     resource::{ObjectKey, ResourceSet},
 };
+
+pub(super) use mappings::shared;
 
 /// Everything that is kept.
 #[derive(Debug)]
@@ -155,8 +158,14 @@ impl State {
         );
         if dirty.hosts || dirty.settings || dirty.scopes || dirty.claims || relinked.oldest {
             self.link_hosts(&mut touched);
-        } else if relinked.sets {
-            self.linked.reroute(&self.routing);
+            self.link_tcp(resources, options);
+        } else {
+            if relinked.sets {
+                self.linked.reroute(&self.routing);
+            }
+            if dirty.references || !dirty.services.is_empty() {
+                self.link_tcp(resources, options);
+            }
         }
         self.report_mappings(&touched);
         self.trim();

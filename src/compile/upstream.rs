@@ -384,7 +384,9 @@ fn upstream(
     (balance, health): (BalancePlan, Option<Arc<Health>>),
     known: &HashMap<UpstreamId, Arc<Upstream>>,
 ) -> Upstream {
-    let protocol = if plan.http2 || dial.http2 {
+    let protocol = if plan.tcp {
+        UpstreamProtocol::Tcp
+    } else if plan.http2 || dial.http2 {
         UpstreamProtocol::Http2
     } else {
         UpstreamProtocol::Http1
@@ -392,7 +394,7 @@ fn upstream(
     let is_http2 = protocol == UpstreamProtocol::Http2;
     // The echo server has no certificates: what TLS would have been spoken with is judged, and cleartext spoken.
     let tls = tls.filter(|_| !matches!(dial.target, Target::Echo { .. }));
-    let mut id = upstream_id(&dial.name, is_http2, tls.as_ref(), plan.connect_timeout);
+    let mut id = upstream_id(&dial.name, protocol, tls.as_ref(), plan.connect_timeout);
     balance::name(&balance, &mut id);
     if let Some(breakers) = &plan.breakers {
         id.push_str(" breakers=");
@@ -442,12 +444,19 @@ fn named(mut name: String, service: Option<&Service>, routing: Routing) -> Strin
 }
 
 /// All that a connection depends on, but the addresses: those change while the upstream stays the same.
-fn upstream_id(name: &str, http2: bool, tls: Option<&UpstreamTls>, connect: Duration) -> String {
+fn upstream_id(
+    name: &str,
+    protocol: UpstreamProtocol,
+    tls: Option<&UpstreamTls>,
+    connect: Duration,
+) -> String {
     use std::fmt::Write as _;
     let mut id = name.to_owned();
-    if http2 {
-        id.push_str(" h2");
-    }
+    id.push_str(match protocol {
+        UpstreamProtocol::Http1 => "",
+        UpstreamProtocol::Http2 => " h2",
+        UpstreamProtocol::Tcp => " tcp",
+    });
     if let Some(tls) = tls {
         // Writing to a String cannot fail.
         let _ = write!(id, " tls={}", tls.server_name);

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     graph::{
         Action, Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, Listener, Route,
-        RouteId, VirtualHost,
+        RouteId, TcpTable, VirtualHost,
         host::NamePattern,
         matching::RouteSet,
         region::{Region, Regions},
@@ -158,6 +158,7 @@ impl Linked {
         default: &Arc<VirtualHost>,
         rules: (&Claims, &Settings),
     ) -> Listener {
+        let built = if plan.http || plan.tls { built } else { &[] };
         let bound = self.bind(plan, built, rules);
         let firsts = bound.values().flatten().filter(|bound| bound.is_first);
         let mut served: Vec<_> = firsts
@@ -170,7 +171,10 @@ impl Linked {
                 )
             })
             .collect();
-        if walls::has_default(all, rules.1) && !served.iter().any(|(pattern, ..)| is_any(pattern)) {
+        if plan.http
+            && walls::has_default(all, rules.1)
+            && !served.iter().any(|(pattern, ..)| is_any(pattern))
+        {
             served.push((HostPattern::ANY, None, Arc::clone(default)));
         }
         let walls = walls::raise(&bound.into_iter().collect(), all, rules);
@@ -201,12 +205,16 @@ impl Linked {
         }
         let scopes = served.iter();
         let scopes = scopes.map(|(pattern, scope, _)| (pattern.clone(), scope.clone()));
-        self.coverage.listeners.push(scopes.collect());
+        // Where no HTTP is served, Hosts only have certificates.
+        if plan.http {
+            self.coverage.listeners.push(scopes.collect());
+        }
         let hosts = served.into_iter().map(|(pattern, _, host)| (pattern, host));
         let hosts = hosts.collect();
         Listener {
             name: Arc::clone(&plan.name),
             port: plan.port,
+            http: plan.http,
             tls: plan.tls,
             cleartext: plan.cleartext,
             security: plan.security,
@@ -214,6 +222,7 @@ impl Linked {
             trusted_proxies: Arc::clone(&plan.trusted_proxies),
             http2_max_concurrent_streams: plan.http2_max_concurrent_streams,
             hosts,
+            tcp: TcpTable::default(),
         }
     }
 
@@ -290,7 +299,7 @@ impl Coverage {
 }
 
 /// A name that a pattern is for, and no more specific one.
-fn some_name(pattern: &HostPattern) -> Cow<'_, str> {
+pub(super) fn some_name(pattern: &HostPattern) -> Cow<'_, str> {
     const UNUSED: &str = "any-name";
     match &pattern.name {
         NamePattern::Any => UNUSED.into(),

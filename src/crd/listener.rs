@@ -56,9 +56,9 @@ pub enum Protocol {
     HttpProxy,
     /// HTTPS after a PROXY protocol header. Not implemented.
     HttpsProxy,
-    /// TCP. Not implemented.
+    /// Whatever a TCPMapping of the port has sent on.
     Tcp,
-    /// TCP with TLS. Not implemented.
+    /// TLS, for the TCPMapping with the name that the handshake asks for.
     Tls,
     /// UDP. Not implemented.
     Udp,

@@ -8,8 +8,8 @@ mod status;
 use serde_json::{Value, json};
 
 use super::{
-    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, RouteClaimSpec, VERSION,
-    schema::Spec,
+    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, RouteClaimSpec,
+    TcpMappingSpec, VERSION, schema::Spec,
 };
 use kind::Definition;
 
@@ -41,6 +41,10 @@ pub fn definitions() -> Vec<(&'static str, Value)> {
         (
             "postern.dev_mappings.yaml",
             definition::<MappingSpec>(&kind::MAPPING),
+        ),
+        (
+            "postern.dev_tcpmappings.yaml",
+            definition::<TcpMappingSpec>(&kind::TCP_MAPPING),
         ),
         (
             "postern.dev_hosts.yaml",

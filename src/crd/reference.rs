@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, RouteClaimSpec, VERSION,
+    GROUP, GatewaySettingsSpec, HostSpec, ListenerSpec, MappingSpec, RouteClaimSpec,
+    TcpMappingSpec, VERSION,
     schema::{
         Node, Spec,
         tree::{Field, Shape, Support},
@@ -21,6 +22,16 @@ spec:
   prefix: /quote/
   service: quote:80
   timeoutMs: 5000
+";
+const TCP_MAPPING_EXAMPLE: &str = "\
+apiVersion: postern.dev/v1alpha1
+kind: TCPMapping
+metadata:
+  name: orders
+  namespace: db
+spec:
+  port: 6379
+  service: orders:6379
 ";
 const HOST_EXAMPLE: &str = "\
 apiVersion: postern.dev/v1alpha1
@@ -88,6 +99,10 @@ pub fn pages() -> Vec<(&'static str, String)> {
         (
             "mapping.md",
             page::<MappingSpec>("Mapping", MAPPING_EXAMPLE),
+        ),
+        (
+            "tcpmapping.md",
+            page::<TcpMappingSpec>("TCPMapping", TCP_MAPPING_EXAMPLE),
         ),
         ("host.md", page::<HostSpec>("Host", HOST_EXAMPLE)),
         (

@@ -17,14 +17,15 @@ use super::{
 #[serde(rename_all = "camelCase", default)]
 pub struct RouteClaimSpec {
     /// The hostnames: `shop.example.com`, `*.example.com` for everything below it, or `*` for every name. Without ports: a
-    /// claim holds on all of them. Required.
+    /// claim holds on all of them. One of this and `ports` is required.
     #[schemars(length(max = 64), inner(length(max = 253)))]
     pub hostnames: Option<Vec<String>>,
     /// The paths, each with everything below it, by whole segments: `/cart` and `/cart/` are for `/cart` and `/cart/1` and not
     /// for `/cartoon`. Compared byte for byte with the canonical path of a request. Default: `[/]`.
     #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub paths: Option<Vec<String>>,
-    /// Ports that TCP is routed on without a hostname. Kept for TCPMapping, which is not implemented yet. Default: none.
+    /// Ports of Listeners, for TCPMappings: with them only these namespaces route TCP there, whatever its `host`. A claimed hostname
+    /// keeps TCPMappings of others from the connections that ask for it, on every port. Default: none.
     #[schemars(length(max = 64), inner(range(min = 1, max = 65535)))]
     pub ports: Option<Vec<i32>>,
     /// Who may route there: the namespaces of both lists together. Required.
@@ -95,7 +96,6 @@ impl NamespaceSelector {
 
 impl Spec for RouteClaimSpec {
     const REQUIRED: &'static [&'static str] = &[
-        "hostnames",
         "namespaces",
         "namespaces.selector.matchExpressions.*.key",
         "namespaces.selector.matchExpressions.*.operator",

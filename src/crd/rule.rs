@@ -235,6 +235,13 @@ pub const ROUTE_CLAIM: &[Rule<RouteClaimSpec>] = &[
         "paths must be one or more paths, each beginning with /",
     ),
     Rule {
+        field: "hostnames",
+        cel: "has(self.hostnames) || has(self.ports)",
+        message: "a claim needs hostnames, ports, or both",
+        next: "Write `hostnames`, or `ports` for TCPMappings",
+        holds: None,
+    },
+    Rule {
         field: "namespaces",
         cel: "!has(self.namespaces) || has(self.namespaces.names) || has(self.namespaces.selector)",
         message: "namespaces needs names, selector, or both",

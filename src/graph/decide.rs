@@ -13,7 +13,7 @@ use super::{
     RequestPolicy, Route, SecurityModel, VirtualHost,
     listener::ACME_PREFIX,
     matching::{Explain, HeadView, Target},
-    route::Member,
+    route::{Member, pick},
 };
 
 /// What is known of a connection before its first request.
@@ -218,17 +218,7 @@ impl VirtualHost {
 impl Route {
     /// The member that takes a request: by weight, from an even random number. None when no member gets anything.
     pub fn member(&self, random: u64) -> Option<&Member> {
-        let total: u64 = self
-            .members
-            .iter()
-            .map(|member| u64::from(member.share))
-            .sum();
-        let point = u64::try_from((u128::from(random) * u128::from(total)) >> 64).ok()?;
-        let mut sum = 0;
-        self.members.iter().find(|member| {
-            sum += u64::from(member.share);
-            point < sum
-        })
+        pick(&self.members, |member| member.share, random)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{Certificate, HostPattern, HostTable, matching::RouteSet};
+use super::{Certificate, HostPattern, HostTable, TcpTable, matching::RouteSet};
 
 /// A port with its protocol stack, on every address.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Listener {
     /// `namespace/name`, or `default-http` and `default-https`.
     pub name: Arc<str>,
     pub port: u16,
+    /// HTTP is served; where it is not, every connection is a TCPMapping's.
+    pub http: bool,
     /// TLS connections are taken.
     pub tls: bool,
     /// Connections without TLS are taken. A Listener may take both on one port.
@@ -23,6 +25,7 @@ pub struct Listener {
     pub trusted_proxies: Arc<[IpNet]>,
     pub http2_max_concurrent_streams: u32,
     pub hosts: HostTable<Arc<VirtualHost>>,
+    pub tcp: TcpTable,
 }
 
 /// What makes a request secure: see `docs/concepts.md`.

@@ -126,6 +126,17 @@ pub enum Action {
     Fail(Fail),
 }
 
+/// One of the members by their shares, from an even random number. None when no member gets anything.
+pub(super) fn pick<M>(members: &[M], share: impl Fn(&M) -> u32, random: u64) -> Option<&M> {
+    let total: u64 = members.iter().map(|member| u64::from(share(member))).sum();
+    let point = u64::try_from((u128::from(random) * u128::from(total)) >> 64).ok()?;
+    let mut sum = 0;
+    members.iter().find(|member| {
+        sum += u64::from(share(member));
+        point < sum
+    })
+}
+
 /// The route exists and cannot serve: 503 with the code of its first error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fail {

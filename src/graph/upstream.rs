@@ -57,11 +57,13 @@ pub enum Target {
     Echo { address: SocketAddr, name: Arc<str> },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamProtocol {
     Http1,
     /// Prior knowledge without TLS, ALPN with it.
     Http2,
+    /// Whatever clients speak; no ALPN with TLS.
+    Tcp,
 }
 
 /// How TLS is spoken to an upstream.

@@ -90,7 +90,9 @@ impl Graph {
     /// The Listener of the URL's port; else the first that takes such connections, because in front of a cluster ports differ.
     fn serving(&self, port: Option<u16>, tls: bool) -> Option<&Listener> {
         let takes = |listener: &&Listener| {
-            if tls {
+            if !listener.http {
+                false
+            } else if tls {
                 listener.tls
             } else {
                 listener.cleartext

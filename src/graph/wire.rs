@@ -3,6 +3,7 @@
 
 mod client;
 mod route;
+mod tcp;
 mod upstream;
 
 pub use client::{ClientsView, CompressionView};
@@ -10,6 +11,7 @@ pub use route::{
     ActionView, ConditionView, ConditionsView, ForwardView, MemberView, PathView, RedirectView,
     RouteView, ShadowView,
 };
+pub use tcp::{TcpActionView, TcpMemberView, TcpRouteView};
 pub use upstream::{TargetView, UpstreamTlsView, UpstreamView};
 
 pub(super) use self::{
@@ -57,6 +59,11 @@ pub struct ListenerView {
     pub l7_depth: usize,
     pub trusted_proxies: Vec<String>,
     pub hosts: Vec<HostView>,
+    /// No HTTP is served.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub only_tcp: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<TcpRouteView>,
 }
 
 /// A Host on a Listener.
@@ -141,12 +148,12 @@ struct Sets<'g> {
 impl GraphView {
     pub fn of(graph: &Graph) -> Self {
         let mut sets = Sets::default();
+        let mut upstreams = BTreeMap::new();
         let listeners = graph
             .listeners
             .iter()
-            .map(|listener| ListenerView::of(listener, &mut sets))
+            .map(|listener| ListenerView::of(listener, &mut sets, &mut upstreams))
             .collect();
-        let mut upstreams = BTreeMap::new();
         let route_sets = sets
             .sets
             .iter()
@@ -181,7 +188,11 @@ impl EnvoyView {
 }
 
 impl ListenerView {
-    fn of<'g>(listener: &'g Listener, sets: &mut Sets<'g>) -> Self {
+    fn of<'g>(
+        listener: &'g Listener,
+        sets: &mut Sets<'g>,
+        upstreams: &mut BTreeMap<String, UpstreamView>,
+    ) -> Self {
         Self {
             name: listener.name.to_string(),
             port: listener.port,
@@ -204,6 +215,8 @@ impl ListenerView {
                 .entries()
                 .map(|(names, host)| HostView::of(names, host, sets))
                 .collect(),
+            only_tcp: !listener.http,
+            tcp: tcp::routes(&listener.tcp, upstreams),
         }
     }
 }

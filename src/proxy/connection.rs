@@ -29,7 +29,7 @@ use super::{
     peer::{Peer, PeerParts, Transport},
     prefixed::Prefixed,
     site::{Site, Snapshot},
-    tls,
+    tcp, tls,
 };
 use clock::{Http1Clock, Http2Clock, Verdict};
 
@@ -49,12 +49,20 @@ where
     let Some(listener) = graph.listener(parts.port) else {
         return;
     };
+    if !listener.http {
+        return Box::pin(tcp::serve(site, parts, graph, io, pass)).await;
+    }
     let mut io = Prefixed::new(io);
     let encrypted = listener.tls
         && (!listener.cleartext
             || begins_with(&mut io, TLS_HANDSHAKE, &mut pass).await == Some(true));
     // Boxed: what waits for its next HTTP/1 request, as most connections do, keeps no room for the others.
     if encrypted {
+        if !listener.tcp.by_name.is_empty()
+            && let Some(wanted) = Box::pin(tcp::wanted(&mut io, listener, &mut pass)).await
+        {
+            return Box::pin(tcp::run(site, parts, graph, wanted, io, pass)).await;
+        }
         return Box::pin(serve_encrypted(site, parts, graph, io, pass)).await;
     }
     let streams = listener.http2_max_concurrent_streams;

@@ -5,6 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -14,7 +15,10 @@ use futures_util::future::Either;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use super::{
     alarm::Alarm,
@@ -41,6 +45,17 @@ pub(super) trait Upstreams: 'static {
 
     /// What bounds how often requests are sent to an upstream again.
     fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries;
+
+    /// A connection that is not HTTP.
+    type Tcp: AsyncRead + AsyncWrite + Unpin + 'static;
+
+    /// Opens a connection for bytes of whatever protocol.
+    fn open<'o>(
+        &'o self,
+        upstream: &'o Arc<Upstream>,
+        dial: &'o DialPolicy,
+        reached: &'o Reached,
+    ) -> impl Future<Output = Result<Self::Tcp, ProxyError>>;
 
     /// The connection behind a 101.
     fn upgrade(response: Response<Self::Body>) -> OnUpgrade;
@@ -72,6 +87,22 @@ impl Upstreams for Pools<RequestBody> {
 
     fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries {
         Self::retries(self, upstream, priority)
+    }
+
+    type Tcp = upstream::Opened;
+
+    async fn open<'o>(
+        &'o self,
+        upstream: &'o Arc<Upstream>,
+        dial: &'o DialPolicy,
+        reached: &'o Reached,
+    ) -> Result<upstream::Opened, ProxyError> {
+        let opened = Self::open(self, upstream, dial, reached).await;
+        opened.map_err(|error| {
+            let reason = &error as &dyn Error;
+            tracing::debug!(upstream = %upstream.id, error = reason, "A connection has no upstream");
+            (&error).into()
+        })
     }
 
     fn upgrade(mut response: Response<ResponseBody>) -> OnUpgrade {

@@ -17,6 +17,9 @@ pub(super) const BIND_RETRY: Duration = Duration::from_secs(2);
 /// From the first byte of a connection to the end of its TLS handshake.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// The first message of a TLS handshake, where its name is read before anybody makes the handshake.
+pub(super) const CLIENT_HELLO: usize = 32 * 1024;
+
 /// From the first byte of a request's head to its last; for the first request from the start of the connection.
 pub(super) const HEAD: Duration = Duration::from_secs(10);
 

@@ -4,6 +4,7 @@
 //! touches no cache line of another core.
 
 mod routes;
+mod tcp;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,7 @@ use super::{Graphs, error::Reason};
 use crate::graph::Graph;
 use routes::Routes;
 pub(super) use routes::{RouteCounters, WorkerRoutes};
+pub(super) use tcp::TcpCounters;
 
 /// Upper bounds of the durations that are told apart, in seconds.
 const BUCKETS: [f64; 14] = [
@@ -74,6 +76,7 @@ pub(super) struct Counters {
     /// Copies of requests.
     pub(super) shadows_sent: Count,
     pub(super) shadows_dropped: Count,
+    pub(super) tcp: TcpCounters,
     /// The Listener has left the graph.
     retired: AtomicBool,
 }
@@ -96,6 +99,7 @@ impl Counters {
             handshakes_failed: Count::default(),
             shadows_sent: Count::default(),
             shadows_dropped: Count::default(),
+            tcp: TcpCounters::default(),
             retired: AtomicBool::new(false),
         }
     }
@@ -110,6 +114,7 @@ impl Counters {
             mine.add(others.get());
         }
         self.nanoseconds.add(other.nanoseconds.get());
+        self.tcp.absorb(&other.tcp);
         for (.., of) in FAMILIES {
             of(self).add(of(other).get());
         }
@@ -230,7 +235,7 @@ type Family = (
     fn(&Counters) -> &Count,
 );
 
-const FAMILIES: [Family; 7] = [
+const FAMILIES: [Family; 10] = [
     (
         "connections",
         "Connections of clients that are open",
@@ -273,6 +278,24 @@ const FAMILIES: [Family; 7] = [
         MetricType::Counter,
         |counters| &counters.shadows_dropped,
     ),
+    (
+        "tcp_connections",
+        "Connections of TCPMappings that are open",
+        MetricType::Gauge,
+        |counters| &counters.tcp.open,
+    ),
+    (
+        "tcp_received_bytes",
+        "Bytes of clients that TCPMappings have passed on",
+        MetricType::Counter,
+        |counters| &counters.tcp.received,
+    ),
+    (
+        "tcp_sent_bytes",
+        "Bytes of upstreams that TCPMappings have passed on",
+        MetricType::Counter,
+        |counters| &counters.tcp.sent,
+    ),
 ];
 
 impl Collector for Metrics {
@@ -292,6 +315,7 @@ impl Collector for Metrics {
         }
         encode_requests(&mut encoder, &listeners)?;
         encode_durations(&mut encoder, &listeners)?;
+        tcp::encode(&mut encoder, &listeners)?;
         self.routes.encode(&mut encoder)?;
         let dropped = ConstCounter::new(self.log_lines_dropped.load(Relaxed));
         let family = encoder.encode_descriptor(

@@ -5,7 +5,9 @@ use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc};
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::{access_log::Logger, alarm::Alarm, guard::Watch, limits, metrics::Counters};
+use super::{
+    access_log::Logger, alarm::Alarm, guard::Watch, limits, metrics::Counters, tcp::relay,
+};
 
 /// One connection. Its requests share it; all of them run on one thread.
 #[derive(Debug)]
@@ -166,4 +168,14 @@ impl Peer {
 fn address(client: SocketAddr) -> HeaderValue {
     let text = client.ip().to_canonical().to_string();
     HeaderValue::try_from(text).expect("an address must be a header value")
+}
+/// What goes through a tunnel is not counted: its connection is only known not to be idle.
+impl relay::Meter for Peer {
+    fn received(&self, _: u64) {
+        self.progressed();
+    }
+
+    fn sent(&self, _: u64) {
+        self.progressed();
+    }
 }

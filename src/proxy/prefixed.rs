@@ -47,6 +47,26 @@ impl<IO: AsyncRead + Unpin> Prefixed<IO> {
     }
 }
 
+impl<IO: AsyncRead + Unpin> Prefixed<IO> {
+    /// What was looked at.
+    pub(super) fn looked_at(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// Waits for more to look at, up to `most` bytes in all, and tells how much it is; nothing at the end of the connection, or
+    /// when there is no room left.
+    pub(super) async fn look(&mut self, most: usize) -> io::Result<usize> {
+        let mut more = [0; 2048];
+        let room = most.saturating_sub(self.prefix.len()).min(more.len());
+        if room == 0 {
+            return Ok(0);
+        }
+        let count = self.io.read(&mut more[..room]).await?;
+        self.prefix.extend_from_slice(&more[..count]);
+        Ok(count)
+    }
+}
+
 impl<IO: AsyncRead + Unpin> AsyncRead for Prefixed<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -59,6 +79,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Prefixed<IO> {
             let count = left.len().min(buffer.remaining());
             buffer.put_slice(&left[..count]);
             this.given += count;
+            if this.given == this.prefix.len() {
+                // A handshake may have been looked at, and is not to take room for as long as the connection lives.
+                (this.prefix, this.given) = (SmallVec::new(), 0);
+            }
             // More may be there: taken in the same read, a head that arrived whole is read whole.
             return match Pin::new(&mut this.io).poll_read(context, buffer) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

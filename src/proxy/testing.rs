@@ -22,12 +22,12 @@ use super::{
     peer::PeerParts,
     site::{Common, Site},
     tls::Certificates,
-    upstream::{Retries, Way},
+    upstream::{Reached, Retries, Way},
 };
 use crate::graph::{
-    Action, Balance, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite, HostTable,
-    HostTls, InsecureAction, Listener, Member, Rewrite, Route, RouteId, SecurityModel, Target,
-    Upstream, UpstreamId, UpstreamProtocol, VirtualHost,
+    Action, Balance, DialPolicy, Forward, ForwardTerms, Graph, HostId, HostPattern, HostRewrite,
+    HostTable, HostTls, InsecureAction, Listener, Member, Rewrite, Route, RouteId, SecurityModel,
+    Target, TcpTable, Upstream, UpstreamId, UpstreamProtocol, VirtualHost,
     breaker::Priority,
     matching::RouteSet,
     region::{Region, Regions},
@@ -44,6 +44,7 @@ pub(super) fn listener() -> Listener {
     Listener {
         name: "web".into(),
         port: PORT,
+        http: true,
         tls: false,
         cleartext: true,
         security: SecurityModel::Xfp,
@@ -51,6 +52,7 @@ pub(super) fn listener() -> Listener {
         trusted_proxies: Arc::new([]),
         http2_max_concurrent_streams: 100,
         hosts: HostTable::default(),
+        tcp: TcpTable::default(),
     }
 }
 
@@ -173,6 +175,10 @@ pub(super) struct Script {
     shadows: Rc<RefCell<VecDeque<Act>>>,
     seen: Rc<RefCell<Vec<Seen>>>,
     retries: Retries,
+    /// What becomes of connections that are opened, in turn; then they are refused.
+    opens: Rc<RefCell<VecDeque<Result<DuplexStream, ProxyError>>>>,
+    /// To which upstreams connections were opened.
+    opened: Rc<RefCell<Vec<String>>>,
 }
 
 impl Script {
@@ -189,6 +195,20 @@ impl Script {
             shadows: Rc::new(RefCell::new(acts.into_iter().collect())),
             ..Self::default()
         }
+    }
+
+    /// Connections that are opened lead to these.
+    pub(super) fn for_connections(
+        opens: impl IntoIterator<Item = Result<DuplexStream, ProxyError>>,
+    ) -> Self {
+        Self {
+            opens: Rc::new(RefCell::new(opens.into_iter().collect())),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn opened(&self) -> Vec<String> {
+        self.opened.borrow().clone()
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
@@ -238,6 +258,19 @@ impl Upstreams for Script {
 
     fn retries(&self, _upstream: &Upstream, _priority: Priority) -> Retries {
         self.retries.clone()
+    }
+
+    type Tcp = DuplexStream;
+
+    async fn open<'o>(
+        &'o self,
+        upstream: &'o Arc<Upstream>,
+        _dial: &'o DialPolicy,
+        _reached: &'o Reached,
+    ) -> Result<DuplexStream, ProxyError> {
+        self.opened.borrow_mut().push(upstream.id.to_string());
+        let next = self.opens.borrow_mut().pop_front();
+        next.unwrap_or(Err(ProxyError::Connect))
     }
 
     fn upgrade(mut response: Response<Self::Body>) -> OnUpgrade {

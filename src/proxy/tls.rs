@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout_at},
 };
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
 use super::limits;
 use crate::graph::{Certificate, Graph, Handshake, HostTls, Listener, tls::KeyFormat};
@@ -104,8 +104,44 @@ where
     Err(error)
 }
 
+/// Makes the handshake of a connection that is not HTTP: whatever protocols the client speaks in it, one is not chosen.
+pub(super) async fn handshake_for_tcp<IO>(
+    io: IO,
+    listener: &Listener,
+    sni: Option<&str>,
+    certificates: &Certificates,
+) -> Result<TlsStream<IO>, HandshakeError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let deadline = Instant::now() + limits::HANDSHAKE;
+    let (alert, error) = match listener.handshake(sni) {
+        Handshake::Certificate(certificate) => match certificates.config(certificate) {
+            Ok(config) => {
+                let mut config = ServerConfig::clone(&config);
+                config.alpn_protocols.clear();
+                let accepted = TlsAcceptor::from(Arc::new(config)).accept(io);
+                return timeout_at(deadline, accepted)
+                    .await
+                    .map_err(|_| HandshakeError::Timeout)?
+                    .map_err(HandshakeError::Failed);
+            }
+            Err(Unusable) => (INTERNAL_ERROR, HandshakeError::Broken),
+        },
+        Handshake::Unrecognized => (UNRECOGNIZED_NAME, HandshakeError::Unrecognized),
+        Handshake::Broken(_) => (INTERNAL_ERROR, HandshakeError::Broken),
+    };
+    refuse(io, alert, deadline).await;
+    Err(error)
+}
+
+/// Says that nobody has the name that a handshake asks for.
+pub(super) async fn refuse_name(io: impl AsyncWrite + Unpin) {
+    refuse(io, UNRECOGNIZED_NAME, Instant::now() + limits::HANDSHAKE).await;
+}
+
 /// Names compare without case and trailing dot.
-fn normal(name: &str) -> Box<str> {
+pub(super) fn normal(name: &str) -> Box<str> {
     let name = name.strip_suffix('.').unwrap_or(name);
     name.to_ascii_lowercase().into()
 }

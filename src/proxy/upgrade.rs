@@ -12,16 +12,10 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
 
-use super::{base64, limits, peer::Peer};
+use super::{base64, limits, peer::Peer, tcp::relay};
 use crate::graph::{Forward, UpstreamProtocol};
-
-/// Bytes that one direction of a tunnel holds.
-const BUFFER: usize = 16 * 1024;
 
 /// A change of protocol that a request asks for and its route allows.
 #[derive(Debug)]
@@ -153,51 +147,7 @@ pub(super) async fn tunnel(
 }
 
 async fn join(client: Upgraded, upstream: Upgraded, idle: Duration, peer: &Peer) {
-    let (client_reads, client_writes) = tokio::io::split(TokioIo::new(client));
-    let (upstream_reads, upstream_writes) = tokio::io::split(TokioIo::new(upstream));
-    let last = std::cell::Cell::new(Instant::now());
-    let passed = || {
-        last.set(Instant::now());
-        peer.progressed();
-    };
-    let both = async {
-        tokio::join!(
-            copy(client_reads, upstream_writes, passed),
-            copy(upstream_reads, client_writes, passed),
-        )
-    };
-    let watch = async {
-        while last.get().elapsed() < idle {
-            tokio::time::sleep_until(last.get() + idle).await;
-        }
-    };
-    tokio::select! {
-        _ = both => {}
-        () = watch => {}
-    }
-}
-
-/// Passes bytes on until there are no more, then says so to the other side.
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    passed: impl Fn(),
-) {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match from.read(&mut buffer).await {
-            Ok(0) | Err(_) => break,
-            Ok(count) => {
-                passed();
-                if to.write_all(&buffer[..count]).await.is_err() || to.flush().await.is_err() {
-                    break;
-                }
-                passed();
-            }
-        }
-    }
-    // The other side may be gone already: then there is nobody to tell.
-    let _ = timeout_at(Instant::now() + limits::HEAD, to.shutdown()).await;
+    relay::join(TokioIo::new(client), TokioIo::new(upstream), idle, peer).await;
 }
 
 #[cfg(test)]

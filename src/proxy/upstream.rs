@@ -34,6 +34,7 @@ mod retries;
 mod shared;
 mod stream;
 mod tape;
+mod tcp;
 mod tls;
 mod worker;
 
@@ -69,6 +70,7 @@ pub use error::UpstreamError;
 pub use health::{Trial, watch as watch_health};
 pub use retries::{Retries, Retrying};
 pub use shared::Shared;
+pub use tcp::Opened;
 pub use tls::TlsError;
 
 use body::Held;
@@ -136,7 +138,9 @@ async fn send_counted<B: RequestBody>(
     }
     let trial = order.trial;
     let sent = match order.upstream.protocol {
-        UpstreamProtocol::Http1 => http1::send(order, request, replay).await,
+        UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => {
+            http1::send(order, request, replay).await
+        }
         UpstreamProtocol::Http2 => http2::send(order, request, replay).await,
     };
     trial.end(&sent);
@@ -212,7 +216,8 @@ impl<B: RequestBody> Pools<B> {
                 };
                 Either::Right(Box::pin(send_counted(order, held, request, replay)))
             }
-            UpstreamProtocol::Http1 => {
+            // No route for requests leads to one that is for connections.
+            UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => {
                 Either::Left(Either::Left(http1::send(order, request, replay)))
             }
             UpstreamProtocol::Http2 => {
@@ -296,8 +301,7 @@ impl<B> fmt::Debug for Pools<B> {
 
 fn upstreams(graph: &Graph) -> HashMap<&UpstreamId, &Upstream, RandomState> {
     graph
-        .routes()
-        .flat_map(|route| route.upstreams())
+        .upstreams()
         .map(|upstream| (&upstream.id, &**upstream))
         .collect()
 }

@@ -255,6 +255,10 @@ codes! {
         "The Secret does not hold a certificate and the key that belongs to it. TLS for the hostname is refused.",
         "a Secret whose tls.crt is not PEM",
         "Put the PEM of the chain in `tls.crt` and of the key in `tls.key`.";
+    NoServerCertificate = 4003, Error, ResolvedRefs,
+        "TLS is to end at this TCPMapping, and no Host with a certificate serves its `host` on the port. TLS for the name is refused.",
+        "a TCPMapping with host: db.example.com where no Host has a certificate for it",
+        "Have a Host with a `tlsSecret` created for the name, or write `clientTls: Passthrough` where the upstream speaks TLS itself.";
     HostConflict = 5001, Error, Accepted,
         "Another Host has the same hostname and is older. Its certificate and its policies are used, and nothing of this one.",
         "Host b/site and Host a/site with hostname example.com",
@@ -266,11 +270,15 @@ codes! {
     InvalidProtocol = 5003, Error, Accepted,
         "The protocol stack of a Listener is not one that Postern serves.",
         "protocolStack: [TLS, UDP]",
-        "Use `protocol: HTTP` or `protocol: HTTPS`.";
+        "Use `protocol: HTTP`, `HTTPS`, `TCP` or `TLS`.";
     NoMatchingListener = 5004, Warning, Programmed,
-        "No Listener binds this Host, so no request reaches it: the `hostBinding` of every Listener asks for another namespace or other labels.",
+        "No Listener binds this Host, so no request reaches it: the `hostBinding` of every Listener asks for another namespace or other labels. Or no Listener has the port of this TCPMapping, which only namespaces that may write a Listener open without one.",
         "a Host without the labels of `hostBinding.selector`",
-        "Change the Host's labels or namespace, or the Listener's `hostBinding`.";
+        "Change the Host's labels or namespace, or the Listener's `hostBinding`; have a Listener created for the port of a TCPMapping.";
+    NotForTcp = 5005, Error, Accepted,
+        "The Listener of the port does not take the connections of this TCPMapping: it serves HTTP, which has every connection that asks for no name, or it has no TLS, and the TCPMapping has a `host`.",
+        "a TCPMapping with port 8080 and no host, where a Listener serves HTTP on 8080",
+        "Use the port of a Listener with `protocol: TCP`, or with `protocol: TLS` or `HTTPS` for a `host`.";
     PolicyNotHonoured = 6001, Error, Accepted,
         "An object that protects the whole installation cannot be honoured, so every Mapping answers 503.",
         "an AuthService, while Postern does not implement it",
@@ -289,7 +297,7 @@ impl CodeInfo {
     /// A command that shows more of what the code is about, with capitals where something is to be filled in.
     pub fn ask(&self) -> &'static str {
         match self.number {
-            1011 | 1012 | 5002..=5004 => "kubectl postern status -n postern",
+            1011 | 1012 | 5002..=5005 => "kubectl postern status -n postern",
             1000..=1999 | 2001..=2005 | 2008..=2010 => "kubectl postern lint -f DIR",
             2007 | 2011..=2013 | 2017 => "kubectl postern conflicts -n NAMESPACE",
             2014..=2016 => "kubectl postern who HOST/PATH",

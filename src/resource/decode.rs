@@ -143,8 +143,8 @@ impl Found {
             Kind::GatewaySettings => AnyObject::GatewaySettings(self.spec(document)),
             Kind::RouteClaim => AnyObject::RouteClaim(self.spec(document)),
             Kind::TlsContext if is_known => AnyObject::TlsContext(self.spec(document)),
+            Kind::TcpMapping => AnyObject::TcpMapping(self.spec(document)),
             Kind::TlsContext
-            | Kind::TcpMapping
             | Kind::AuthService
             | Kind::RateLimitService
             | Kind::LogService

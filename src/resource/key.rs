@@ -74,7 +74,6 @@ pub enum Kind {
 pub const WITHOUT_CRD: &[(Group, Kind, &str)] = &[
     (Group::Postern, Kind::AuthService, "AuthService"),
     (Group::Postern, Kind::RateLimitService, "RateLimitService"),
-    (Group::Postern, Kind::TcpMapping, "TCPMapping"),
     (Group::Postern, Kind::TlsContext, "TLSContext"),
     (Group::Postern, Kind::LogService, "LogService"),
     (Group::Postern, Kind::TracingService, "TracingService"),
@@ -84,6 +83,12 @@ pub const WITHOUT_CRD: &[(Group, Kind, &str)] = &[
 /// Which kinds are read from a cluster, with the plural name of the resource.
 pub const KINDS: &[(Group, Kind, &str, &str)] = &[
     (Group::Postern, Kind::Mapping, "Mapping", "mappings"),
+    (
+        Group::Postern,
+        Kind::TcpMapping,
+        "TCPMapping",
+        "tcpmappings",
+    ),
     (Group::Postern, Kind::Host, "Host", "hosts"),
     (Group::Postern, Kind::Listener, "Listener", "listeners"),
     (

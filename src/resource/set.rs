@@ -57,6 +57,7 @@ pub type Objects<T> = BTreeMap<ObjectKey, Arc<Object<T>>>;
 #[derive(Clone, Debug, Default)]
 pub struct ResourceSet {
     pub mappings: Objects<Written<crd::MappingSpec>>,
+    pub tcp_mappings: Objects<crd::TcpMappingSpec>,
     pub hosts: Objects<crd::HostSpec>,
     pub listeners: Objects<crd::ListenerSpec>,
     pub settings: Objects<crd::GatewaySettingsSpec>,
@@ -139,6 +140,7 @@ impl FileProblemKind {
 #[derive(Clone, Debug)]
 pub enum AnyObject {
     Mapping(Arc<Mapping>),
+    TcpMapping(Arc<Object<crd::TcpMappingSpec>>),
     Host(Arc<Object<crd::HostSpec>>),
     Listener(Arc<Object<crd::ListenerSpec>>),
     GatewaySettings(Arc<Object<crd::GatewaySettingsSpec>>),
@@ -157,6 +159,7 @@ macro_rules! each_kind {
     ($object:expr, $bound:ident => $body:expr) => {
         match $object {
             AnyObject::Mapping($bound) => $body,
+            AnyObject::TcpMapping($bound) => $body,
             AnyObject::Host($bound) => $body,
             AnyObject::Listener($bound) => $body,
             AnyObject::GatewaySettings($bound) => $body,
@@ -212,6 +215,7 @@ impl ResourceSet {
         // Each by its name: a new kind must not be forgotten.
         let Self {
             mappings,
+            tcp_mappings,
             hosts,
             listeners,
             settings,
@@ -229,6 +233,7 @@ impl ResourceSet {
             files: _,
         } = self;
         all(mappings, AnyObject::Mapping)
+            .chain(all(tcp_mappings, AnyObject::TcpMapping))
             .chain(all(hosts, AnyObject::Host))
             .chain(all(listeners, AnyObject::Listener))
             .chain(all(settings, AnyObject::GatewaySettings))
@@ -248,6 +253,7 @@ impl ResourceSet {
         let key = object.key().clone();
         match object {
             AnyObject::Mapping(object) => drop(self.mappings.insert(key, object)),
+            AnyObject::TcpMapping(object) => drop(self.tcp_mappings.insert(key, object)),
             AnyObject::Host(object) => drop(self.hosts.insert(key, object)),
             AnyObject::Listener(object) => drop(self.listeners.insert(key, object)),
             AnyObject::GatewaySettings(object) => drop(self.settings.insert(key, object)),
@@ -270,6 +276,7 @@ impl ResourceSet {
 
     fn positions(&self, key: &ObjectKey) -> Option<&Positions> {
         None.or_else(|| Some(&self.mappings.get(key)?.positions))
+            .or_else(|| Some(&self.tcp_mappings.get(key)?.positions))
             .or_else(|| Some(&self.hosts.get(key)?.positions))
             .or_else(|| Some(&self.listeners.get(key)?.positions))
             .or_else(|| Some(&self.settings.get(key)?.positions))
@@ -281,6 +288,7 @@ impl ResourceSet {
     /// What the object with this key has besides its spec.
     pub fn meta(&self, key: &ObjectKey) -> Option<&Meta> {
         None.or_else(|| Some(&self.mappings.get(key)?.meta))
+            .or_else(|| Some(&self.tcp_mappings.get(key)?.meta))
             .or_else(|| Some(&self.hosts.get(key)?.meta))
             .or_else(|| Some(&self.listeners.get(key)?.meta))
             .or_else(|| Some(&self.settings.get(key)?.meta))
@@ -294,6 +302,7 @@ impl ResourceSet {
     /// Takes the object with this key out.
     pub fn remove(&mut self, key: &ObjectKey) {
         self.mappings.remove(key);
+        self.tcp_mappings.remove(key);
         self.hosts.remove(key);
         self.listeners.remove(key);
         self.settings.remove(key);

@@ -25,3 +25,4 @@ mod ownership;
 mod plugin;
 mod process;
 mod properties;
+mod tcp;

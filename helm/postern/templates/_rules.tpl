@@ -5,7 +5,7 @@ Leases in its own namespace. */}}
 {{- define "postern.rules.namespaced" -}}
 # What teams and the platform write.
 - apiGroups: [postern.dev]
-  resources: [mappings, hosts, listeners, gatewaysettings]
+  resources: [mappings, tcpmappings, hosts, listeners, gatewaysettings]
   verbs: [get, list, watch]
 - apiGroups: [getambassador.io]
   resources:
@@ -40,7 +40,7 @@ Leases in its own namespace. */}}
   verbs: [get, list, watch]
 # What became of an object, in the object.
 - apiGroups: [postern.dev]
-  resources: [mappings/status, hosts/status, listeners/status, gatewaysettings/status]
+  resources: [mappings/status, tcpmappings/status, hosts/status, listeners/status, gatewaysettings/status]
   verbs: [patch, update]
 - apiGroups: [getambassador.io]
   resources: [mappings/status, hosts/status]

@@ -45,7 +45,8 @@ pub(super) fn text(host: &HostPattern, path: &str) -> String {
 
 fn hosts(spec: &RouteClaimSpec, findings: &mut Findings) -> Vec<HostPattern> {
     let names = spec.hostnames.as_deref().unwrap_or_default();
-    if names.is_empty() && !findings.is_unreadable("spec.hostnames") {
+    let only_ports = spec.ports.as_ref().is_some_and(|ports| !ports.is_empty());
+    if names.is_empty() && !only_ports && !findings.is_unreadable("spec.hostnames") {
         findings.push(
             Code::MissingField,
             "spec.hostnames",

@@ -13,7 +13,7 @@ use crate::{
         reports::{self, Pass, Place},
         secret::Secrets,
         seen::Changed,
-        settings, settled, virtual_host,
+        settings, settled, tcp, virtual_host,
     },
     report::Settled,
     resource::ResourceSet,
@@ -40,9 +40,11 @@ impl State {
         if hosts {
             self.lower_hosts(resources, options);
         }
-        let listeners = changed.listeners || settings || changed.settings || changed.unavailable;
+        let listeners =
+            changed.listeners || changed.tcp || settings || changed.settings || changed.unavailable;
         if listeners {
             self.listeners = listener::lower_all(resources, options, &self.settings);
+            tcp::port::open(resources, options, &self.settings, &mut self.listeners);
         }
         let scopes = virtual_host::scopes(&self.hosts);
         let scopes_changed = scopes != self.scopes;

@@ -218,7 +218,10 @@ fn if_any(findings: Findings) -> Option<Box<Findings>> {
 }
 
 /// The same, with an upstream that others share.
-fn shared(upstreams: &mut HashMap<UpstreamId, Arc<Upstream>>, mut dialled: Dialled) -> Dialled {
+pub(in crate::compile) fn shared(
+    upstreams: &mut HashMap<UpstreamId, Arc<Upstream>>,
+    mut dialled: Dialled,
+) -> Dialled {
     let id = &dialled.upstream.id;
     if let Some(known) = upstreams
         .get(id)

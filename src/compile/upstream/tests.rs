@@ -146,6 +146,7 @@ fn a_folder_asks_backends_before_the_echo_server() {
 
 #[test]
 fn an_id_says_what_a_connection_depends_on() {
+    use UpstreamProtocol::{Http1, Http2, Tcp};
     let tls = UpstreamTls {
         server_name: "a.example".into(),
         verify: true,
@@ -162,12 +163,13 @@ fn an_id_says_what_a_connection_depends_on() {
     };
     let three = Duration::from_secs(3);
     let ids = [
-        upstream_id("a:80", false, None, three),
-        upstream_id("a:80", true, None, three),
-        upstream_id("a:80", false, Some(&tls), three),
-        upstream_id("a:80", false, Some(&lax), three),
-        upstream_id("a:80", false, Some(&own), three),
-        upstream_id("a:80", false, None, Duration::from_secs(1)),
+        upstream_id("a:80", Http1, None, three),
+        upstream_id("a:80", Http2, None, three),
+        upstream_id("a:80", Tcp, None, three),
+        upstream_id("a:80", Http1, Some(&tls), three),
+        upstream_id("a:80", Http1, Some(&lax), three),
+        upstream_id("a:80", Http1, Some(&own), three),
+        upstream_id("a:80", Http1, None, Duration::from_secs(1)),
     ];
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "{ids:?}");

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::schema;
 use crate::crd::{
-    EMISSARY_GROUP, HostSpec, ListenerSpec, MappingSpec, TlsContextSpec,
+    EMISSARY_GROUP, HostSpec, ListenerSpec, MappingSpec, TcpMappingSpec, TlsContextSpec,
     emissary::{
         AuthServiceSpec, ConsulResolverSpec, DevPortalSpec, KubernetesEndpointResolverSpec,
         KubernetesServiceResolverSpec, LogServiceSpec, ModuleSpec, RateLimitServiceSpec,
-        TcpMappingSpec, TracingServiceSpec,
+        TracingServiceSpec,
     },
     schema::{Node, Spec, tree::Names},
 };

@@ -81,6 +81,27 @@ pub(super) const MAPPING: Definition = Definition {
     ],
 };
 
+pub(super) const TCP_MAPPING: Definition = Definition {
+    kind: "TCPMapping",
+    plural: "tcpmappings",
+    singular: "tcpmapping",
+    short: "tmp",
+    scope: "Namespaced",
+    has_certificate: false,
+    has_addresses: false,
+    columns: &[
+        READY,
+        REASON,
+        number(column("Port", ".spec.port")),
+        column("Host", ".spec.host"),
+        column("Service", ".spec.service"),
+        AGE,
+        wide("Client-TLS", ".spec.clientTls"),
+        number(wide("Weight", ".spec.weight")),
+        MESSAGE,
+    ],
+};
+
 pub(super) const HOST: Definition = Definition {
     kind: "Host",
     plural: "hosts",

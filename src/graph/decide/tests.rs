@@ -63,6 +63,7 @@ fn listener(security: SecurityModel, hosts: &[(&str, HostTls, InsecureAction)]) 
     Listener {
         name: "test".into(),
         port: 8443,
+        http: true,
         tls: true,
         cleartext: true,
         security,
@@ -70,6 +71,7 @@ fn listener(security: SecurityModel, hosts: &[(&str, HostTls, InsecureAction)]) 
         trusted_proxies: Arc::from(["10.0.0.0/8".parse().unwrap()]),
         http2_max_concurrent_streams: 100,
         hosts: entries.collect::<HostTable<_>>(),
+        tcp: crate::graph::TcpTable::default(),
     }
 }
 

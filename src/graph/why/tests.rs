@@ -46,6 +46,7 @@ fn graph(tables: Vec<(&str, Vec<Arc<Route>>)>, tls: HostTls) -> Graph {
         Arc::new(Listener {
             name: format!("postern/{port}").into(),
             port,
+            http: true,
             tls,
             cleartext: !tls,
             security: if tls {
@@ -57,6 +58,7 @@ fn graph(tables: Vec<(&str, Vec<Arc<Route>>)>, tls: HostTls) -> Graph {
             trusted_proxies: Arc::new([]),
             http2_max_concurrent_streams: 100,
             hosts: HostTable::from_iter([(HostPattern::ANY, Arc::clone(&host))]),
+            tcp: crate::graph::TcpTable::default(),
         })
     };
     Graph {

@@ -72,6 +72,7 @@ impl UpstreamView {
             protocol: match upstream.protocol {
                 UpstreamProtocol::Http1 => "http1",
                 UpstreamProtocol::Http2 => "http2",
+                UpstreamProtocol::Tcp => "tcp",
             }
             .to_owned(),
             balance: balance(&upstream.balance),

@@ -60,7 +60,7 @@ pub(super) struct Configs {
 struct Key {
     trust: Trust,
     client: Option<Arc<str>>,
-    http2: bool,
+    protocol: UpstreamProtocol,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -142,11 +142,12 @@ impl Configs {
             }
             None => builder.with_no_client_auth(),
         };
-        let alpn: &[u8] = match protocol {
-            UpstreamProtocol::Http1 => b"http/1.1",
-            UpstreamProtocol::Http2 => b"h2",
+        let alpn: &[&[u8]] = match protocol {
+            UpstreamProtocol::Http1 => &[b"http/1.1"],
+            UpstreamProtocol::Http2 => &[b"h2"],
+            UpstreamProtocol::Tcp => &[],
         };
-        config.alpn_protocols = vec![alpn.to_vec()];
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
 }
@@ -170,7 +171,7 @@ impl Key {
         Self {
             trust,
             client: tls.client.as_ref().map(|client| client.digest.clone()),
-            http2: protocol == UpstreamProtocol::Http2,
+            protocol,
         }
     }
 }
@@ -193,7 +194,7 @@ pub(super) async fn connect(
     let chosen = stream.get_ref().1.alpn_protocol();
     match protocol {
         UpstreamProtocol::Http2 if chosen != Some(b"h2") => Err(TlsError::NoHttp2),
-        UpstreamProtocol::Http1 | UpstreamProtocol::Http2 => Ok(stream),
+        UpstreamProtocol::Http1 | UpstreamProtocol::Http2 | UpstreamProtocol::Tcp => Ok(stream),
     }
 }
 

@@ -191,6 +191,7 @@ fn listener() -> Listener {
     Listener {
         name: "fuzz".into(),
         port: 8080,
+        http: true,
         tls: true,
         cleartext: true,
         security: SecurityModel::Xfp,
@@ -198,6 +199,7 @@ fn listener() -> Listener {
         trusted_proxies: Arc::from([]),
         http2_max_concurrent_streams: 100,
         hosts: hosts.into_iter().collect::<HostTable<_>>(),
+        tcp: postern::graph::TcpTable::default(),
     }
 }
 

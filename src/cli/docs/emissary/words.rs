@@ -79,6 +79,31 @@ pub(super) const DIFFERS: &[(&str, &str, &str)] = &[
         "Variables are those of the reference of Mapping; another refuses the Mapping.",
     ),
     (
+        "TCPMapping",
+        "port",
+        "It needs a Listener with the port, unless its namespace may write one, as with the preset.",
+    ),
+    (
+        "TCPMapping",
+        "host",
+        "It needs TLS on the Listener; the certificate is that of the Host that has the name, and not of a TLSContext. `client_tls: Passthrough` leaves TLS to the upstream.",
+    ),
+    (
+        "TCPMapping",
+        "weight",
+        "Shares of the sum, as of a Mapping; there it is applied wrongly.",
+    ),
+    (
+        "TCPMapping",
+        "idleTimeoutMs",
+        "It works; there it has no effect, and a connection may be silent for an hour.",
+    ),
+    (
+        "TCPMapping",
+        "circuitBreakers",
+        "`max_connections` counts; a connection that is too many is closed.",
+    ),
+    (
         "Host",
         "hostname",
         "The first Host takes no names from anybody; see `defaultHost`.",
@@ -101,7 +126,7 @@ pub(super) const DIFFERS: &[(&str, &str, &str)] = &[
     (
         "Listener",
         "protocol",
-        "`HTTP` and `HTTPS`; another refuses the Listener.",
+        "`HTTP`, `HTTPS`, `TCP` and `TLS`; another refuses the Listener. A TCPMapping with a `host` needs `TLS` or `HTTPS`.",
     ),
     (
         "Listener",
@@ -168,7 +193,11 @@ pub(super) const NO_EFFECT: &[(&str, &str, &str)] = &[
     ("Mapping", "modules", "Nor has it there."),
     ("Mapping", "respectDnsTtl", "The TTL is always kept to."),
     ("Mapping", "statsName", "Metrics are named by the object."),
-    ("TCPMapping", "idleTimeoutMs", "Nor has it there."),
+    (
+        "TCPMapping",
+        "enableIpv6",
+        "What the Service or the DNS answer has is dialled.",
+    ),
     ("TCPMapping", "statsName", "Nor has it there."),
     (
         "Host",
@@ -264,49 +293,17 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
     (
         "TCPMapping",
         "address",
-        "Keep the object on Emissary-ingress.",
-    ),
-    (
-        "TCPMapping",
-        "circuitBreakers",
-        "Keep the object on Emissary-ingress.",
+        "`0.0.0.0` and `::` ask for nothing: Listeners are on every address, unless `--bind` says otherwise.",
     ),
     (
         "TCPMapping",
         "clusterTag",
-        "Keep the object on Emissary-ingress.",
+        "Connections are opened one for each of a client: remove it.",
     ),
     (
         "TCPMapping",
         "enableIpv4",
-        "Keep the object on Emissary-ingress.",
-    ),
-    (
-        "TCPMapping",
-        "enableIpv6",
-        "Keep the object on Emissary-ingress.",
-    ),
-    ("TCPMapping", "host", "Keep the object on Emissary-ingress."),
-    (
-        "TCPMapping",
-        "port",
-        "Keep the object on Emissary-ingress, or give the pods a Service of type LoadBalancer.",
-    ),
-    (
-        "TCPMapping",
-        "resolver",
-        "Keep the object on Emissary-ingress.",
-    ),
-    (
-        "TCPMapping",
-        "service",
-        "Keep the object on Emissary-ingress.",
-    ),
-    ("TCPMapping", "tls", "Keep the object on Emissary-ingress."),
-    (
-        "TCPMapping",
-        "weight",
-        "Keep the object on Emissary-ingress.",
+        "`true` asks for nothing: what the Service or the DNS answer has is dialled.",
     ),
     (
         "Host",

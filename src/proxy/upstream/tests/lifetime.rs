@@ -237,6 +237,7 @@ pub(in super::super) fn graph(upstream: &Arc<Upstream>) -> Graph {
     let listener = Listener {
         name: "default-http".into(),
         port: 8080,
+        http: true,
         tls: false,
         cleartext: true,
         security: SecurityModel::Xfp,
@@ -244,6 +245,7 @@ pub(in super::super) fn graph(upstream: &Arc<Upstream>) -> Graph {
         trusted_proxies: Arc::new([]),
         http2_max_concurrent_streams: 100,
         hosts: HostTable::from_iter([(any(), Arc::new(host))]),
+        tcp: crate::graph::TcpTable::default(),
     };
     Graph {
         listeners: vec![Arc::new(listener)],
