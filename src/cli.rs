@@ -2,6 +2,7 @@
 
 pub mod docs;
 mod lint;
+pub mod migrate;
 mod probe;
 
 use std::{
@@ -16,7 +17,7 @@ use clap_complete::Shell;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
-use self::{lint::Lint, probe::Probe};
+use self::{lint::Lint, migrate::Migrate, probe::Probe};
 use crate::{
     app,
     config::{Log, LogFormat, Serve},
@@ -48,6 +49,9 @@ enum Command {
 
     /// Check manifests, and say what is wrong with which line
     Lint(Lint),
+
+    /// Write the objects of another gateway as Postern's own, and say what becomes of each
+    Migrate(Migrate),
 
     /// Print the CustomResourceDefinitions, for `kubectl apply -f -`
     Crds {
@@ -111,6 +115,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             app::serve(&serve)?;
         }
         Command::Lint(lint) => return lint.run(),
+        Command::Migrate(migrate) => return migrate.run(),
         Command::Crds { emissary } => {
             let manifests = if emissary { of_emissary() } else { manifests() };
             for (_, manifest) in manifests {

@@ -1,7 +1,7 @@
 //! The reference pages that are generated from the code: `make gen` writes them, a test compares them.
 
 mod code;
-mod emissary;
+pub(super) mod emissary;
 
 use std::fmt::Write;
 

@@ -4,6 +4,7 @@
 
 mod check;
 mod nearest;
+mod respell;
 pub mod tree;
 mod written;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use super::rule::Rule;
 pub use nearest::nearest;
+pub use respell::{Fate, Used, respell};
 pub use tree::Node;
 pub use written::Written;
 

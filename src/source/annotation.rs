@@ -34,6 +34,9 @@ pub struct Carried {
     pub problems: Vec<String>,
 }
 
+/// What the version of a real object begins with.
+const EMISSARY_PREFIX: &str = "getambassador.io/";
+
 /// A document in the shape of a manifest.
 struct Manifest {
     value: Value,
@@ -138,6 +141,42 @@ fn line_of(text: &str, kind: &str) -> Option<u32> {
     u32::try_from(index + 1).ok()
 }
 
+/// Writes an object of an older version of `getambassador.io`, with `metadata` and `spec`, as one of today's. Others stay as
+/// they are.
+pub fn as_of_today(manifest: &mut Value) {
+    let text = |name: &str| {
+        let text = manifest.get(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if version == version::NOW || !version.starts_with(EMISSARY_PREFIX) {
+        return;
+    }
+    let Ok(version) = version.parse::<Version>() else {
+        return;
+    };
+    let name = manifest.pointer("/metadata/name").and_then(Value::as_str);
+    let name = name.unwrap_or_default().to_owned();
+    let Some(Value::Object(spec)) = manifest.get_mut("spec") else {
+        return;
+    };
+    ids_as_list(spec);
+    let kind = version.convert(&kind, &name, spec);
+    manifest["apiVersion"] = Value::from(version::NOW);
+    manifest["kind"] = Value::from(kind);
+}
+
+/// One id of an installation could be written by itself.
+fn ids_as_list(spec: &mut Map<String, Value>) {
+    for name in ["ambassador_id", "ambassadorId"] {
+        if let Some(id) = spec.get_mut(name)
+            && id.is_string()
+        {
+            *id = json!([id.take()]);
+        }
+    }
+}
+
 /// A manifest from either form: with `metadata` and `spec`, or flat.
 fn manifest(document: Document, of: &ObjectKey, carrier: &Meta) -> Result<Manifest, String> {
     let Value::Object(mut fields) = document.value else {
@@ -160,13 +199,7 @@ fn manifest(document: Document, of: &ObjectKey, carrier: &Meta) -> Result<Manife
             (own, spec, Map::new(), below_spec(document.positions))
         }
     };
-    for name in ["ambassador_id", "ambassadorId"] {
-        if let Some(id) = spec.get_mut(name)
-            && id.is_string()
-        {
-            *id = json!([id.take()]);
-        }
-    }
+    ids_as_list(&mut spec);
     let name = own.get("name").and_then(Value::as_str).unwrap_or_default();
     let kind = version.convert(&kind, name, &mut spec);
     let metadata = metadata(own, of, carrier)?;

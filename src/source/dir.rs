@@ -119,6 +119,41 @@ pub fn load(paths: &[PathBuf], default_namespace: &str) -> Result<ResourceSet, D
     Ok(set)
 }
 
+/// A manifest as it is written.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    pub value: serde_json::Value,
+    /// `FILE:LINE:COLUMN`, or what else it is from.
+    pub at: String,
+}
+
+/// Every manifest below the paths, and what could not be read: one sentence each, without the final period.
+pub fn manifests(paths: &[PathBuf]) -> Result<(Vec<Manifest>, Vec<String>), DirError> {
+    let listing = list::Listing::new(&roots(paths)?);
+    let mut manifests = Vec::new();
+    let unreadable = listing.unreadable.iter();
+    let mut problems: Vec<_> = unreadable
+        .map(|(name, why)| format!("{name}: {why}"))
+        .collect();
+    for (name, (path, _)) in &listing.files {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                problems.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        let (found, errors) = file::manifests(&bytes);
+        let errors = errors.iter();
+        problems.extend(errors.map(|error| format!("{name}:{}: {}", error.at, error.message)));
+        manifests.extend(found.into_iter().map(|(value, at)| Manifest {
+            value,
+            at: format!("{name}:{at}"),
+        }));
+    }
+    Ok((manifests, problems))
+}
+
 /// The roots, each of which must be there.
 fn roots(paths: &[PathBuf]) -> Result<Vec<Root>, DirError> {
     let root = |path: &PathBuf| {

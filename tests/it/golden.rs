@@ -152,7 +152,7 @@ fn output(input: &Path, kind: &str) -> PathBuf {
     format!("{name}.{kind}.yaml").into()
 }
 
-fn difference(expected: &str, actual: &str) -> String {
+pub(super) fn difference(expected: &str, actual: &str) -> String {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let (expected, actual) = (lines(expected), lines(actual));
     let start = expected
@@ -171,6 +171,13 @@ fn difference(expected: &str, actual: &str) -> String {
         show("-", &expected),
         show("+", &actual)
     )
+}
+
+/// The inputs, in their order.
+pub(super) fn inputs() -> Vec<PathBuf> {
+    let mut files = files();
+    files.retain(|path| path.to_str().unwrap().ends_with(INPUT));
+    files
 }
 
 fn files() -> Vec<PathBuf> {

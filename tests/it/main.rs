@@ -9,6 +9,7 @@ mod chart;
 mod client;
 mod cluster;
 mod codes;
+mod corpus;
 mod fault;
 mod gateway;
 mod generated;
@@ -17,6 +18,7 @@ mod good_and_bad;
 mod guide;
 mod hostile;
 mod links;
+mod migrate;
 #[cfg(target_os = "linux")]
 mod node;
 mod ownership;

@@ -7,6 +7,7 @@ mod cluster;
 mod daemon;
 mod disruption;
 mod events;
+mod emissary;
 mod image;
 mod installed;
 mod load;

@@ -149,20 +149,31 @@ impl Walk<'_> {
     }
 
     fn said(self, support: Support, camel: &str) -> (Verdict, &'static str) {
-        let row = |table: &'static [(&str, &str, &'static str)]| {
-            let row = table
-                .iter()
-                .find(|row| (row.0, row.1) == (self.kind, camel));
-            row.map(|row| row.2)
-        };
-        match support {
-            Support::NoEffect => (Verdict::NoEffect, row(words::NO_EFFECT).unwrap_or_default()),
-            Support::NotImplemented => (Verdict::Refused, row(words::INSTEAD).unwrap_or_default()),
-            Support::Full => {
-                row(words::DIFFERS).map_or((Verdict::Works, ""), |text| (Verdict::Differs, text))
-            }
+        said(self.kind, camel, support)
+    }
+}
+
+/// What becomes of a field of a kind, by its name in camelCase, and how or why.
+pub(in crate::cli) fn said(kind: &str, camel: &str, support: Support) -> (Verdict, &'static str) {
+    let row = |table: &'static [(&str, &str, &'static str)]| {
+        let row = table.iter().find(|row| (row.0, row.1) == (kind, camel));
+        row.map(|row| row.2)
+    };
+    match support {
+        Support::NoEffect => (Verdict::NoEffect, row(words::NO_EFFECT).unwrap_or_default()),
+        Support::NotImplemented => (Verdict::Refused, row(words::INSTEAD).unwrap_or_default()),
+        Support::Full => {
+            row(words::DIFFERS).map_or((Verdict::Works, ""), |text| (Verdict::Differs, text))
         }
     }
+}
+
+/// What becomes of a key of the Module; none that has this name.
+pub(in crate::cli) fn said_of_module(key: &str) -> Option<(Verdict, String)> {
+    let rows = module().into_iter();
+    rows.filter(|row| row.name == key)
+        .map(|row| (row.verdict, row.text))
+        .next()
 }
 
 fn join(path: &str, name: &str) -> String {

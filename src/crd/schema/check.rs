@@ -225,11 +225,8 @@ impl Walk {
     }
 
     fn unknown(&mut self, fields: &Fields, name: &str, path: &Path<'_>) {
-        // What the conversion of an older version leaves behind; it means nothing.
-        let leftover = name
-            .strip_prefix("v2")
-            .is_some_and(|rest| rest.starts_with(char::is_uppercase));
-        if self.problems.len() >= MAX_PROBLEMS || (leftover && self.spelling == Spelling::Snake) {
+        let is_nothing = self.spelling == Spelling::Snake && is_leftover(name);
+        if self.problems.len() >= MAX_PROBLEMS || is_nothing {
             return;
         }
         let names = fields.list.iter().map(|field| field.name.as_str());
@@ -343,7 +340,14 @@ impl Walk {
     }
 }
 
-fn is_off(field: &Field, value: &Value) -> bool {
+/// Whether this is what the conversion of an older version leaves behind, which means nothing.
+pub(super) fn is_leftover(name: &str) -> bool {
+    name.strip_prefix("v2")
+        .is_some_and(|rest| rest.starts_with(char::is_uppercase))
+}
+
+/// Whether a value asks for nothing beyond what happens anyway.
+pub(super) fn is_off(field: &Field, value: &Value) -> bool {
     match value {
         Value::Bool(flag) => *flag == field.off.iter().any(|off| off == "true"),
         Value::String(text) => text.is_empty() || field.off.contains(text),

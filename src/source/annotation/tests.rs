@@ -142,3 +142,31 @@ fn an_annotation_without_end_has_one() {
     assert_eq!(carried.objects.len(), MAX_DOCUMENTS);
     assert_eq!(carried.problems.len(), 1);
 }
+
+#[test]
+fn real_objects_of_older_versions_are_written_as_those_of_today() {
+    let mut old = json!({
+        "apiVersion": "getambassador.io/v2", "kind": "Mapping", "metadata": {"name": "a"},
+        "spec": {"prefix": "/a/", "service": "a", "tls": true, "ambassador_id": "one"},
+    });
+    as_of_today(&mut old);
+    assert_eq!(
+        old,
+        json!({
+            "apiVersion": "getambassador.io/v3alpha1", "kind": "Mapping", "metadata": {"name": "a"},
+            "spec": {"hostname": "*", "prefix": "/a/", "service": "https://a", "ambassador_id": ["one"]},
+        })
+    );
+    for same in [
+        json!({"apiVersion": "getambassador.io/v3alpha1", "kind": "Mapping", "spec": {"prefix": "/"}}),
+        json!({"apiVersion": "getambassador.io/v9", "kind": "Mapping", "spec": {"prefix": "/"}}),
+        json!({"apiVersion": "postern.dev/v1alpha1", "kind": "Mapping", "spec": {"prefix": "/"}}),
+        json!({"apiVersion": "getambassador.io/v2", "kind": "Mapping", "spec": 1}),
+        json!([]),
+        json!(null),
+    ] {
+        let mut value = same.clone();
+        as_of_today(&mut value);
+        assert_eq!(value, same);
+    }
+}

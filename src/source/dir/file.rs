@@ -20,7 +20,7 @@ use crate::{
     source::{
         annotation,
         merge::{self, Contents, Found},
-        yaml::{self, Document, SyntaxErrorKind},
+        yaml::{self, Document, SyntaxError, SyntaxErrorKind},
     },
 };
 
@@ -92,9 +92,10 @@ impl Reader {
         };
         let Document {
             at,
-            value,
+            mut value,
             positions,
         } = document;
+        annotation::as_of_today(&mut value);
         let origin = Origin::File {
             path: path.clone(),
             at,
@@ -154,6 +155,27 @@ impl Reader {
             at,
             serial: self.serial,
         }
+    }
+}
+
+/// Every manifest of a file, with where it begins, and what is wrong with the file.
+pub(super) fn manifests(bytes: &[u8]) -> (Vec<(Value, Position)>, Vec<SyntaxError>) {
+    let mut found = Vec::new();
+    let errors = yaml::each(bytes, &mut |document| {
+        collect(document, MAX_LISTS, &mut found);
+    });
+    (found, errors)
+}
+
+fn collect(document: Document, lists: usize, found: &mut Vec<(Value, Position)>) {
+    match items(document) {
+        Ok(items) if lists > 0 => {
+            for item in items {
+                collect(item, lists - 1, found);
+            }
+        }
+        Ok(_) => {}
+        Err(document) => found.push((document.value, document.at)),
     }
 }
 

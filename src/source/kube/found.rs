@@ -148,7 +148,7 @@ pub(super) fn version(manifest: &Value) -> Option<&str> {
 }
 
 /// Says what it is, which items of a list do not, and drops what nobody reads and is often larger than the rest.
-fn prepare(resource: &Resource, manifest: &mut Value) -> bool {
+pub(super) fn prepare(resource: &Resource, manifest: &mut Value) -> bool {
     let Value::Object(fields) = manifest else {
         return false;
     };

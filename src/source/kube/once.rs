@@ -44,7 +44,7 @@ pub struct Unread {
 
 /// Why nothing at all can be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot ask the API server which kinds it has: {0}")]
+#[error("cannot read what the API server has: {0}")]
 pub struct OnceError(String);
 
 /// Reads every kind that Postern reads, but Secrets. What may not be listed in all namespaces is listed in these.
@@ -96,6 +96,29 @@ pub async fn read(client: &kube::Client, namespaces: &[String]) -> Result<Once, 
         }
     }
     Ok(once)
+}
+
+/// Every object of Emissary-ingress and of Postern, and everything that can carry some or is referred to by name: as manifests.
+/// What may not be read is an error, because what is made of them would be incomplete.
+pub async fn manifests(client: &kube::Client) -> Result<Vec<Value>, OnceError> {
+    let mut resources: Vec<_> = resource::built_in()
+        .filter(|resource| matches!(resource.kind, Kind::Service | Kind::Ingress))
+        .collect();
+    for group in [Group::Postern, Group::Emissary] {
+        let found = catalogue::group_resources(client, group).await;
+        resources.extend(found.map_err(|failure| OnceError(failure.to_string()))?);
+    }
+    let mut manifests = Vec::new();
+    for resource in &resources {
+        let name = full_name(resource.group, resource.plural);
+        let items = raw_pages(client, resource, None).await;
+        let items = items.map_err(|failure| OnceError(format!("{name}: {failure}")))?;
+        manifests.extend(items.into_iter().map(|mut item| {
+            found::prepare(resource, &mut item);
+            item
+        }));
+    }
+    Ok(manifests)
 }
 
 /// Reads these Secrets: they are in the set afterwards, or absent, or unread.
@@ -200,6 +223,16 @@ async fn pages(
     resource: &Resource,
     namespace: Option<&str>,
 ) -> Result<Vec<Found>, Failure> {
+    let items = raw_pages(client, resource, namespace).await?.into_iter();
+    Ok(items.map(|item| Found::new(resource, item)).collect())
+}
+
+/// The items of a list, as they come.
+async fn raw_pages(
+    client: &kube::Client,
+    resource: &Resource,
+    namespace: Option<&str>,
+) -> Result<Vec<Value>, Failure> {
     let path = resource.path(namespace);
     let mut found = Vec::new();
     let mut next = String::new();
@@ -207,7 +240,7 @@ async fn pages(
         let uri = format!("{path}?limit={PAGE}{next}");
         let mut page = request::get(client, &uri, Form::Whole).await?;
         if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-            found.extend(items.into_iter().map(|item| Found::new(resource, item)));
+            found.extend(items);
         }
         let token = page
             .get("metadata")

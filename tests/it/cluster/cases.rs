@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use postern::resource::{Kind, key::KINDS};
@@ -14,11 +14,13 @@ use serde_json::{Map, Value, json};
 use super::{
     installation::{Installation, figure},
     platform::own,
-    server::Server,
+    server::{ADMIN_TOKEN, Server},
 };
 use crate::{
     cases::{Case, all_of, files, reported_name},
+    corpus,
     gateway::Gateway,
+    migrate,
 };
 
 /// Of the installation itself, as in a folder without `--namespace`.
@@ -47,7 +49,7 @@ struct Stored<'s> {
 fn every_case_is_answered_in_a_cluster_as_it_says() {
     let server = own();
     let files = files();
-    let namespaces = namespaces(&files);
+    let namespaces = namespaces(files.iter().map(|file| Case::read(file)));
     let teams: Vec<_> = namespaces.iter().map(String::as_str).collect();
     let installation = Installation::new(&server, OWN, &teams);
     clear(&server, &teams);
@@ -80,6 +82,52 @@ fn every_case_is_answered_in_a_cluster_as_it_says() {
         tally.answered > 50,
         "{tally:?}: most cases must run in a cluster too"
     );
+}
+
+#[test]
+fn the_corpus_is_answered_in_a_cluster_as_in_a_folder() {
+    let server = own();
+    let steps = corpus::steps();
+    let namespaces = namespaces(steps.iter().map(corpus::Step::in_cluster));
+    let teams: Vec<_> = namespaces.iter().map(String::as_str).collect();
+    let installation = Installation::new(&server, OWN, &teams);
+    clear(&server, &teams);
+    let gateway = installation.replica("corpus");
+    let mut wrong = Vec::new();
+    let mut answered = 0;
+    for step in &steps {
+        let case = step.in_cluster();
+        if case.folder.is_some() {
+            continue;
+        }
+        let stored = Stored::all_of(&server, &case);
+        if step.name == "path" {
+            migrates(&server);
+        }
+        let found = if stored.refused.is_empty() {
+            answered += step.requests();
+            answers(&installation, &gateway, &case, &stored)
+        } else {
+            refusals(&case, &stored)
+        };
+        wrong.extend(found.iter().map(|w| format!("{}: {w}", step.name)));
+    }
+    figure(format_args!(
+        "{answered} requests of the corpus were answered in a cluster"
+    ));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(answered > 200, "only {answered} requests");
+}
+
+/// The objects of a cluster are converted as those of a folder.
+fn migrates(server: &Server) {
+    let kubeconfig = server.kubeconfig(ADMIN_TOKEN, OWN);
+    let (code, manifests, report) =
+        migrate::run(&["--cluster", "--kubeconfig", kubeconfig.to_str().unwrap()]);
+    assert_eq!(code, 0, "{report}");
+    assert!(manifests.contains("name: path-00-m0"), "{manifests}");
+    assert!(!manifests.contains("getambassador.io"), "{manifests}");
+    assert!(!manifests.contains("resourceVersion"), "{manifests}");
 }
 
 /// What is not as the case says, once the gateway has seen all of its objects.
@@ -212,8 +260,7 @@ impl Drop for Stored<'_> {
 // === objects ===
 
 /// Those that cases have objects in, beside the installation's own.
-fn namespaces(files: &[PathBuf]) -> BTreeSet<String> {
-    let cases = files.iter().map(|file| Case::read(file));
+fn namespaces(cases: impl Iterator<Item = Case>) -> BTreeSet<String> {
     let objects = cases.flat_map(|case| case.resources);
     let names = objects.filter_map(|object| {
         let metadata = &object["metadata"];
