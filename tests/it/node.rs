@@ -6,8 +6,8 @@
 mod cluster;
 mod daemon;
 mod disruption;
-mod events;
 mod emissary;
+mod events;
 mod image;
 mod installed;
 mod load;

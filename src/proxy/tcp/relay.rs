@@ -43,7 +43,7 @@ where
     let last = Cell::new(Instant::now());
     let up = async {
         let copied = copy(from_client, to_upstream, &last, |bytes| {
-            meter.received(bytes)
+            meter.received(bytes);
         })
         .await;
         copied.map_err(|fault| match fault {

@@ -166,7 +166,7 @@ fn a_deployment_of_emissary_with_our_image_answers_as_before_and_its_probes_pass
 }
 
 fn until_available(cluster: &Cluster) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let deployment = cluster.get(&["deployment", "emissary-ingress", "-n", "old-edge"]);
         if deployment["status"]["availableReplicas"] == 1 {

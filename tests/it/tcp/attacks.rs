@@ -17,6 +17,7 @@ type Attack = (&'static str, Value, bool, &'static str, &'static str);
 
 const SHOP: &str = "shop.example.com";
 
+#[allow(clippy::too_many_lines, reason = "a list")]
 fn attacks() -> Vec<Attack> {
     let on = |port: u16, host: &str, passes: bool| {
         let mut spec = json!({"port": port, "service": "own", "host": host});
