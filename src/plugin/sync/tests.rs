@@ -62,7 +62,7 @@ fn equal_objects_must_give_equal_graphs() {
 }
 
 /// A Lease as a replica writes it: `behind` is what the leader says of others.
-fn lease(pod: &str, digest: &str, versions: [&str; 2], behind: serde_json::Value) -> Lease {
+fn lease(pod: &str, digest: &str, versions: [&str; 2], behind: &serde_json::Value) -> Lease {
     let says = json!({
         "build": "0.1.0",
         "ready": pod != "c",
@@ -118,9 +118,9 @@ fn page(leases: &[Lease], mappings: &[&str]) -> Page {
 fn who_is_behind_is_told_with_the_watch_how_many_objects_and_since_when() {
     let debt = json!({"postern-default-b": {"since": 1080, "watch": "mappings.postern.dev"}});
     let leases = [
-        lease("a", "7c1e90aa00", ["120", "70"], debt),
-        lease("b", "51ab07d200", ["90", "70"], json!({})),
-        lease("c", "7c1e90aa00", ["120", "70"], json!({})),
+        lease("a", "7c1e90aa00", ["120", "70"], &debt),
+        lease("b", "51ab07d200", ["90", "70"], &json!({})),
+        lease("c", "7c1e90aa00", ["120", "70"], &json!({})),
     ];
     let page = page(&leases, &["80", "100", "120"]);
     assert_eq!(page.verdict, Verdict::Problems);
@@ -155,8 +155,8 @@ postern/postern-c  NotReady  0.1.0    7c1e90aa  11m ago  5s ago   -
 #[test]
 fn a_stalled_watch_of_a_kind_without_status_is_seen_beside_replicas_that_serve_something_else() {
     let leases = [
-        lease("a", "7c1e90aa00", ["120", "70"], json!({})),
-        lease("b", "51ab07d200", ["120", "60"], json!({})),
+        lease("a", "7c1e90aa00", ["120", "70"], &json!({})),
+        lease("b", "51ab07d200", ["120", "60"], &json!({})),
     ];
     let page = page(&leases, &["120"]);
     assert_eq!(
@@ -172,8 +172,8 @@ fn a_stalled_watch_of_a_kind_without_status_is_seen_beside_replicas_that_serve_s
 fn whoever_may_read_only_leases_is_told_by_the_leader() {
     let debt = json!({"postern-default-b": {"since": 1790, "watch": "mappings.postern.dev"}});
     let leases = [
-        lease("a", "x", ["120", "70"], debt),
-        lease("b", "x", ["120", "70"], json!({})),
+        lease("a", "x", ["120", "70"], &debt),
+        lease("b", "x", ["120", "70"], &json!({})),
     ];
     let text = page(&leases, &[]).render(Format::Table, false).unwrap();
     assert!(text.contains("mappings.postern.dev for 10s"), "{text}");
