@@ -92,6 +92,10 @@ image: ## Build the image as an archive, without Docker: target/image/postern.ta
 	@tools/image.sh build
 	@tools/image.sh archive target/image/postern.tar
 
+.PHONY: worlds
+worlds: ## What must hold about ownership in generated worlds; WORLDS=10000 for each property
+	OWNERSHIP_WORLDS=$(or $(WORLDS),10000) $(CARGO) test --test it ownership::
+
 .PHONY: gen
 gen: ## Write everything that is generated: crds/, docs/reference/, files of the chart
 	UPDATE_GENERATED=1 $(CARGO) test --test it generated:: -- --nocapture

@@ -211,6 +211,12 @@ fn proxy_options(serve: &Serve) -> proxy::Options {
         access_log: serve.access_log.clone(),
         route_metrics: serve.route_metrics,
         hostname: site::machine_name().into(),
+        zone: serve
+            .pod
+            .zone
+            .as_deref()
+            .filter(|zone| !zone.is_empty())
+            .map(Into::into),
     }
 }
 

@@ -307,6 +307,15 @@ pub struct Pod {
     )]
     pub pod_uid: Option<String>,
 
+    /// The zone of the node: of a Service whose endpoints are meant for zones, those of this zone are used
+    #[arg(
+        long,
+        env = "POSTERN_ZONE",
+        value_name = "ZONE",
+        help_heading = "Operation"
+    )]
+    pub zone: Option<String>,
+
     /// Addresses of the pod, beside those of its interfaces: no route leads to them
     #[arg(
         long = "pod-ip",

@@ -37,6 +37,7 @@ pub mod tls;
 pub mod upstream;
 pub mod why;
 pub mod wire;
+pub mod zone;
 
 use std::{collections::HashSet, sync::Arc};
 

@@ -89,6 +89,8 @@ pub struct Options {
     pub route_metrics: usize,
     /// What `%HOSTNAME%` stands for: the name of the machine or pod.
     pub hostname: Arc<str>,
+    /// Where it runs, if that is known.
+    pub zone: Option<Arc<str>>,
 }
 
 /// The running workers.
@@ -146,7 +148,7 @@ impl Proxy {
             log: Logger::start(&options.access_log, metrics.dropped_log_lines().clone())?,
             metrics,
         };
-        let shared = Shared::new(registry).map_err(StartError::Threads)?;
+        let shared = Shared::new(options.zone, registry).map_err(StartError::Threads)?;
         let (drain, draining) = watch::channel(None);
         let orders = Orders {
             graphs,

@@ -31,7 +31,7 @@ pub(super) fn of(graph: &Graph, report: &Report, bound: &Bound) -> String {
     let listener = graph
         .listeners
         .iter()
-        .filter(|listener| listener.cleartext)
+        .filter(|listener| listener.http && listener.cleartext)
         .find_map(|listener| Some((listener, bound.get(&listener.port)?)));
     let lines = listener.map_or_else(Lines::default, |(listener, address)| {
         of_listener(listener, *address)

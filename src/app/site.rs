@@ -236,6 +236,7 @@ impl Site {
             "routeMetrics": serve.route_metrics,
             "podName": serve.pod.pod_name,
             "podIps": serve.pod.pod_ips,
+            "zone": serve.pod.zone,
         })
     }
 }

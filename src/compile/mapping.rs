@@ -209,8 +209,14 @@ fn forward(
     let rewrite = path::rewrite(spec, matching, settings.requests, interner, findings);
     let host = host(spec, findings);
     let timeouts = timeouts::lower(spec, settings.default_timeout, findings);
-    let terms = terms(spec, &timeouts, settings, findings);
+    let mut terms = terms(spec, &timeouts, settings, findings);
     let dial = dial(spec, &object.key, &timeouts, settings, interner, findings);
+    let named = spec.add_linkerd_headers;
+    if named.unwrap_or(settings.defaults.linkerd)
+        && let Some(dial) = &dial
+    {
+        headers::name_to_linkerd(dial, &object.key, &mut terms.request_headers);
+    }
     let plan = ForwardPlan {
         dial: interner.dial(dial?),
         rewrite: rewrite?,
@@ -230,7 +236,13 @@ pub(super) fn connection(
 ) -> Option<Arc<DialPlan>> {
     let timeouts = timeouts::lower(spec, None, findings);
     let dial = dial(spec, key, &timeouts, settings, interner, findings)?;
-    Some(interner.dial(DialPlan { tcp: true, ..dial }))
+    // What the installation has endpoints judged by are requests.
+    let health = None;
+    Some(interner.dial(DialPlan {
+        tcp: true,
+        health,
+        ..dial
+    }))
 }
 
 fn dial(

@@ -80,11 +80,20 @@ const KEYS: &[(&str, Key)] = &[
     ("ip_allow", Key::Protects),
     ("ip_deny", Key::Protects),
     ("lua_scripts", Key::Protects),
-    ("buffer", Key::Protects),
+    ("buffer", Key::Apply(Field::ModuleBuffer, buffer)),
     ("defaults", Key::Protects),
-    ("max_request_headers_kb", Key::Protects),
+    (
+        "max_request_headers_kb",
+        Key::Apply(Field::ModuleMaxHead, max_request_headers),
+    ),
     ("forward_client_cert_details", Key::Protects),
-    ("add_linkerd_headers", Key::Missing),
+    (
+        "add_linkerd_headers",
+        Key::Apply(Field::ModuleLinkerd, |value, settings| {
+            settings.defaults.linkerd = boolean(value)?;
+            Ok(())
+        }),
+    ),
     ("allow_chunked_length", Key::Missing),
     ("buffer_limit_bytes", Key::Missing),
     (
@@ -480,13 +489,15 @@ fn snake_case(name: &str) -> String {
 
 fn asks_for_nothing(name: &str, value: &Value) -> bool {
     match value {
-        Value::Null | Value::Bool(false) => true,
+        Value::Null => true,
+        // What Emissary does where nothing is said.
+        Value::Bool(on) => *on == (name == "use_remote_address"),
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         Value::String(text) => {
             text.is_empty() || name == "forward_client_cert_details" && text == "SANITIZE"
         }
-        Value::Bool(true) | Value::Number(_) => false,
+        Value::Number(_) => false,
     }
 }
 
@@ -553,6 +564,34 @@ fn diagnostics(value: &Value, settings: &mut Settings) -> Result<(), String> {
     let enabled = flag(value, "enabled", true)?;
     let from_afar = flag(value, "allow_non_local", false)?;
     settings.own.diagnostics &= enabled || from_afar;
+    Ok(())
+}
+
+/// It protects upstreams: what cannot be read closes everything.
+fn buffer(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    match value.get("max_request_bytes").and_then(Value::as_u64) {
+        Some(most) if most > 0 => {
+            settings.clients.buffer = Some(most);
+            Ok(())
+        }
+        _ => {
+            let reason = "`buffer` needs `max_request_bytes`, a number above 0";
+            settings.refusal.get_or_insert(reason.into());
+            Err(format!(
+                "{reason}; until it has that, every Mapping answers 503"
+            ))
+        }
+    }
+}
+
+/// More than the proxy takes anyway is no limit; what cannot be read leaves that of the proxy.
+fn max_request_headers(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    /// As the proxy has it for everybody.
+    const MOST: u64 = 32;
+    let most = value.as_u64().filter(|most| (1..=8192).contains(most));
+    let most = most.ok_or_else(|| format!("{value} is not a number of KiB from 1 to 8192"))?;
+    let bytes = u32::try_from(most * 1024).ok();
+    settings.clients.max_head = bytes.filter(|_| most < MOST);
     Ok(())
 }
 

@@ -39,6 +39,9 @@ const MAPPING: &[Row<MappingSpec>] = &[
     (Field::RemoveRequestHeaders, |spec| {
         spec.remove_request_headers.is_some()
     }),
+    (Field::AddLinkerdHeaders, |spec| {
+        spec.add_linkerd_headers.is_some()
+    }),
     (Field::AddResponseHeaders, |spec| {
         spec.add_response_headers.is_some()
     }),

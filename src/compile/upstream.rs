@@ -4,9 +4,11 @@ mod balance;
 mod dials;
 mod endpoints;
 mod folder;
+mod foreign;
 mod health;
 mod name;
 mod tls;
+mod zone;
 
 use std::{collections::HashMap, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,7 +25,7 @@ use super::{
 use crate::{
     graph::{
         Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for,
-        health::Health, tls::Roots,
+        health::Health, tls::Roots, zone::Hints,
     },
     report::Code,
     resource::{ClusterIp, Kind, ObjectKey, Service, ServicePort},
@@ -76,9 +78,10 @@ impl Resolver<'_> {
             return None;
         }
         let (dial, tls, balance) = (dial?, tls?, balance?);
+        let zones = self.zones(from, plan, &dial, &balance);
         Some(Dialled {
             host: Arc::clone(&dial.host),
-            upstream: Arc::new(upstream(plan, dial, tls, (balance, health), known)),
+            upstream: Arc::new(upstream(plan, dial, tls, (balance, health, zones), known)),
             on: Arc::new(self.dependency(from, plan)),
         })
     }
@@ -104,7 +107,11 @@ impl Resolver<'_> {
             ServiceHost::Address(address) => self.address(from, *address, &port, findings),
             ServiceHost::Name(name) => match self.place(name, &from.namespace) {
                 Place::Service(service) => {
-                    self.service(from, &service, &port, plan.endpoints.routing, findings)
+                    let mut found = Findings::default();
+                    let routing = plan.endpoints.routing;
+                    let dial = self.service(from, &service, &port, routing, &mut found);
+                    foreign::tell(from, &service, found, findings);
+                    dial
                 }
                 Place::Outside => self.outside(name, &port, findings),
                 Place::Local => {
@@ -381,7 +388,7 @@ fn upstream(
     plan: &DialPlan,
     dial: Dial,
     tls: Option<UpstreamTls>,
-    (balance, health): (BalancePlan, Option<Arc<Health>>),
+    (balance, health, zones): (BalancePlan, Option<Arc<Health>>, Option<Hints>),
     known: &HashMap<UpstreamId, Arc<Upstream>>,
 ) -> Upstream {
     let protocol = if plan.tcp {
@@ -414,6 +421,7 @@ fn upstream(
         connect_timeout: plan.connect_timeout,
         breakers: plan.breakers,
         health,
+        zones,
         idle_timeout: plan.connections.idle_timeout(),
         max_age: max_age(plan.connections.max_age(), is_http2 && dial.balanced_behind),
         keepalive: plan.connections.keepalive,

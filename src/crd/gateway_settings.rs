@@ -18,7 +18,8 @@ pub struct GatewaySettingsSpec {
     pub ownership: Option<Ownership>,
     /// What objects may refer to.
     pub references: Option<References>,
-    /// Namespaces, beside Postern's own, whose Listeners and other objects for the whole installation are read. Default: none.
+    /// Namespaces, beside Postern's own, whose Listeners and other objects for the whole installation are read. With `preset:
+    /// emissary`, and as long as there is no RouteClaim, all are. Default: none.
     #[schemars(inner(length(max = 63)))]
     pub instance_namespaces: Option<Vec<String>>,
     /// How Services become addresses for Mappings that do not say `resolver`. Default: `kubernetes-service`.

@@ -104,7 +104,8 @@ pub struct MappingSpec {
     pub circuit_breakers: Option<Vec<CircuitBreaker>>,
     /// TCP keepalive towards the upstream. Default: that of the operating system.
     pub keepalive: Option<Box<Keepalive>>,
-    /// Requests that find out whether an endpoint works. Default: none.
+    /// Requests that find out whether an endpoint works, with `resolver: endpoint`. One that fails is left out; while fewer than
+    /// half of the endpoints are left, all are used. Default: none.
     #[schemars(length(max = 8))]
     pub health_checks: Option<Vec<HealthCheck>>,
     /// How long an unused connection to the upstream is kept; 0 for the longest there is, which is 3600000. Default: 60000.
@@ -141,7 +142,7 @@ pub struct MappingSpec {
     /// Names of headers that are taken out of the response. Default: none.
     #[schemars(inner(length(max = 256)))]
     pub remove_response_headers: Option<Vec<String>>,
-    /// Whether linkerd's `l5d-dst-override` is set. Default: false.
+    /// Whether the upstream is named to linkerd in `l5d-dst-override`. Default: what Emissary's Module says, else false.
     pub add_linkerd_headers: Option<bool>,
     /// How long a response may take; 0 for no limit. Default: 3000 until the response begins, and no limit for all of it.
     /// Unit: milliseconds.
@@ -191,7 +192,7 @@ pub struct MappingSpec {
     pub error_response_overrides: Option<Vec<ErrorResponseOverride>>,
     /// Whether `errorResponseOverrides` of the installation are not applied. Default: false.
     pub bypass_error_response_overrides: Option<bool>,
-    /// When an endpoint that fails requests is left out for a while. Default: never.
+    /// When an endpoint that fails requests is left out for a while, with `resolver: endpoint`. Default: never.
     pub outlier_detection: Option<Box<OutlierDetection>>,
     /// Raw Envoy configuration. Default: none.
     pub envoy_override: Option<Box<Value>>,
@@ -238,7 +239,6 @@ impl Spec for MappingSpec {
         "retryPolicy.retryOn",
     ];
     const NOT_IMPLEMENTED: &'static [&'static str] = &[
-        "addLinkerdHeaders",
         "authContextExtensions",
         "bypassAuth",
         "clusterTag",

@@ -7,6 +7,10 @@ use super::compression::Compression;
 /// What is spoken beyond the usual. Nothing as a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientPolicy {
+    /// Bytes. Bodies of requests go on when they are whole, and no longer than this.
+    pub buffer: Option<u64>,
+    /// Bytes of the head of a request, where that is less than the proxy takes anyway.
+    pub max_head: Option<u32>,
     /// Of responses.
     pub compression: Option<Arc<Compression>>,
     /// Whether gRPC-Web becomes gRPC on the way to upstreams that speak HTTP/2.

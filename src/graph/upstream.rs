@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Balance, Certificate, breaker::Breakers, health::Health, tls::Roots};
+use super::{Balance, Certificate, breaker::Breakers, health::Health, tls::Roots, zone::Hints};
 
 /// Names an upstream. Two routes with the same id share a connection pool: the id says all that a connection depends on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +25,8 @@ pub struct Upstream {
     pub breakers: Option<Breakers>,
     /// Which endpoints are used; none for all. Only where endpoints are dialled.
     pub health: Option<Arc<Health>>,
+    /// For which zones the endpoints are meant; none for all.
+    pub zones: Option<Hints>,
     pub tls: Option<Arc<UpstreamTls>>,
     pub connect_timeout: Duration,
     /// An idle connection is closed after this.

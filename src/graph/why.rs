@@ -27,7 +27,7 @@ use super::{
     decide,
     decide::https_location,
     path::{CanonicalPath, canonical},
-    wire::{ActionView, ConditionsView, PathView, UpstreamView, hostnames},
+    wire::{ActionView, ConditionsView, PathView, TcpMemberView, UpstreamView, hostnames},
 };
 
 /// What a trusted proxy in front says the scheme was.
@@ -50,6 +50,10 @@ impl Graph {
         let sni = asked.sni(&authority);
         if asked.tls {
             answer.sni.clone_from(&sni);
+            if let Some(route) = listener.tcp.named(sni.as_deref()) {
+                let members = route.members.iter().map(TcpMemberView::of).collect();
+                return Ok(answer.ends(Outcome::Connection { members }));
+            }
             let (handshake, goes_on) = shake(listener, sni.as_deref());
             answer.handshake = Some(handshake);
             if !goes_on {

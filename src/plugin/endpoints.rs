@@ -33,6 +33,9 @@ struct Row {
     addresses: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backing: Option<Backing>,
+    /// How it is decided which endpoints are used, where that is not by their readiness alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    judged: Vec<String>,
     fails: bool,
 }
 
@@ -52,10 +55,13 @@ impl Endpoints {
                 row.addresses.join(", ").into(),
             ]);
         }
-        let text = match rows.len() {
+        let mut text = match rows.len() {
             0 => "No route serves it.".to_owned(),
             count => many(count, "upstream"),
         };
+        for row in rows.iter().filter(|row| !row.judged.is_empty()) {
+            text.extend(["\n", &row.hostname, &row.path, ": ", &row.judged.join("; ")]);
+        }
         let is_down = |row: &Row| row.fails || row.backing.as_ref().is_some_and(Backing::is_down);
         let backings: Vec<_> = rows.iter().filter_map(|row| row.backing.clone()).collect();
         let verdict = if rows.is_empty() || rows.iter().any(is_down) {
@@ -112,6 +118,7 @@ fn row(hostname: &str, path: &str, member: &MemberView, facts: &Facts) -> Row {
         kind: upstream.map(|upstream| kind(upstream, backing.as_ref())),
         addresses: upstream.map(addresses).unwrap_or_default(),
         backing,
+        judged: upstream.map(judged).unwrap_or_default(),
         upstream: routes::action(&member.action, graph),
         fails: matches!(member.action, ActionView::Fail(_)),
     }
@@ -144,6 +151,18 @@ fn kind(upstream: &UpstreamView, backing: Option<&Backing>) -> &'static str {
             dialled.unwrap_or("addresses")
         }
     }
+}
+
+fn judged(upstream: &UpstreamView) -> Vec<String> {
+    let checks = { upstream.health_checks.iter() }.map(|check| format!("checked by {check}"));
+    let others = [
+        ("left out after", &upstream.outliers),
+        ("full share after", &upstream.slow_start),
+        ("for zones:", &upstream.zones),
+    ];
+    let others = { others.into_iter() }
+        .filter_map(|(what, said)| said.as_ref().map(|said| format!("{what} {said}")));
+    checks.chain(others).collect()
 }
 
 fn addresses(upstream: &UpstreamView) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! `routes`: one line for each hostname and path, whatever it came from.
 
+mod tcp;
+
 use std::collections::BTreeSet;
 
 use clap::Args;
@@ -53,7 +55,13 @@ impl Routes {
             })
         };
         let rows: Vec<_> = rows(&facts.graph).into_iter().filter(fits).collect();
-        let fails = rows.iter().flat_map(|row| &row.to).any(|to| to.fails);
+        let ports = tcp::rows(&facts.graph, scope, self.place.as_ref());
+        let all = || {
+            { rows.iter() }
+                .map(|row| &row.to)
+                .chain(ports.iter().map(|row| &row.to))
+        };
+        let fails = all().flatten().any(|to| to.fails);
         let mut table = Table::new(&[
             "HOST",
             "PATH",
@@ -65,37 +73,54 @@ impl Routes {
             "<CLAIM>",
         ]);
         for row in &rows {
-            let froms: BTreeSet<_> = row.to.iter().map(|to| object_of(&to.id)).collect();
             table.push([
                 (&*row.hostname).into(),
                 row.path.to_string().into(),
                 row.path.kind().into(),
                 row.conditions.to_string().into(),
-                targets(row),
-                froms.into_iter().collect::<Vec<_>>().join(", ").into(),
+                targets(&row.to),
+                objects(&row.to).into(),
                 row.precedence.to_string().into(),
                 (&*row.region).into(),
             ]);
         }
-        let ids = { rows.iter() }.flat_map(|row| row.to.iter().map(|to| kubectl_id(&to.id)));
-        let names: Vec<_> = ids.collect();
-        let text = many(rows.len(), "route");
-        Page::list(&rows, table, Verdict::problems_if(fails))
+        for row in &ports {
+            table.push(row.cells());
+        }
+        let names: Vec<_> = all().flatten().map(|to| kubectl_id(&to.id)).collect();
+        let text = many(rows.len() + ports.len(), "route");
+        let lines = rows.iter().map(Line::Requests);
+        let lines: Vec<_> = lines.chain(ports.iter().map(Line::Connections)).collect();
+        Page::list(&lines, table, Verdict::problems_if(fails))
             .with_names(names)
             .with_text(text)
     }
 }
 
-fn targets(row: &Row) -> Cell {
-    let only = row.to.len() == 1;
-    let shown = row.to.iter().map(|to| {
+/// A route of either kind, as data.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line<'r> {
+    Requests(&'r Row),
+    Connections(&'r tcp::Row),
+}
+
+/// The objects that are a route together.
+fn objects(to: &[To]) -> String {
+    let objects: BTreeSet<_> = to.iter().map(|to| object_of(&to.id)).collect();
+    objects.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn targets(to: &[To]) -> Cell {
+    let only = to.len() == 1;
+    let shown = to.iter().map(|to| {
         if only {
             to.action.clone()
         } else {
             format!("{} {}%", to.action, to.percent)
         }
     });
-    let style = if row.to.iter().any(|to| to.fails) {
+    let style = if to.iter().any(|to| to.fails) {
         Style::Bad
     } else {
         Style::Plain
@@ -163,14 +188,24 @@ pub(super) fn percent(share: u32, total: u64) -> u64 {
 
 /// What is done, in a few words.
 pub(super) fn action(action: &ActionView, graph: &GraphView) -> String {
-    let upstream = match action {
-        ActionView::Forward(forward) => graph.upstreams.get(&forward.upstream),
+    match action {
+        ActionView::Forward(forward) => stands_for(&forward.upstream, graph),
         ActionView::Redirect(_) | ActionView::Fail(_) => None,
-    };
-    match upstream.map(|upstream| &upstream.target) {
-        // The id says that it is the echo server, the target whom it stands for.
-        Some(TargetView::Echo { stands_for, .. }) => stands_for.clone(),
-        _ => action.summary(),
+    }
+    .unwrap_or_else(|| action.summary())
+}
+
+/// An upstream, in a few words.
+fn upstream(id: &str, graph: &GraphView) -> String {
+    // That it is for TCP is said beside it.
+    stands_for(id, graph).unwrap_or_else(|| id.replacen(" tcp", "", 1))
+}
+
+/// The id of the echo server says that it is that, the target whom it stands for.
+fn stands_for(id: &str, graph: &GraphView) -> Option<String> {
+    match &graph.upstreams.get(id)?.target {
+        TargetView::Echo { stands_for, .. } => Some(stands_for.clone()),
+        TargetView::Addresses { .. } | TargetView::Dns { .. } => None,
     }
 }
 

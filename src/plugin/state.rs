@@ -35,7 +35,8 @@ const DOUBTS: &[(&[&str], &[Kind])] = &[
     (&["PST3009"], &[Kind::TlsContext]),
     (&["PST4001"], &[Kind::Secret]),
     (&["PST2006"], &[Kind::Host]),
-    (&["PST5004"], &[Kind::Listener]),
+    (&["PST5004", "PST5005"], &[Kind::Listener]),
+    (&["PST4003"], &[Kind::Host, Kind::Secret]),
     (OF_CLAIMS, &[Kind::Namespace]),
 ];
 
@@ -46,7 +47,7 @@ impl State {
     pub(super) fn of(known: &Known, facts: &Facts) -> Self {
         let view = &known.view;
         let mut errors = view.diagnostics.iter().filter(|found| found.is_error());
-        let has_place = matches!(&*view.kind, "Mapping" | "Host" | "Listener");
+        let has_place = matches!(&*view.kind, "Mapping" | "TCPMapping" | "Host" | "Listener");
         if view.first_error().is_some() {
             return if errors.all(|error| doubt(facts, known, error).is_some()) {
                 Self::Unknown

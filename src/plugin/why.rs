@@ -26,6 +26,7 @@ use crate::{
         why::{
             Answer, Candidate, HandshakeAnswer, ListenerAnswer, Outcome, Question, Verdict as Rule,
         },
+        wire::TcpActionView,
     },
     report::{
         Asked, Code,
@@ -137,6 +138,10 @@ fn is_problem(outcome: &Outcome) -> bool {
             .iter()
             .any(|member| member.status().is_some_and(|status| status >= 400)),
         Outcome::RedirectToHttps { .. } => false,
+        Outcome::Connection { members } => {
+            let mut actions = members.iter().map(|member| &member.action);
+            actions.any(|action| matches!(action, TcpActionView::Fail(_)))
+        }
         _ => true,
     }
 }

@@ -96,8 +96,8 @@ mod tests {
             for piece in [1, 3, 4, 7, 1000] {
                 let mut decoder = Decoder::default();
                 let pieces = text.chunks(piece).map(|piece| decoder.take(piece).unwrap());
-                let decoded: Vec<_> = pieces.flatten().collect();
-                assert_eq!(decoded, bytes[..length], "{length} {piece}");
+                let found: Vec<_> = pieces.flatten().collect();
+                assert_eq!(found, bytes[..length], "{length} {piece}");
                 assert_eq!(decoder.end(), Ok(()));
             }
         }

@@ -31,6 +31,7 @@ use super::{
     site::{Site, Snapshot},
     tcp, tls,
 };
+use crate::graph::ClientPolicy;
 use clock::{Http1Clock, Http2Clock, Verdict};
 
 /// The first byte of a TLS handshake.
@@ -140,13 +141,14 @@ async fn http1<U, IO>(
 {
     let watch = Arc::new(Watch::default());
     let peer = Peer::new(parts, transport, Some(watch.clone()));
-    let title_case = site.graph().clients.title_case;
+    let graph = site.graph();
+    let builder = http1_builder(&graph.clients);
+    drop(graph);
     let io = TokioIo::new(Guard::new(io, watch.clone()));
     let service = {
         let peer = peer.clone();
         service_fn(move |request| exchange::serve(site.clone(), peer.clone(), request))
     };
-    let builder = http1_builder(title_case);
     let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
     let mut clock = Http1Clock::new(&peer);
     let mut closing = false;
@@ -175,16 +177,17 @@ async fn http1<U, IO>(
     }
 }
 
-fn http1_builder(title_case: bool) -> http1::Builder {
+fn http1_builder(clients: &ClientPolicy) -> http1::Builder {
+    let most = clients.max_head.and_then(|most| usize::try_from(most).ok());
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
-        .title_case_headers(title_case)
+        .title_case_headers(clients.title_case)
         // Held back, the last response is lost when the client has sent more and the connection closes.
         .pipeline_flush(false)
         .writev(false)
         .max_buf_size(limits::HTTP1_BUFFER)
-        .max_header_size(limits::HEAD_BYTES)
+        .max_header_size(most.unwrap_or(limits::HEAD_BYTES))
         // The connection's own clock does what this would do with a timer for each request.
         .header_read_timeout(None);
     builder
@@ -202,11 +205,13 @@ async fn http2<U, IO>(
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let peer = Peer::new(parts, transport, None);
+    let graph = site.graph();
+    let builder = http2_builder(streams, &graph.clients);
+    drop(graph);
     let service = {
         let peer = peer.clone();
         service_fn(move |request| exchange::serve(site.clone(), peer.clone(), request))
     };
-    let builder = http2_builder(streams);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut clock = Http2Clock::new(&peer);
     let mut closing = false;
@@ -237,7 +242,8 @@ async fn http2<U, IO>(
     }
 }
 
-fn http2_builder(streams: u32) -> http2::Builder<Spawn> {
+fn http2_builder(streams: u32, clients: &ClientPolicy) -> http2::Builder<Spawn> {
+    let most = u32::try_from(limits::HEAD_BYTES).unwrap_or(u32::MAX);
     let mut builder = http2::Builder::new(Spawn);
     builder
         .timer(TokioTimer::new())
@@ -247,7 +253,7 @@ fn http2_builder(streams: u32) -> http2::Builder<Spawn> {
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)
         .max_send_buf_size(limits::STREAM_SEND_BUFFER)
-        .max_header_list_size(u32::try_from(limits::HEAD_BYTES).unwrap_or(u32::MAX))
+        .max_header_list_size(clients.max_head.unwrap_or(most))
         .max_pending_accept_reset_streams(limits::PENDING_RESETS)
         .max_local_error_reset_streams(limits::LOCAL_RESETS)
         .keep_alive_interval(limits::PING)

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
+use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -259,6 +260,27 @@ pub(super) fn call<'o, U: Upstreams>(
         ))),
     };
     wait(sent, patience)
+}
+
+/// Waits until all of a body is there; returns it from its beginning.
+pub(super) async fn gather(
+    mut coming: RequestBody,
+    replay: &Rc<Replay>,
+    patience: &Patience,
+) -> Result<RequestBody, ProxyError> {
+    let all = async {
+        while let Some(frame) = coming.frame().await {
+            frame.map_err(|_| ProxyError::BodyBroken)?;
+            if !replay.is_whole() {
+                return Err(ProxyError::Overloaded);
+            }
+        }
+        Ok(())
+    };
+    wait(all, patience).await?;
+    let upload = patience.upload.as_ref();
+    let whole = upload.and_then(|upload| RequestBody::again(replay, upload));
+    whole.ok_or(ProxyError::Overloaded)
 }
 
 async fn send_again<U: Upstreams>(

@@ -72,6 +72,9 @@ pub(super) const LOCAL_RESETS: usize = 256;
 /// Between two HTTP/2 pings, and until the answer of one.
 pub(super) const PING: Duration = Duration::from_secs(30);
 
+/// Bytes of requests that a worker holds back together until they are whole, where that is asked for; 503 beyond.
+pub(super) const BUFFERED: usize = 64 * 1024 * 1024;
+
 /// Bytes that the encoders of a worker take together, for the responses that it compresses; beyond, they go as they are.
 pub(super) const ENCODERS: usize = 64 * 1024 * 1024;
 

@@ -15,6 +15,7 @@ use super::{
     compression::Encoders,
     drain::Gate,
     forward::Upstreams,
+    limits,
     metrics::{Counters, Metrics, WorkerRoutes},
     retry::Memory,
     shadow::UnderWay,
@@ -31,6 +32,8 @@ pub(super) struct Site<U> {
     pub(super) log: Option<Logger>,
     /// Of bodies that may be sent again.
     pub(super) replays: Memory,
+    /// Of bodies that go on when they are whole.
+    pub(super) buffers: Memory,
     /// Of responses that are compressed.
     pub(super) encoders: Encoders,
     /// Copies of requests.
@@ -81,6 +84,7 @@ impl<U: Upstreams> Site<U> {
             hostname: common.hostname,
             log: common.log,
             replays: Memory::default(),
+            buffers: Memory::for_whole_bodies(limits::BUFFERED),
             encoders: Encoders::default(),
             shadows: UnderWay::default(),
             running: Rc::default(),

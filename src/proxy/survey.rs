@@ -32,7 +32,7 @@ pub(super) struct Survey {
     pub(super) prefers_json: bool,
     pub(super) content_length: Option<u64>,
     /// The protocol that an extended CONNECT asks for.
-    pub(super) connect: Option<HeaderValue>,
+    pub(super) connect: Option<Box<HeaderValue>>,
     hosts: u32,
     cookies: u32,
 }

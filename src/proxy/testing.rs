@@ -1,7 +1,12 @@
 //! What the tests of the proxy are made of: small graphs, scripted upstreams, connections in memory.
 
 use std::{
-    cell::RefCell, collections::VecDeque, convert::Infallible, rc::Rc, sync::Arc, time::Duration,
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    convert::Infallible,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -66,6 +71,7 @@ pub(super) fn forward(name: &str) -> Forward {
             balance: Balance::RoundRobin,
             breakers: None,
             health: None,
+            zones: None,
             tls: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_mins(1),
@@ -174,6 +180,7 @@ pub(super) struct Script {
     /// For the upstream `new`, which gets copies.
     shadows: Rc<RefCell<VecDeque<Act>>>,
     seen: Rc<RefCell<Vec<Seen>>>,
+    begun: Rc<Cell<usize>>,
     retries: Retries,
     /// What becomes of connections that are opened, in turn; then they are refused.
     opens: Rc<RefCell<VecDeque<Result<DuplexStream, ProxyError>>>>,
@@ -195,6 +202,11 @@ impl Script {
             shadows: Rc::new(RefCell::new(acts.into_iter().collect())),
             ..Self::default()
         }
+    }
+
+    /// How many requests have been begun to be sent.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.get()
     }
 
     /// Connections that are opened lead to these.
@@ -224,6 +236,7 @@ impl Upstreams for Script {
         way: Way<'o>,
         request: Request<RequestBody>,
     ) -> Result<Response<Self::Body>, ProxyError> {
+        self.begun.set(self.begun.get() + 1);
         let (parts, body) = request.into_parts();
         let body = body
             .collect()

@@ -40,10 +40,15 @@ const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 const ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
 
 /// The protocol of an extended CONNECT, which becomes the GET that it stands for.
-pub(super) fn connect(parts: &mut Parts) -> Option<HeaderValue> {
+pub(super) fn connect(parts: &mut Parts) -> Option<Box<HeaderValue>> {
+    if parts.method != Method::CONNECT {
+        return None;
+    }
     let protocol = parts.extensions.remove::<Protocol>()?;
     parts.method = Method::GET;
-    HeaderValue::from_bytes(protocol.as_ref()).ok()
+    HeaderValue::from_bytes(protocol.as_ref())
+        .ok()
+        .map(Box::new)
 }
 
 impl Change {

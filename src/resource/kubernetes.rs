@@ -45,6 +45,8 @@ pub struct EndpointSlice {
     pub draining: Vec<IpAddr>,
     /// Addresses of the rest: nothing is sent to them, people are told of them.
     pub not_ready: Vec<IpAddr>,
+    /// The zones that an address is meant for (`hints.forZones`).
+    pub zones: BTreeMap<IpAddr, Vec<Arc<str>>>,
 }
 
 /// What a Secret holds. Never printed.

@@ -190,7 +190,10 @@ fn programmed(report: &ObjectReport, accepted: &Finding, rollout: Rollout) -> Fi
 
 /// The kinds that must be found in the graph to have an effect; the others set it.
 fn has_place(kind: Kind) -> bool {
-    matches!(kind, Kind::Mapping | Kind::Host | Kind::Listener)
+    matches!(
+        kind,
+        Kind::Mapping | Kind::TcpMapping | Kind::Host | Kind::Listener
+    )
 }
 
 /// Nothing is wrong with the object, and nothing of it is in the graph: a warning about that says why.

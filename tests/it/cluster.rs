@@ -25,4 +25,5 @@ pub(crate) mod server;
 mod siege;
 mod state;
 mod status;
+mod tcp;
 mod watch;

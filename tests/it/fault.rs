@@ -140,7 +140,7 @@ fn faults() -> Vec<Fault> {
             .seen(502, "upstream_protocol"),
         fault("large-head", "the head of the request has 1 MiB", B::Says("")).asked(Asked::Head(1 << 20))
             .seen(431, "").sent(0, NOT_SENT),
-        fault("large-line", "the path has 48 KiB", B::Says("")).asked(Asked::Line(48 << 10))
+        fault("large-line", "the path has 20 KiB", B::Says("")).asked(Asked::Line(20 << 10))
             .seen(414, "uri_too_long").sent(0, NOT_SENT),
         fault("large-body", "the body is larger than `maxRequestBodyBytes`", B::Says("")).asked(Asked::Body(1 << 20))
             .with("maxRequestBodyBytes: 1000").seen(413, "body_too_large").sent(0, NOT_SENT),

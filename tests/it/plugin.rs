@@ -266,6 +266,46 @@ fn the_endpoints_behind_a_service_are_shown_to_who_has_room_for_them() {
     assert!(!narrow.contains("10.1.0.9"), "{narrow}");
 }
 
+const JUDGED: &str = r#"
+{"apiVersion": "postern.dev/v1alpha1", "kind": "Mapping", "metadata": {"name": "a", "namespace": "apps"},
+ "spec": {"hostname": "a.example.com", "prefix": "/", "service": "quote", "resolver": "endpoint", "outlierDetection": {},
+  "loadBalancer": {"slowStart": "30s"}, "healthChecks": [{"healthCheck": {"http": {"path": "/healthz"}}}]}}
+---
+{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+ "metadata": {"name": "quote", "namespace": "apps", "labels": {"kubernetes.io/service-name": "quote"}},
+ "addressType": "IPv4", "ports": [{"name": "", "port": 80}],
+ "endpoints": [{"addresses": ["10.1.0.1"], "hints": {"forZones": [{"name": "a"}]}}]}
+"#;
+
+#[test]
+fn how_it_is_decided_which_endpoints_are_used_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("judged.yaml");
+    fs::write(&file, JUDGED).unwrap();
+    let file = file.to_str().unwrap();
+    let check = "GET /healthz 200-200 host quote.apps.svc every 5s within 3s, 2 down 1 up";
+    let outliers = "5/0/5 for 30s to 300s, 10%";
+    let (_, text) = said(&["endpoints", "a.example.com", "-f", file]);
+    let line = format!(
+        "a.example.com/: checked by {check}; left out after {outliers}; full share after 30s; for zones: 1 for a"
+    );
+    assert!(text.contains(&line), "{text}");
+    let (_, text) = said(&["why", "http://a.example.com/", "-o", "json", "-f", file]);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let policies = told["policies"].as_array().unwrap();
+    for (policy, value, field) in [
+        ("healthChecks", check, Some("spec.healthChecks")),
+        ("outliers", outliers, Some("spec.outlierDetection")),
+        ("slowStart", "30s", Some("spec.loadBalancer")),
+        ("zones", "1 for a", None),
+    ] {
+        let found = policies.iter().find(|found| found["policy"] == policy);
+        let found = found.unwrap_or_else(|| panic!("{policy}: {text}"));
+        assert_eq!(found["value"], value, "{policy}");
+        assert_eq!(found["from"][0]["field"].as_str(), field, "{policy}");
+    }
+}
+
 /// What holds for everybody, with the objects that say so.
 const SETTLED: &str = r#"
 {"apiVersion": "postern.dev/v1alpha1", "kind": "GatewaySettings", "metadata": {"name": "settings", "namespace": "postern"},

@@ -1,10 +1,12 @@
 //! TCPMappings with real sockets: bytes both ways, weights, TLS ended here or passed through, changes and the end of the process.
 
+mod attacks;
 mod owners;
 
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -286,4 +288,31 @@ fn the_process_waits_for_connections_until_the_drain_timeout() {
     // Reset or ended, as the system has it.
     let _closed = stream.read_to_end(&mut rest);
     assert!(rest.is_empty());
+}
+
+#[test]
+fn routes_and_states_of_tcp_are_told_beside_the_others() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tcp");
+    let told = |verb: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-postern"));
+        let arguments = verb.split(' ').chain(["-f", folder, "-A"]);
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let routes = told("routes");
+    for line in [
+        ":6379 tcp db/orders:6379 TCPMapping db/orders",
+        "orders.db.example.com:9443 passthrough db/orders:6380 TCPMapping db/orders-tls",
+    ] {
+        assert!(routes.contains(line), "no {line:?} in {routes}");
+    }
+    let status = told("status");
+    for line in [
+        "orders TCPMapping :6379 - Live",
+        "orders-tls TCPMapping orders.db.example.com:9443 - Live",
+    ] {
+        assert!(status.contains(line), "no {line:?} in {status}");
+    }
 }

@@ -152,11 +152,11 @@ impl Claim {
         namespace: &str,
         findings: &mut Findings,
     ) {
+        let owner = self.owner();
         let message = match part {
-            Part::All => format!("{names} belongs to {}", self.owner()),
+            Part::All => format!("{names} belongs to {owner}"),
             Part::SomePaths => format!(
-                "A path of {names} belongs to {}, and a connection holds requests for all of them",
-                self.owner()
+                "Some paths of {names} belong to {owner}, and a connection holds the requests for all of them"
             ),
         };
         findings.push(Code::ClaimedByOthers, field, message, self.next(namespace));

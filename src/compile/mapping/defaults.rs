@@ -25,6 +25,8 @@ pub(in crate::compile) struct Defaults {
     pub(in crate::compile) slow_start: Option<Duration>,
     pub(in crate::compile) cors: Option<Arc<Cors>>,
     pub(in crate::compile) retry: Option<Retry>,
+    /// Whether upstreams are named to linkerd.
+    pub(in crate::compile) linkerd: bool,
     pub(in crate::compile) breakers: Option<Breakers>,
     pub(in crate::compile) connections: Connections,
 }
@@ -37,6 +39,7 @@ impl Default for Defaults {
             slow_start: None,
             cors: None,
             retry: None,
+            linkerd: false,
             breakers: None,
             connections: Connections::default(),
         }

@@ -4,14 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::Findings;
+use super::{DialPlan, Findings};
 use crate::{
+    compile::service::ServiceHost,
     crd::{MappingSpec, mapping::AddedHeader},
     graph::{
         HeaderEdit, HeaderEdits,
         filters::{HeaderText, Part},
     },
     report::Code,
+    resource::ObjectKey,
 };
 
 /// Headers that frame a message or name whom it is for: the proxy alone writes them.
@@ -78,6 +80,20 @@ fn edits(
     }
     HeaderEdits {
         edits: edits.into(),
+    }
+}
+
+/// Tells linkerd for whom a request is, as the Mapping names it (emissary.md, section 5.1).
+pub(super) fn name_to_linkerd(dial: &DialPlan, of: &ObjectKey, edits: &mut HeaderEdits) {
+    const OVERRIDE: HeaderName = HeaderName::from_static("l5d-dst-override");
+    let port = dial.port();
+    let name = match dial.dialled() {
+        ServiceHost::Name(name) if !name.contains('.') => format!("{name}.{}:{port}", of.namespace),
+        host => format!("{host}:{port}"),
+    };
+    if let Ok(value) = HeaderValue::try_from(name) {
+        let edit = HeaderEdit::Set(OVERRIDE, HeaderText::Literal(value));
+        edits.edits = { edits.edits.iter().cloned() }.chain([edit]).collect();
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     compile::{
+        claim::listed,
         mapping::Weight,
         state,
         virtual_host::some_name,
@@ -59,9 +60,9 @@ impl Grouping<'_, '_, '_> {
                 .clone()
                 .filter_map(|(place, candidates)| Some((place.host.as_ref()?, &**candidates)))
                 .collect();
-            let any = of_port.filter(|(place, _)| place.host.is_none());
+            let mut any = of_port.filter(|(place, _)| place.host.is_none());
             let table = TcpTable {
-                any: any.last().and_then(|(place, candidates)| {
+                any: any.next().and_then(|(place, candidates)| {
                     self.group(place, &whole(candidates)).map(Arc::new)
                 }),
                 by_name: self.names(port, &hosts).into_iter().collect(),
@@ -149,8 +150,8 @@ impl Grouping<'_, '_, '_> {
             tcp.serves.insert(place.to_string());
             let share = match share {
                 Share::Of(share) => share,
-                Share::Refused { sum } => {
-                    refuse_weight(tcp, sum);
+                Share::Refused { .. } => {
+                    refuse_weight(tcp);
                     // Where nobody else takes connections, the refusal does.
                     u32::from(nobody)
                 }
@@ -175,15 +176,22 @@ impl Grouping<'_, '_, '_> {
         for member in members {
             let tcp = &mut self.all[*member];
             let namespace = Arc::clone(&tcp.object.key.namespace);
+            let mut by = BTreeSet::new();
             for (names, claim) in self.linking.claims.kept_from(&namespace, host) {
-                let owner = claim.owner();
+                by.insert(&*claim.name);
+                kept.push(names.clone());
+            }
+            if !by.is_empty() {
+                let by: Vec<_> = by.into_iter().collect();
                 tcp.findings.push(
                     Code::PartlyClaimed,
                     "spec.host",
-                    format!("{names} belongs to {owner} and is not served by this object"),
+                    format!(
+                        "A part of {host} belongs to others by {}; this object serves the rest",
+                        listed(&by)
+                    ),
                     "Leave it so, or choose a narrower host",
                 );
-                kept.push(names.clone());
             }
         }
         kept
@@ -195,14 +203,13 @@ fn whole(candidates: &[Candidate]) -> Vec<usize> {
     whole.map(|candidate| candidate.position).collect()
 }
 
-fn refuse_weight(tcp: &mut LoweredTcp, sum: u32) {
+/// What the others have is theirs to know.
+fn refuse_weight(tcp: &mut LoweredTcp) {
     if let Weight::Percent(percent) = tcp.weight {
         tcp.findings.push(
             Code::InvalidWeight,
             "spec.weight",
-            format!(
-                "With {percent} the weights are over 100: older TCPMappings of the group have {sum}"
-            ),
+            format!("{percent} is more than older TCPMappings of the group leave of 100"),
             "Lower one of the weights",
         );
     }

@@ -81,6 +81,7 @@ mod tests {
             ready: addresses(ready),
             not_ready: Vec::new(),
             draining: addresses(draining),
+            zones: std::collections::BTreeMap::default(),
         }
     }
 

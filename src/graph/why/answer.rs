@@ -9,7 +9,7 @@ use crate::graph::{
     Authority,
     certificate::CertificateView,
     route::Rank,
-    wire::{ActionView, ConditionsView, PathView, UpstreamView},
+    wire::{ActionView, ConditionsView, PathView, TcpMemberView, UpstreamView},
 };
 
 /// From the Listener to the upstream.
@@ -189,6 +189,8 @@ pub enum Outcome {
     NoListener,
     /// The TLS handshake ends with an alert.
     NoHandshake,
+    /// A TCPMapping has the connection, and every request in it.
+    Connection { members: Vec<TcpMemberView> },
     /// 400.
     BadRequest { why: String },
     /// 421: the connection was made for another Host.
@@ -252,7 +254,7 @@ impl Outcome {
     /// The status that the client sees, where Postern itself decides it; none when an upstream does, or no request comes through.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::NoListener | Self::NoHandshake => None,
+            Self::NoListener | Self::NoHandshake | Self::Connection { .. } => None,
             Self::BadRequest { .. } => Some(400),
             Self::Misdirected => Some(421),
             Self::NoHost | Self::Rejected | Self::NoRoute | Self::NoShare { .. } => Some(404),

@@ -39,6 +39,10 @@ pub enum Policy {
     /// Of responses.
     Compression,
     GrpcWeb,
+    /// Whether bodies of requests are held back until they are whole.
+    Buffer,
+    /// How long the head of a request may be.
+    MaxHead,
     Http10,
     /// Of the fields of HTTP/1 responses.
     HeaderCase,
@@ -79,6 +83,8 @@ pub enum Policy {
     Outliers,
     /// When a new endpoint gets its full share.
     SlowStart,
+    /// Which endpoints are for whom.
+    Zones,
     /// Of connections to the upstream.
     Keepalive,
     ConnectionIdle,
@@ -114,6 +120,8 @@ impl Policy {
             Self::ServerHeader => "server header",
             Self::Compression => "compression",
             Self::GrpcWeb => "grpc-web",
+            Self::Buffer => "buffering",
+            Self::MaxHead => "request head",
             Self::Http10 => "http/1.0",
             Self::HeaderCase => "header case",
             Self::HostPort => "host port",
@@ -140,6 +148,7 @@ impl Policy {
             Self::HealthChecks => "health checks",
             Self::Outliers => "ejection",
             Self::SlowStart => "slow start",
+            Self::Zones => "zones",
             Self::Keepalive => "keepalive",
             Self::ConnectionIdle => "idle connections",
             Self::ConnectionLifetime => "connection lifetime",
@@ -199,8 +208,10 @@ pub(super) fn of_envoy(envoy: &EnvoyHeaders) -> [PolicyAnswer; 2] {
 }
 
 /// How HTTP is spoken with clients.
-pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 6] {
+pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 8] {
     let ClientPolicy {
+        buffer,
+        max_head,
         compression,
         grpc_web,
         http10,
@@ -212,6 +223,14 @@ pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 6] {
     [
         Policy::Compression.may_be(compression.as_deref().map(compressed), "none of ours"),
         Policy::GrpcWeb.may_be(told(grpc_web, "becomes gRPC"), "passed on as it is"),
+        Policy::Buffer.may_be(
+            buffer.map(|most| format!("whole, up to {most} bytes")),
+            "as they come",
+        ),
+        Policy::MaxHead.may_be(
+            max_head.map(|most| format!("up to {most} bytes")),
+            "up to 32768 bytes",
+        ),
         Policy::Http10.may_be(told(http10, "answered"), "refused"),
         Policy::HeaderCase.may_be(told(title_case, "Like-This"), "like-this"),
         Policy::HostPort.may_be(
@@ -383,6 +402,7 @@ fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
     let told = |after: Duration| format!("closed after {after:?}");
     let idle = (upstream.idle_timeout != USUAL_IDLE).then(|| told(upstream.idle_timeout));
     let lifetime = upstream.max_age.map(told);
+    let zones = upstream.zones.as_ref().map(ToString::to_string);
     let checked = Some(checks(upstream).join("; ")).filter(|checked| !checked.is_empty());
     let mut all = vec![
         Policy::ConnectTimeout.is(format!("{:?}", upstream.connect_timeout)),
@@ -392,6 +412,7 @@ fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
         Policy::HealthChecks.may_be(checked, "none"),
         Policy::Outliers.may_be(outliers(upstream), "none"),
         Policy::SlowStart.may_be(slow_start(upstream), "none"),
+        Policy::Zones.may_be(zones, "no endpoint is for a zone"),
         Policy::Keepalive.may_be(upstream.keepalive.map(keepalive), "as the kernel does"),
         Policy::ConnectionIdle.may_be(idle, "closed after 60s"),
         Policy::ConnectionLifetime.may_be(lifetime, "unlimited"),

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::graph::{
-    Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, Region, Regions, RouteId,
-    SecurityModel,
+    ClientTls, Fail, HostId, HostPattern, HostTable, HostTls, InsecureAction, Region, Regions,
+    RouteId, SecurityModel, TcpAction, TcpMember, TcpRoute,
     matching::{
         RouteSet,
         tests::{pattern, route},
@@ -226,4 +226,27 @@ fn the_first_part_of_the_rank_that_differs_decides() {
             None => assert_eq!(found, None, "{other:?}"),
         }
     }
+}
+
+#[test]
+fn a_name_of_tcp_has_the_connection_and_every_request_in_it() {
+    let mut graph = graph(Vec::new(), HostTls::None);
+    let member = TcpMember {
+        id: RouteId("tcpmapping/db/orders".into()),
+        share: 1,
+        action: TcpAction::Fail(Fail { code: 3002 }),
+    };
+    let route = TcpRoute {
+        client_tls: ClientTls::Untouched,
+        members: [member].into(),
+    };
+    let listener = Arc::make_mut(&mut graph.listeners[1]);
+    let name = "db.example.com".parse().unwrap();
+    listener.tcp.by_name = HostTable::from_iter([(name, Some(Arc::new(route)))]);
+    let Outcome::Connection { members } = ask(&graph, "https://db.example.com/x").outcome else {
+        panic!("the TCPMapping must have it");
+    };
+    assert_eq!(members[0].id, "tcpmapping/db/orders");
+    let other = ask(&graph, "https://other.example.com/x").outcome;
+    assert_eq!(other, Outcome::NoHandshake);
 }

@@ -10,6 +10,10 @@ use crate::graph::{ClientPolicy, compression::Compression};
 pub struct ClientsView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffer: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_head: Option<u32>,
     pub grpc_web: bool,
     pub http10: bool,
     pub title_case: bool,
@@ -33,6 +37,8 @@ impl ClientsView {
     pub(super) fn of(policy: &ClientPolicy) -> Self {
         Self {
             compression: policy.compression.as_deref().map(CompressionView::of),
+            buffer: policy.buffer,
+            max_head: policy.max_head,
             grpc_web: policy.grpc_web,
             http10: policy.http10,
             title_case: policy.title_case,

@@ -74,7 +74,7 @@ impl TcpRouteView {
 }
 
 impl TcpMemberView {
-    fn of(member: &TcpMember) -> Self {
+    pub(in crate::graph) fn of(member: &TcpMember) -> Self {
         Self {
             id: member.id.to_string(),
             share: member.share,

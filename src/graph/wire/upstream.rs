@@ -24,6 +24,9 @@ pub struct UpstreamView {
     pub outliers: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<String>,
+    /// How many endpoints are meant for each zone, where that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<String>,
     pub tls: Option<UpstreamTlsView>,
     pub connect_timeout: String,
 }
@@ -80,6 +83,7 @@ impl UpstreamView {
             health_checks: checks(upstream),
             outliers: outliers(upstream),
             slow_start: slow_start(upstream),
+            zones: upstream.zones.as_ref().map(ToString::to_string),
             tls: upstream.tls.as_ref().map(|tls| UpstreamTlsView {
                 server_name: tls.server_name.to_string(),
                 verify: tls.verify,

@@ -134,6 +134,9 @@ impl Settled {
             None if self.policy == Policy::UpstreamProtocol && !self.quiet => {
                 "the appProtocol of the Service's port".into()
             }
+            None if self.policy == Policy::Zones && !self.quiet => {
+                "the trafficDistribution of the Service".into()
+            }
             None if self.is_of_preset() => "the preset that the replicas were started with".into(),
             None => Cell::new("default", Style::Dim),
         }
@@ -276,6 +279,8 @@ fn groups(policy: Policy) -> Groups {
             &[(Settings, Field::GrpcWeb)],
             &[(Module, Field::ModuleGrpcWeb)],
         ],
+        Policy::Buffer => &[&[(Module, Field::ModuleBuffer)]],
+        Policy::MaxHead => &[&[(Module, Field::ModuleMaxHead)]],
         Policy::Http10 => &[&[(Module, Field::ModuleHttp10)]],
         Policy::HeaderCase => &[&[(Module, Field::ModuleProperCase)]],
         Policy::HostPort => &[&[(Module, Field::ModuleStripPort)]],
@@ -308,10 +313,14 @@ fn groups(policy: Policy) -> Groups {
             (Mapping, Field::AllowUpgrade),
             (Mapping, Field::UseWebsocket),
         ]],
-        Policy::RequestHeaders => &[&[
-            (Mapping, Field::AddRequestHeaders),
-            (Mapping, Field::RemoveRequestHeaders),
-        ]],
+        Policy::RequestHeaders => &[
+            &[
+                (Mapping, Field::AddRequestHeaders),
+                (Mapping, Field::RemoveRequestHeaders),
+                (Mapping, Field::AddLinkerdHeaders),
+            ],
+            &[(Module, Field::ModuleLinkerd)],
+        ],
         Policy::ResponseHeaders => &[&[
             (Mapping, Field::AddResponseHeaders),
             (Mapping, Field::RemoveResponseHeaders),
@@ -330,6 +339,8 @@ fn groups(policy: Policy) -> Groups {
             &[(Mapping, Field::CircuitBreakers)],
             &[(Module, Field::ModuleCircuitBreakers)],
         ],
+        // The Service says so, by its trafficDistribution.
+        Policy::Zones => &[],
         Policy::HealthChecks => &[&[(Mapping, Field::HealthChecks)]],
         Policy::Outliers => &[&[(Mapping, Field::OutlierDetection)]],
         Policy::Keepalive => &[

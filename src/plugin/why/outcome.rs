@@ -59,6 +59,13 @@ fn ended(outcome: &Outcome) -> Option<String> {
     Some(match outcome {
         Outcome::NoListener => "none: no Listener takes such a connection".to_owned(),
         Outcome::NoHandshake => "none: the TLS handshake fails".to_owned(),
+        Outcome::Connection { members } => {
+            let ids: Vec<_> = members.iter().map(|member| object_of(&member.id)).collect();
+            format!(
+                "{} has the connection, and every request in it",
+                ids.join(", ")
+            )
+        }
         Outcome::BadRequest { why } => format!("400: {why}"),
         Outcome::Misdirected => {
             "421: the connection was made for another Host (SNI and host disagree)".to_owned()

@@ -1,6 +1,6 @@
 //! The way of a request to its upstream, and of the response back to the client.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, rc::Rc};
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -23,7 +23,7 @@ use crate::{
         edits::{self, Rendered, Values},
         envoy,
         error::{Malformed, ProxyError, Reason},
-        forward::{Again, Patience, Sending, Upstreams, admit, call},
+        forward::{Again, Patience, Sending, Upstreams, admit, call, gather},
         forwarding,
         recode::Plan,
         record::Record,
@@ -69,7 +69,9 @@ impl<U: Upstreams> Exchange<'_, U> {
         record: &mut Record,
     ) -> Answer<U> {
         let admitted = admit(forward, &parts.method, &parts.headers)?;
-        let limit = forward.max_request_body;
+        // Who calls by gRPC may wait for an answer before there is more.
+        let buffer = self.graph.clients.buffer.filter(|_| !survey.grpc);
+        let limit = forward.max_request_body.into_iter().chain(buffer).min();
         let plan = Plan::begin(&self.graph.clients, forward, survey.grpc, parts);
         if !plan.decodes() && survey.content_length > limit.or(Some(u64::MAX)) {
             return Err(ProxyError::BodyTooLarge);
@@ -87,16 +89,27 @@ impl<U: Upstreams> Exchange<'_, U> {
             change.ask(&mut parts.headers);
         }
         let retry = forward.retry.filter(|_| change.is_none());
-        let (body, again) = if plan.decodes() {
+        let mut waits = None;
+        let (mut body, mut again) = if plan.decodes() {
             (decoding(body, limit, record), Again::Never)
+        } else if buffer.is_some() && !body.is_end_stream() {
+            let (first, replay) = self.held_body(body, limit, record);
+            waits = Some(replay);
+            (first, Again::Never)
         } else {
             self.request_body(body, limit, retry, record)
         };
         let alarm = self.peer.alarm.clone().unwrap_or_default();
         let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
+        // What becomes a tunnel is not for two, and a body that is held back does not pass for a copy.
+        let shadow = onward
+            .shadow
+            .filter(|_| change.is_none() && waits.is_none());
+        if let Some(replay) = waits {
+            body = Box::pin(gather(body, &replay, &patience)).await?;
+            again = retry.map_or(Again::Never, |retry| Again::WithBody(retry, replay));
+        }
         let request = onward_request(parts, onward.target, body);
-        // What becomes a tunnel is not for two.
-        let shadow = onward.shadow.filter(|_| change.is_none());
         if let Some(shadow) = shadow.filter(|shadow| shadow.takes(fastrand::u8(..100))) {
             let original = shadow::Original {
                 request: &request,
@@ -160,6 +173,20 @@ impl<U: Upstreams> Exchange<'_, U> {
         let replay = Replay::new(body, self.site.replays.clone());
         let first = RequestBody::again(&replay, &upload);
         (first.unwrap_or_default(), Again::WithBody(retry, replay))
+    }
+
+    /// The body as it comes, and what keeps it until it is whole.
+    fn held_body(
+        &self,
+        body: Incoming,
+        limit: Option<u64>,
+        record: &mut Record,
+    ) -> (RequestBody, Rc<Replay>) {
+        let upload = Upload::new(limit, Instant::now());
+        record.upload = Some(upload.clone());
+        let replay = Replay::new(body, self.site.buffers.clone());
+        let first = RequestBody::again(&replay, &upload);
+        (first.unwrap_or_default(), replay)
     }
 
     /// The protocol to change to, with the client's side of the change.

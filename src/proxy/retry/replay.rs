@@ -18,8 +18,13 @@ const MOST: usize = 64 * 1024;
 const MOST_OF_WORKER: usize = 16 * 1024 * 1024;
 
 /// The bytes that a worker keeps, of all requests together.
-#[derive(Clone, Debug, Default)]
-pub(in crate::proxy) struct Memory(Rc<Cell<usize>>);
+#[derive(Clone, Debug)]
+pub(in crate::proxy) struct Memory {
+    kept: Rc<Cell<usize>>,
+    /// Of one body.
+    most: usize,
+    most_of_worker: usize,
+}
 
 /// A body, and what of it has gone by.
 #[derive(Debug)]
@@ -52,17 +57,36 @@ pub(in crate::proxy) struct Replayed<B = Incoming> {
 // === impl Memory ===
 
 impl Memory {
+    /// For bodies that are held back until they are whole, so many bytes of a worker.
+    pub(in crate::proxy) fn for_whole_bodies(most_of_worker: usize) -> Self {
+        Self {
+            kept: Rc::default(),
+            most: most_of_worker,
+            most_of_worker,
+        }
+    }
+
     fn take(&self, bytes: usize) -> bool {
-        let all = self.0.get() + bytes;
-        let fits = all <= MOST_OF_WORKER;
+        let all = self.kept.get() + bytes;
+        let fits = all <= self.most_of_worker;
         if fits {
-            self.0.set(all);
+            self.kept.set(all);
         }
         fits
     }
 
     fn give_back(&self, bytes: usize) {
-        self.0.set(self.0.get() - bytes);
+        self.kept.set(self.kept.get() - bytes);
+    }
+}
+
+/// For bodies that may be sent again.
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            most: MOST,
+            ..Self::for_whole_bodies(MOST_OF_WORKER)
+        }
     }
 }
 
@@ -86,6 +110,11 @@ impl<B> Replay<B> {
         })
     }
 
+    /// Whether all that has gone by is kept.
+    pub(in crate::proxy) fn is_whole(&self) -> bool {
+        self.whole.get()
+    }
+
     /// The body once more; None when it is not all there.
     pub(in crate::proxy) fn again(self: &Rc<Self>) -> Option<Replayed<B>> {
         self.whole.get().then(|| Replayed {
@@ -104,7 +133,7 @@ impl<B> Replay<B> {
             (None, None) => return,
         };
         let length = piece.length();
-        if self.kept.get() + length > MOST || !self.memory.take(length) {
+        if self.kept.get() + length > self.memory.most || !self.memory.take(length) {
             self.forget();
             return;
         }
@@ -234,9 +263,9 @@ mod tests {
         let mut third = replay.again().unwrap();
         assert_eq!(read(&mut third, 9), (30, 0));
         assert_eq!(third.next, 3, "with the trailers");
-        assert!(memory.0.get() > 30);
+        assert!(memory.kept.get() > 30);
         drop((second, third, replay));
-        assert_eq!(memory.0.get(), 0);
+        assert_eq!(memory.kept.get(), 0);
     }
 
     #[test]
@@ -246,11 +275,12 @@ mod tests {
         let mut first = long.again().unwrap();
         assert_eq!(read(&mut first, 9), (MOST + 15, MOST + 15));
         assert!(long.again().is_none());
-        assert_eq!(memory.0.get(), 0);
+        assert_eq!(memory.kept.get(), 0);
         let broken = replay(vec![Ok(data(10)), Err("gone")], &memory);
         assert_eq!(read(&mut broken.again().unwrap(), 9), (10, 10));
         assert!(broken.again().is_none());
-        let crowded = Memory(Rc::new(Cell::new(MOST_OF_WORKER)));
+        let crowded = Memory::default();
+        assert!(crowded.take(MOST_OF_WORKER));
         let short = replay(vec![Ok(data(10))], &crowded);
         assert_eq!(read(&mut short.again().unwrap(), 9), (10, 10));
         assert!(short.again().is_none());

@@ -1,10 +1,13 @@
 //! What is spoken with clients beyond the usual.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
+use tokio::io::AsyncWriteExt;
 
 use super::speaking;
-use crate::proxy::testing::{Act, Script, exchange, text};
+use crate::proxy::testing::{Act, Script, connect, exchange, rest, text};
 
 fn answer() -> Response<Bytes> {
     let mut response = text(StatusCode::OK, "hello");
@@ -83,5 +86,63 @@ async fn a_client_names_its_request_where_it_may() {
         exchange(&site, request).await;
         let seen = script.seen().remove(0);
         assert_eq!(seen.headers["x-request-id"] == "mine", expected);
+    }
+}
+
+const CHUNKED: &str =
+    "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_body_goes_on_when_it_is_whole() {
+    for (buffer, begun) in [(Some(10), 0), (None, 1)] {
+        let script = Script::of([Act::Answer(answer())]);
+        let site = speaking(&script, |clients| clients.buffer = buffer);
+        let mut client = connect(&site);
+        let first = format!("{CHUNKED}5\r\nhello\r\n");
+        client.write_all(first.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(script.begun(), begun, "{buffer:?}");
+        client.write_all(b"5\r\nagain\r\n0\r\n\r\n").await.unwrap();
+        let reply = rest(&mut client).await;
+        assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+        assert_eq!(script.seen()[0].body, "helloagain");
+        assert_eq!(script.begun(), 1);
+    }
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_body_that_never_is_whole_or_too_long_goes_nowhere() {
+    for (body, length, status) in [
+        ("5\r\nhello\r\n", None, 408),
+        ("b\r\nhello again\r\n0\r\n\r\n", None, 413),
+        ("", Some(11), 413),
+    ] {
+        let script = Script::default();
+        let site = speaking(&script, |clients| clients.buffer = Some(10));
+        let mut client = connect(&site);
+        let request = match length {
+            Some(length) => CHUNKED.replace(
+                "Transfer-Encoding: chunked",
+                &format!("Content-Length: {length}"),
+            ),
+            None => format!("{CHUNKED}{body}"),
+        };
+        client.write_all(request.as_bytes()).await.unwrap();
+        let reply = rest(&mut client).await;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{reply}");
+        assert_eq!(script.begun(), 0);
+    }
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_head_may_be_as_long_as_is_said() {
+    for (most, status) in [(Some(1024), 431), (None, 200)] {
+        let script = Script::default();
+        let site = speaking(&script, |clients| clients.max_head = most);
+        let long = "a".repeat(2000);
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\nConnection: close\r\n\r\n");
+        let reply = exchange(&site, &request).await;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{reply}");
     }
 }

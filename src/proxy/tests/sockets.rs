@@ -39,6 +39,7 @@ struct Running {
 
 async fn start(graph: Graph) -> Running {
     let options = Options {
+        zone: None,
         workers: NonZeroUsize::new(2).unwrap(),
         binds: vec![format!("{PORT}=127.0.0.1:0").parse().unwrap()],
         drain_delay: Duration::ZERO,

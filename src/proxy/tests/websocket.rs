@@ -61,7 +61,7 @@ fn worker(address: SocketAddr, allowed: &[&str]) -> Worker {
     });
     forward.upgrades = allowed.iter().map(|name| (*name).into()).collect();
     let graph = serving(vec![route("/", Action::Forward(forward.into()))]);
-    let pools = Pools::new(Shared::new(&mut Registry::default()).unwrap());
+    let pools = Pools::new(Shared::new(None, &mut Registry::default()).unwrap());
     site(graph, pools)
 }
 

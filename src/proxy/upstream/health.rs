@@ -87,6 +87,8 @@ struct InUse {
     begun: Vec<(usize, Instant)>,
     /// When something changes by itself.
     again: Option<Instant>,
+    /// Whether too few work, and all are in use for that.
+    panics: bool,
 }
 
 // === impl Judged ===
@@ -213,7 +215,8 @@ impl Judged {
                 found.look_again(since + window);
             }
         }
-        if found.places.len() * PANIC < addresses.len() {
+        found.panics = found.places.len() * PANIC < addresses.len();
+        if found.panics {
             found.places = (0..addresses.len()).collect();
             found.begun.clear();
         }
@@ -300,6 +303,15 @@ impl Endpoint {
 // === impl InUse ===
 
 impl InUse {
+    /// Leaves out all but these places, as long as half of them work.
+    fn narrow(&mut self, near: &[usize]) {
+        let work = { near.iter() }.filter(|place| self.places.binary_search(place).is_ok());
+        if !self.panics && !near.is_empty() && work.count() * PANIC >= near.len() {
+            self.places
+                .retain(|place| near.binary_search(place).is_ok());
+        }
+    }
+
     fn look_again(&mut self, at: Instant) {
         self.again = Some(self.again.map_or(at, |again| again.min(at)));
     }

@@ -24,10 +24,7 @@ use super::{
     shared::Shared,
     worker::Worker,
 };
-use crate::graph::{
-    Balance, DialPolicy, Target, Upstream, UpstreamId, breaker::Priority, health::Health,
-    outlier::Outcome,
-};
+use crate::graph::{Balance, DialPolicy, Target, Upstream, breaker::Priority, outlier::Outcome};
 
 /// Everything that is known of one upstream.
 pub(super) struct Pool<B> {
@@ -135,10 +132,11 @@ impl<B> Pool<B> {
     /// The endpoint that takes the next request, or the next one with this hash.
     pub(super) fn aim(&self, shared: &Shared, upstream: &Upstream, hash: Option<u64>) -> Aim<B> {
         self.align(&upstream.target);
-        if let (Some(health), Target::Addresses(addresses)) = (&upstream.health, &upstream.target)
+        if let Target::Addresses(addresses) = &upstream.target
+            && (upstream.health.is_some() || (upstream.zones.is_some() && shared.zone.is_some()))
             && !addresses.is_empty()
         {
-            self.choose(shared, &upstream.id, health, addresses);
+            self.choose(shared, upstream, addresses);
             return self.aim_among(shared, upstream, hash);
         }
         let endpoints = self.endpoints.borrow();
@@ -170,23 +168,27 @@ impl<B> Pool<B> {
     }
 
     /// Looks which endpoints are in use.
-    fn choose(
-        &self,
-        shared: &Shared,
-        id: &UpstreamId,
-        health: &Arc<Health>,
-        addresses: &Arc<[SocketAddr]>,
-    ) {
+    fn choose(&self, shared: &Shared, upstream: &Upstream, addresses: &Arc<[SocketAddr]>) {
         let mut chosen = self.chosen.borrow_mut();
         match &mut *chosen {
             Some(known) if known.is_of(addresses) => known.refresh(),
             known => {
-                let judged = match known {
-                    // The id names the health: another one is another upstream.
-                    Some(known) => known.judged(),
-                    None => shared.healths.of(id, health),
-                };
-                *known = Some(Chosen::new(judged, addresses.clone()));
+                // The id names the health: another one is another upstream.
+                let judged = known.as_ref().map(Chosen::judged);
+                let judged = judged.unwrap_or_else(|| {
+                    let health = upstream.health.clone().unwrap_or_default();
+                    shared.healths.of(&upstream.id, &health)
+                });
+                let zone = shared.zone.as_deref();
+                let near = zone.zip(upstream.zones.as_ref()).map(|(zone, hints)| {
+                    let places = 0..addresses.len();
+                    places.filter(|place| hints.is_for(*place, zone)).collect()
+                });
+                *known = Some(Chosen::new(
+                    judged,
+                    addresses.clone(),
+                    near.unwrap_or_default(),
+                ));
             }
         }
     }

@@ -28,13 +28,15 @@ pub struct Shared {
     pub(super) budgets: Kept<UpstreamId, Budget>,
     pub(super) breakers: Kept<UpstreamId, Breaker>,
     pub(super) healths: Healths,
+    /// Where the process runs, if that is known.
+    pub(super) zone: Option<Arc<str>>,
     /// Dropped with this, which ends the thread.
     _alive: oneshot::Sender<()>,
 }
 
 impl Shared {
     /// Starts the thread, and registers the metrics.
-    pub fn new(registry: &mut Registry) -> io::Result<Arc<Self>> {
+    pub fn new(zone: Option<Arc<str>>, registry: &mut Registry) -> io::Result<Arc<Self>> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(1)
@@ -52,6 +54,7 @@ impl Shared {
             budgets: Kept::default(),
             breakers: Kept::default(),
             healths: Healths::register(registry),
+            zone,
             _alive: alive,
         }))
     }

@@ -34,7 +34,7 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn new() -> Self {
         let mut registry = registry();
-        let shared = Shared::new(&mut registry).unwrap();
+        let shared = Shared::new(None, &mut registry).unwrap();
         Self {
             pools: Pools::new(shared),
             registry,
@@ -115,6 +115,7 @@ pub(super) fn upstream(target: Target) -> Upstream {
         balance: Balance::RoundRobin,
         breakers: None,
         health: None,
+        zones: None,
         tls: None,
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_mins(1),

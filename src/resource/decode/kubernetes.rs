@@ -1,7 +1,7 @@
 //! Kubernetes' own kinds: only the fields that Postern needs, read leniently, because the API server has checked
 //! them; in a folder what is wrong is told.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::ByteString;
 use serde::Deserialize;
@@ -103,6 +103,7 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
     // Names are not dialled, and may be there.
     let has_names = document.get("addressType").and_then(Value::as_str) == Some("FQDN");
     let (mut ready, mut draining, mut not_ready) = (Vec::new(), Vec::new(), Vec::new());
+    let mut zones = BTreeMap::new();
     for (path, endpoint) in field::objects(document, "endpoints", "", problems) {
         let found = if has_names {
             Vec::new()
@@ -116,6 +117,10 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
         } else {
             &mut not_ready
         };
+        let meant_for = for_zones(endpoint, &path, problems);
+        if !meant_for.is_empty() {
+            zones.extend(found.iter().map(|address| (*address, meant_for.clone())));
+        }
         list.extend(found);
     }
     for list in [&mut ready, &mut draining, &mut not_ready] {
@@ -128,6 +133,7 @@ pub(super) fn endpoint_slice(document: &Fields, problems: &mut Vec<Problem>) -> 
         ready,
         draining,
         not_ready,
+        zones,
     }
 }
 
@@ -151,6 +157,24 @@ fn addresses(endpoint: &Fields, path: &str, problems: &mut Vec<Problem>) -> Vec<
         }
     }
     found
+}
+
+/// The API server lets no more through for one endpoint.
+const MOST_ZONES: usize = 8;
+
+fn for_zones(endpoint: &Fields, path: &str, problems: &mut Vec<Problem>) -> Vec<Arc<str>> {
+    let Some(hints) = field::object(endpoint, "hints", path, problems) else {
+        return Vec::new();
+    };
+    let zones = field::objects(hints, "forZones", &format!("{path}.hints"), problems);
+    let names = zones
+        .into_iter()
+        .take(MOST_ZONES)
+        .filter_map(|(path, zone)| {
+            let name = field::text(zone, "name", &path, problems)?;
+            (!name.is_empty()).then(|| name.into())
+        });
+    names.collect()
 }
 
 /// An endpoint that does not say is ready, as the API has it.

@@ -119,6 +119,14 @@ fn conditions_follow_from_report_and_rollout() {
             "+Accepted +ResolvedRefs -Programmed:NoMatchingListener -Ready:NoMatchingListener",
         ),
         (
+            absent(report(
+                Kind::TcpMapping,
+                vec![said(Code::NoMatchingListener)],
+            )),
+            Everywhere,
+            "+Accepted +ResolvedRefs -Programmed:NoMatchingListener -Ready:NoMatchingListener",
+        ),
+        (
             absent(mapping(&[])),
             Everywhere,
             "+Accepted +ResolvedRefs -Programmed:NotServed -Ready:NotServed",

@@ -57,6 +57,13 @@ fn a_good_object_of_each_kind_is_stored_as_it_was_written() {
             }),
         ),
         (
+            "TCPMapping",
+            json!({
+                "port": 9443, "host": "*.db.example.com", "clientTls": "Passthrough", "service": "https://db:5432",
+                "weight": 10, "idleTimeoutMs": "60000", "circuitBreakers": [{"maxConnections": 7}],
+            }),
+        ),
+        (
             "Listener",
             json!({
                 "port": 8443, "protocolStack": ["TLS", "HTTP", "TCP"], "securityModel": "XFP",
@@ -69,6 +76,16 @@ fn a_good_object_of_each_kind_is_stored_as_it_was_written() {
             json!({
                 "defaultHost": "Never", "ownership": {"unclaimed": "Deny"},
                 "references": {"services": "RequireGrant", "external": {"policy": "Deny", "suffixes": ["a.b"]}},
+            }),
+        ),
+        (
+            "RouteClaim",
+            json!({
+                "hostnames": ["claimed.crds.example", "*.claimed.crds.example"], "paths": ["/", "/a"], "contact": "#a",
+                "namespaces": {
+                    "names": ["crds-good"],
+                    "selector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]},
+                },
             }),
         ),
     ];
@@ -234,6 +251,31 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "GatewaySettings",
         r#"{"ownership": {"unclaimed": "Everybody"}}"#,
         r#"supported values: "FirstCome", "Deny", "Shared""#,
+    ),
+    (
+        "RouteClaim",
+        r#"{"hostnames": ["x.crds.example"], "namespaces": {"selector": {}}}"#,
+        "an empty selector would give the claim to every namespace",
+    ),
+    (
+        "RouteClaim",
+        r#"{"hostnames": ["x.crds.example"], "namespaces": {"names": ["a"], "selector": {"matchLabels": {}, "matchExpressions": []}}}"#,
+        "an empty selector would give the claim to every namespace",
+    ),
+    (
+        "RouteClaim",
+        r#"{"hostnames": ["x.crds.example"], "namespaces": {}}"#,
+        "namespaces needs names, selector, or both",
+    ),
+    (
+        "RouteClaim",
+        r#"{"hostnames": ["x.crds.example:80"], "namespaces": {"names": ["a"]}}"#,
+        "hostnames must be one or more DNS names without a port",
+    ),
+    (
+        "RouteClaim",
+        r#"{"hostnames": ["x.crds.example"], "paths": ["a"], "namespaces": {"names": ["a"]}}"#,
+        "paths must be one or more paths, each beginning with /",
     ),
     (
         "Mapping",

@@ -260,6 +260,7 @@ fn in_the_place_of_emissary_its_environment_rights_probes_and_diagnostics_do() {
     // not there.
     for plural in [
         "mappings",
+        "tcpmappings",
         "hosts",
         "listeners",
         "gatewaysettings",

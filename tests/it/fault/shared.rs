@@ -21,6 +21,7 @@ pub(super) const PAGE: &str = "
 | the same with `retryOn: 5xx` | no request sees a 503 |
 | one of two endpoints listens no more | no request fails: what could not connect goes to the other one at once |
 | one of two endpoints fails its health check | it is left out as long as it fails; then it is used again |
+| one of two endpoints is in another zone (`hints.forZones`, `--zone`) and the near one fails its health check | the near one is used alone while it works; else the other |
 | endpoints come and go, 40 times in a row | no request fails |
 ";
 
@@ -196,6 +197,38 @@ fn an_endpoint_is_left_out_while_it_fails_its_check() {
     sick.heal();
     uses_b(true).unwrap();
     bystander.finish().unwrap();
+}
+
+#[test]
+fn the_endpoint_of_another_zone_takes_over_while_the_near_one_fails() {
+    let far = Upstream::start_at([127, 0, 0, 2], "far", Behaviour::Says(ANSWERS_A));
+    let near = Upstream::start("near", Behaviour::Sick(ANSWERS_B));
+    let check = "{interval: 100ms, unhealthyThreshold: 1, healthCheck: {http: {path: /healthz}}}";
+    let zoned = |upstream: &Upstream, zone: &str| {
+        let socket = socket(upstream);
+        slice(&[socket]).replace(
+            &format!("addresses: [{}]", socket.ip()),
+            &format!(
+                "addresses: [{}], hints: {{forZones: [{{name: {zone}}}]}}",
+                socket.ip()
+            ),
+        )
+    };
+    let resources = mapping(&format!("resolver: endpoint, healthChecks: [{check}]"));
+    let resources = resources + &zoned(&far, "b") + &zoned(&near, "a");
+    let gateway = start(&resources, &[], &["--zone", "a"]);
+    let all_are = |wanted: &str| {
+        gateway.eventually(|| {
+            let seen = answers(&gateway, 10);
+            match seen.get(&(200, wanted.to_owned())) {
+                Some(10) => Ok(()),
+                _ => Err(format!("{wanted}: {seen:?}")),
+            }
+        })
+    };
+    all_are("a").unwrap();
+    near.heal();
+    all_are("b").unwrap();
 }
 
 #[test]

@@ -71,11 +71,18 @@ struct Seen {
 const FIRST: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst";
 const SICK: &str = "HTTP/1.1 500 Sick\r\ncontent-length: 0\r\n\r\n";
 const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood";
+/// A connection has come about after this.
+const CONNECTED: Duration = Duration::from_millis(100);
 /// No connection stays longer.
 const LONGEST: Duration = Duration::from_secs(20);
 
 impl Upstream {
     pub(super) fn start(id: &'static str, behaviour: Behaviour) -> Self {
+        Self::start_at([127, 0, 0, 1], id, behaviour)
+    }
+
+    /// At another address of this machine.
+    pub(super) fn start_at(ip: [u8; 4], id: &'static str, behaviour: Behaviour) -> Self {
         let mut upstream = Self {
             id,
             address: None,
@@ -86,7 +93,7 @@ impl Upstream {
         if matches!(behaviour, Behaviour::NoName) {
             return upstream;
         }
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(SocketAddr::from((ip, 0))).unwrap();
         upstream.address = Some(listener.local_addr().unwrap());
         if matches!(behaviour, Behaviour::Refuses) {
             return upstream;
@@ -216,6 +223,10 @@ fn converse(
 }
 
 fn say(stream: &mut TcpStream, said: &str, asked: bool) {
+    if !asked {
+        // Until the connection has come about on the other side, too.
+        thread::sleep(CONNECTED);
+    }
     if !asked || request(stream).is_some() {
         let _ = stream.write_all(said.as_bytes());
     }

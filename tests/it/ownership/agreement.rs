@@ -78,7 +78,6 @@ pub(crate) const LARGE: Pool = Pool {
         "/(api|shop)/.*",
         "/static/.*[.]css",
     ],
-    rewrites: &[""],
     is_harsh: false,
 };
 

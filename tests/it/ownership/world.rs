@@ -17,8 +17,7 @@ pub(crate) struct Pool {
     pub(crate) claimed_paths: &'static [&'static str],
     pub(crate) paths: &'static [&'static str],
     pub(crate) regexes: &'static [&'static str],
-    pub(crate) rewrites: &'static [&'static str],
-    /// Whether there are objects that could close everything, and copies of requests.
+    /// Whether there are objects that could close everything, copies of requests, rewrites, and the preset.
     pub(crate) is_harsh: bool,
 }
 
@@ -84,7 +83,6 @@ pub(crate) const SMALL: Pool = Pool {
         "/[ab]/?",
         "/a/b",
     ],
-    rewrites: &["", "", "/", "/b/"],
     is_harsh: true,
 };
 
@@ -221,7 +219,10 @@ impl<'p> Drawer<'p> {
 
     /// The Service has the Mapping's name, so that whoever answers says which Mapping it was.
     pub(crate) fn mapping(&mut self, namespace: &str) -> Value {
-        let mut spec = json!({ "rewrite": self.one(self.pool.rewrites) });
+        let mut spec = json!({ "rewrite": "" });
+        if self.pool.is_harsh {
+            spec["rewrite"] = json!(self.one(&["", "", "/", "/b/"]));
+        }
         self.name(&mut spec);
         self.path(&mut spec);
         self.conditions(&mut spec);

@@ -47,7 +47,7 @@ fn platform() -> Vec<Value> {
     ]
 }
 
-fn tcp_mapping(namespace: &str, name: &str, day: u32, spec: &Value) -> Value {
+pub(super) fn tcp_mapping(namespace: &str, name: &str, day: u32, spec: &Value) -> Value {
     json!({
         "apiVersion": "postern.dev/v1alpha1", "kind": "TCPMapping",
         "metadata": {"name": name, "namespace": namespace,

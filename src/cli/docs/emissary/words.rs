@@ -75,6 +75,11 @@ pub(super) const DIFFERS: &[(&str, &str, &str)] = &[
     ),
     (
         "Mapping",
+        "addLinkerdHeaders",
+        "It takes the place of what the client says.",
+    ),
+    (
+        "Mapping",
         "addResponseHeaders",
         "Variables are those of the reference of Mapping; another refuses the Mapping.",
     ),
@@ -266,11 +271,6 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
     ),
     (
         "Mapping",
-        "addLinkerdHeaders",
-        "Services are dialled by their ClusterIP, which linkerd knows.",
-    ),
-    (
-        "Mapping",
         "authContextExtensions",
         "Asking for authentication fails closed until AuthService is there.",
     ),
@@ -441,6 +441,10 @@ pub(super) const MODULE: &[(&str, &str)] = &[
         "Only when this replica takes Emissary's place: `diag/?json=true` on the health port, 404 with `enabled: false` unless `allow_non_local` is true.",
     ),
     (
+        "buffer",
+        "A worker holds back 64 MiB at most, and answers 503 beyond; calls of gRPC are not held back.",
+    ),
+    (
         "enable_grpc_web",
         "`false` turns it off, and only Mappings with `grpc: true` have it.",
     ),
@@ -456,6 +460,7 @@ pub(super) const MODULE: &[(&str, &str)] = &[
         "liveness_probe",
         "`check_alive` on the Listeners when `enabled` is true, or this replica takes Emissary's place.",
     ),
+    ("max_request_headers_kb", "32 at most, whatever it says."),
     (
         "merge_slashes",
         "Without it they are merged, with the preset kept.",

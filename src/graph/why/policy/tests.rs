@@ -16,6 +16,7 @@ fn upstream(tls: Option<UpstreamTls>, protocol: UpstreamProtocol) -> Arc<Upstrea
         balance: Balance::default(),
         breakers: None,
         health: None,
+        zones: None,
         keepalive: None,
         tls: tls.map(Arc::new),
         connect_timeout: Duration::from_secs(3),

@@ -21,12 +21,18 @@ pub(in crate::proxy::upstream) struct Chosen {
     judged: Arc<Judged>,
     of: Arc<[SocketAddr]>,
     seats: Vec<Rc<Seat>>,
+    /// The places of those that are meant for the zone of this process; none for all.
+    near: Vec<usize>,
     change: u64,
     in_use: InUse,
 }
 
 impl Chosen {
-    pub(in crate::proxy::upstream) fn new(judged: Arc<Judged>, of: Arc<[SocketAddr]>) -> Self {
+    pub(in crate::proxy::upstream) fn new(
+        judged: Arc<Judged>,
+        of: Arc<[SocketAddr]>,
+        near: Vec<usize>,
+    ) -> Self {
         let now = Instant::now();
         let streaks = judged.streaks(&of, now).into_iter();
         let seats = of.iter().zip(streaks).map(|(address, streak)| {
@@ -39,6 +45,7 @@ impl Chosen {
             judged,
             of,
             seats,
+            near,
             in_use: InUse::default(),
         };
         chosen.look(now);
@@ -66,6 +73,7 @@ impl Chosen {
 
     fn look(&mut self, now: Instant) {
         self.in_use = self.judged.in_use(&self.of, now);
+        self.in_use.narrow(&self.near);
     }
 
     /// The one whose turn it is. There is at least one.

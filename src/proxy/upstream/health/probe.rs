@@ -102,7 +102,7 @@ impl Running {
     pub(super) fn align(&mut self, graph: &Arc<Graph>) {
         self.prober.graph.replace(graph.clone());
         let mut upstreams: HashMap<&UpstreamId, &Arc<Upstream>, RandomState> = HashMap::default();
-        for upstream in graph.routes().flat_map(|route| route.upstreams()) {
+        for upstream in graph.upstreams() {
             if upstream.health.is_some() {
                 upstreams.insert(&upstream.id, upstream);
             }
@@ -158,6 +158,7 @@ fn asked(upstream: &Upstream, check: &Check, address: SocketAddr, place: usize) 
         balance: Balance::RoundRobin,
         breakers: None,
         health: None,
+        zones: None,
         tls: upstream.tls.clone(),
         connect_timeout: upstream.connect_timeout,
         idle_timeout: check.pace.interval + check.pace.timeout + IDLE_MORE,

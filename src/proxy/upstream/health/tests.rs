@@ -138,8 +138,8 @@ async fn an_endpoint_that_begins_gets_its_share_bit_by_bit() {
         chosen.refresh();
         (0..6_000).filter(|turn| chosen.in_turn(*turn) == 2).count()
     };
-    Chosen::new(judged.clone(), two);
-    let mut chosen = Chosen::new(judged, three);
+    Chosen::new(judged.clone(), two, vec![]);
+    let mut chosen = Chosen::new(judged, three, vec![]);
     for (seconds, wanted) in [(0, 200), (50, 1_000), (49, 1_980), (1, 2_000)] {
         advance(Duration::from_secs(seconds)).await;
         let share = share(&mut chosen);
@@ -148,6 +148,27 @@ async fn an_endpoint_that_begins_gets_its_share_bit_by_bit() {
             "{share} is not about {wanted}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_of_the_own_zone_are_used_while_half_of_them_work() {
+    let all = addresses(5);
+    let (judged, _) = judged(Health::default(), &all);
+    let now = Instant::now();
+    let used = || {
+        let mut in_use = judged.in_use(&all, now);
+        in_use.narrow(&[1, 3]);
+        in_use.places
+    };
+    assert_eq!(used(), [1, 3]);
+    judged.checked(all[0], 0, false, now);
+    judged.checked(all[1], 0, false, now);
+    assert_eq!(used(), [3], "half of them");
+    judged.checked(all[0], 0, true, now);
+    judged.checked(all[3], 0, false, now);
+    assert_eq!(used(), [0, 2, 4], "none of them: those of other zones");
+    judged.checked(all[0], 0, false, now);
+    assert_eq!(used(), [0, 1, 2, 3, 4], "too few anywhere: all of them");
 }
 
 async fn three() -> [Backend; 3] {

@@ -62,7 +62,7 @@ fn failing(running: &Running) -> u64 {
 }
 
 fn start() -> Running {
-    Running::new(Shared::new(&mut registry()).unwrap())
+    Running::new(Shared::new(None, &mut registry()).unwrap())
 }
 
 /// With one route to an upstream, or none.
