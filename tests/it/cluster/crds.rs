@@ -6,7 +6,7 @@ use postern::source::yaml;
 use serde_json::{Value, json};
 
 use super::{
-    platform::{attempt, namespace, said, shared},
+    platform::{attempt, namespace, run, said, shared},
     server::Server,
 };
 
@@ -84,7 +84,7 @@ fn a_good_object_of_each_kind_is_stored_as_it_was_written() {
                 "hostnames": ["claimed.crds.example", "*.claimed.crds.example"], "paths": ["/", "/a"], "contact": "#a",
                 "namespaces": {
                     "names": ["crds-good"],
-                    "selector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]},
+                    "selector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["crds-good"]}]},
                 },
             }),
         ),
@@ -103,6 +103,8 @@ fn a_good_object_of_each_kind_is_stored_as_it_was_written() {
         let found = stored(server, "crds-good", kind, "good");
         assert_eq!(found["spec"], spec, "{kind}");
     }
+    // Claims hold for every installation, and so for other tests.
+    run(server, &["delete", "routeclaim", "good"], "");
 }
 
 /// Kind, spec, and a part of what the API server answers.
