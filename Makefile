@@ -94,7 +94,7 @@ image: ## Build the image as an archive, without Docker: target/image/postern.ta
 
 .PHONY: worlds
 worlds: ## What must hold about ownership in generated worlds; WORLDS=10000 for each property
-	OWNERSHIP_WORLDS=$(or $(WORLDS),10000) $(CARGO) test --test it ownership::
+	OWNERSHIP_WORLDS=$(or $(WORLDS),10000) $(CARGO) test --test it -- ownership:: tcp::owners
 
 .PHONY: gen
 gen: ## Write everything that is generated: crds/, docs/reference/, files of the chart

@@ -191,7 +191,8 @@ fn table(rows: &[Row<'_>], known: &[&Known], scope: &Scope, now: Timestamp) -> T
     ]);
     for (row, known) in rows.iter().zip(known) {
         let (host, path) = place(row);
-        let problem = row.problems.first();
+        // What makes the state before what only comes with it.
+        let problem = row.problems.iter().min_by_key(|p| p.severity != "error");
         let reason = match (&row.unknown, problem) {
             (Some(why), _) => why.clone(),
             (None, Some(problem)) => format!("{} {}", problem.code, problem.message),

@@ -275,7 +275,7 @@ fn spellings(name: &str) -> Vec<String> {
 }
 
 /// How many worlds each property looks at: two thousand in all. `make worlds` looks at more.
-fn cases() -> u32 {
+pub(crate) fn cases() -> u32 {
     let asked = std::env::var("OWNERSHIP_WORLDS").ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(500)
 }

@@ -55,6 +55,8 @@ struct Met<'c> {
     others: Vec<&'c Claim>,
     /// Whose the route is as a whole, but for what more specific ones have.
     cover: Option<(&'c Cell, &'c Claim)>,
+    /// Of what is others', the most specific one that has the path which the route names.
+    meant: Option<(&'c Cell, &'c Claim)>,
     /// Whether the route asks for the path of a cell of its own: what else begins with the same letters was hardly meant.
     is_own_path: bool,
 }
@@ -144,6 +146,10 @@ impl Claims {
                 } else if !met.is_own_path {
                     met.others.push(claim);
                 }
+                // `/cart` is asked for by whoever has the prefix `/cart`, though `/cartoon` begins so too.
+                if covered && *paths.start == *cell.path && !claim.owners.contains(namespace) {
+                    met.meant.get_or_insert((cell, claim));
+                }
                 if covered && paths.are_below(&cell.path) {
                     met.cover = Some((cell, claim));
                     return met;
@@ -178,9 +184,10 @@ impl Claims {
 }
 
 impl<'c> Met<'c> {
-    /// Who has all of the route, when nothing of it is its own.
+    /// Who has all of the route, when nothing of it is its own; of several, who has the path that it names.
     fn refusal(&self) -> Option<(&'c Cell, &'c Claim)> {
-        self.cover.filter(|_| self.own.is_empty())
+        let cover = self.cover.filter(|_| self.own.is_empty())?;
+        Some(self.meant.unwrap_or(cover))
     }
 }
 

@@ -146,7 +146,9 @@ impl Read {
         let leases = leases::read(&connection.client, common, current).await;
         let mut own = Connection::gateway_namespace(common, &leases);
         let of_mappings = applied.mappings.keys();
-        let of_objects = of_mappings.chain(applied.hosts.keys());
+        let of_objects = of_mappings
+            .chain(applied.tcp_mappings.keys())
+            .chain(applied.hosts.keys());
         let namespaces: BTreeSet<String> = of_objects
             .map(|key| key.namespace.to_string())
             .chain(connection.namespace.clone())

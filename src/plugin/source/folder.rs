@@ -21,6 +21,9 @@ use crate::{
     source::dir,
 };
 
+/// The namespace that the guides install Postern in.
+const USUAL_NAMESPACE: &str = "postern";
+
 /// Loads and compiles the files that the flags name.
 pub(in crate::plugin) fn load(common: &Common) -> Result<Facts> {
     let compiled = compile(&common.files, common)?;
@@ -32,8 +35,9 @@ pub(in crate::plugin) fn compile(paths: &[PathBuf], common: &Common) -> Result<C
     let namespace = common.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
     let set = dir::load(paths, namespace)?;
     let own = common.gateway_namespace.clone();
-    let own =
-        own.unwrap_or_else(|| gateway_namespace(&set).unwrap_or_else(|| namespace.to_owned()));
+    let own = own
+        .or_else(|| gateway_namespace(&set))
+        .unwrap_or_else(|| elsewhere(&set, namespace).to_owned());
     let options = options(common, &own, environment());
     let compiled = complete(set, options);
     if compiled.report.objects.is_empty() && compiled.report.files.is_empty() {
@@ -47,6 +51,16 @@ pub(in crate::plugin) fn compile(paths: &[PathBuf], common: &Common) -> Result<C
         );
     }
     Ok(compiled)
+}
+
+/// Where Postern runs, as far as nothing says it. Its own namespace may decide what is claimed by others: where there are claims,
+/// that of a team must not pass for it.
+fn elsewhere<'n>(set: &ResourceSet, namespace: &'n str) -> &'n str {
+    if set.claims.is_empty() {
+        namespace
+    } else {
+        USUAL_NAMESPACE
+    }
 }
 
 /// Compiles a set of which there is no more than this.
@@ -75,12 +89,13 @@ pub(in crate::plugin) fn applied(now: &Facts, applied: &ResourceSet) -> Result<F
     Ok(facts(compiled, Origin::Folder, now.scope.clone()))
 }
 
-/// Adds the namespaces of Mappings that the files do not hold: where an object is, there is a namespace.
+/// Adds the namespaces of routes that the files do not hold: where an object is, there is a namespace.
 pub(in crate::plugin) fn assume_namespaces(set: &mut ResourceSet) {
-    let of_mappings: BTreeSet<_> = { set.mappings.keys() }
+    let of_routes: BTreeSet<_> = { set.mappings.keys() }
+        .chain(set.tcp_mappings.keys())
         .map(|key| ObjectKey::new(Group::Core, Kind::Namespace, "", &key.namespace))
         .collect();
-    for key in of_mappings {
+    for key in of_routes {
         let namespace = || {
             Arc::new(Object {
                 key: key.clone(),

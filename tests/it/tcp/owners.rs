@@ -144,7 +144,7 @@ fn takers(told: Option<&String>) -> Vec<&'static str> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(120))]
+    #![proptest_config(ProptestConfig::with_cases(crate::ownership::cases()))]
 
     #[test]
     fn a_stranger_takes_nothing_that_a_claim_gives_to_others(objects in world(), port in select(PORTS.to_vec()), name in select(NAMES.to_vec())) {
