@@ -381,3 +381,26 @@ fn what_holds_for_everybody_is_told_with_the_object_that_says_so() {
         "{text}"
     );
 }
+
+#[test]
+fn a_teams_own_namespace_does_not_pass_for_that_of_postern() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = "\
+apiVersion: postern.dev/v1alpha1
+kind: RouteClaim
+metadata: {name: site}
+spec: {hostnames: ['*.example.com'], namespaces: {names: [web]}}
+---
+apiVersion: postern.dev/v1alpha1
+kind: Host
+metadata: {name: h}
+spec: {hostname: shop.example.com, requestPolicy: {insecure: {action: Route}}}
+";
+    fs::write(folder.path().join("objects.yaml"), objects).unwrap();
+    let path = folder.path().to_str().unwrap();
+    for verb in ["status", "lint"] {
+        let (code, text) = said(&[verb, "-f", path, "-n", "evil"]);
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("PST2012"), "{verb}: {text}");
+    }
+}

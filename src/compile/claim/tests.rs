@@ -111,6 +111,46 @@ fn a_route_serves_where_its_namespace_may() {
 }
 
 #[test]
+fn who_is_refused_is_sent_to_the_owner_of_the_path_that_it_names() {
+    let claims = claims(&[
+        ("big", "*.example.com", "/", "web"),
+        ("cart", "shop.example.com", "/cart", "shop"),
+    ]);
+    let owner = |prefix: &str| {
+        let document = json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
+            "metadata": { "name": "m", "namespace": "own" },
+            "spec": { "hostname": "shop.example.com", "prefix": prefix, "service": "s" },
+        });
+        let AnyObject::Mapping(object) = object(&document) else {
+            panic!("{document} must be a Mapping");
+        };
+        let lowered = mapping::lower(
+            &object,
+            &object.spec.read(),
+            &Settings::new(&options()),
+            &mut Interner::default(),
+        );
+        let matching = lowered.matching.as_ref().unwrap();
+        let placement = claims.place("own", matching, Unclaimed::FirstCome);
+        placement.findings.0[0].message.clone()
+    };
+    // `/cart` begins as `/cartoon` does, which is of the other claim; that is hardly what was meant.
+    for (prefix, claim) in [
+        ("/cart", "cart"),
+        ("/cart/", "cart"),
+        ("/pay/", "big"),
+        ("/", "big"),
+    ] {
+        let message = owner(prefix);
+        assert!(
+            message.ends_with(&format!("by RouteClaim {claim}")),
+            "{prefix}: {message}"
+        );
+    }
+}
+
+#[test]
 fn a_host_obeys_the_claim_on_all_paths_of_its_names() {
     let claims = claims(&[
         ("all", "*", "/", "platform"),
