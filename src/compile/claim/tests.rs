@@ -27,8 +27,8 @@ fn claims(claims: &[(&str, &str, &str, &str)]) -> Claims {
     Claims::new(&resources, RequestPolicy::default()).0
 }
 
-/// Where a route of namespace `own` may serve: names of claims, `-` for what is unclaimed; then whether something is said.
-fn placed(claims: &Claims, spec: &Value) -> (String, Vec<u16>) {
+/// What claims say of a route of namespace `own`.
+fn placement(claims: &Claims, spec: &Value) -> Placement {
     let document = json!({
         "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
         "metadata": { "name": "m", "namespace": "own" }, "spec": spec,
@@ -43,7 +43,12 @@ fn placed(claims: &Claims, spec: &Value) -> (String, Vec<u16>) {
         &mut Interner::default(),
     );
     let matching = lowered.matching.as_ref().unwrap();
-    let placement = claims.place("own", matching, Unclaimed::FirstCome);
+    claims.place("own", matching, Unclaimed::FirstCome)
+}
+
+/// Where a route of namespace `own` may serve: names of claims, `-` for what is unclaimed; then whether something is said.
+fn placed(claims: &Claims, spec: &Value) -> (String, Vec<u16>) {
+    let placement = placement(claims, spec);
     let regions = placement.regions.iter().map(|region| match region {
         RegionKey::Unclaimed => "-",
         RegionKey::Claim(name) => name,
@@ -117,23 +122,8 @@ fn who_is_refused_is_sent_to_the_owner_of_the_path_that_it_names() {
         ("cart", "shop.example.com", "/cart", "shop"),
     ]);
     let owner = |prefix: &str| {
-        let document = json!({
-            "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
-            "metadata": { "name": "m", "namespace": "own" },
-            "spec": { "hostname": "shop.example.com", "prefix": prefix, "service": "s" },
-        });
-        let AnyObject::Mapping(object) = object(&document) else {
-            panic!("{document} must be a Mapping");
-        };
-        let lowered = mapping::lower(
-            &object,
-            &object.spec.read(),
-            &Settings::new(&options()),
-            &mut Interner::default(),
-        );
-        let matching = lowered.matching.as_ref().unwrap();
-        let placement = claims.place("own", matching, Unclaimed::FirstCome);
-        placement.findings.0[0].message.clone()
+        let spec = json!({ "hostname": "shop.example.com", "prefix": prefix, "service": "s" });
+        placement(&claims, &spec).findings.0[0].message.clone()
     };
     // `/cart` begins as `/cartoon` does, which is of the other claim; that is hardly what was meant.
     for (prefix, claim) in [
