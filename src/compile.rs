@@ -135,7 +135,7 @@ fn age<T>(object: &Object<T>) -> Age<'_> {
     let key = &object.key;
     (
         matches!(object.origin, Origin::Annotation { .. }),
-        object.meta.created,
+        object.meta.revision.created,
         &key.namespace,
         &key.name,
         // `postern.dev` before `getambassador.io`, which may be an older spelling of the same object.

@@ -23,15 +23,22 @@ pub const READ_ANNOTATIONS: &[&str] = &[CONFIG_ANNOTATION];
 /// What every object has besides its spec, as far as anybody reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
+    /// What is reported on the object has the same one.
+    pub revision: Arc<Revision>,
+    pub labels: Strings,
+    /// Those in [`READ_ANNOTATIONS`]: the others can be larger than the spec.
+    pub annotations: Strings,
+}
+
+/// Which object it is, of all that have had its name, and how often that has changed. In a folder most have the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revision {
     pub uid: Arc<str>,
     pub generation: i64,
     /// Only of a Secret, and of kinds that Postern reports on.
     pub resource_version: Arc<str>,
     /// Seconds since 1970; none in a folder, unless the manifest says it.
     pub created: Option<i64>,
-    pub labels: Strings,
-    /// Those in [`READ_ANNOTATIONS`]: the others can be larger than the spec.
-    pub annotations: Strings,
 }
 
 /// One object: its name, where it was found, and what it says.
@@ -174,6 +181,26 @@ macro_rules! each_kind {
             AnyObject::Ingress($bound) => $body,
         }
     };
+}
+
+impl Meta {
+    /// The revision, to be changed before anybody else has it; otherwise this makes a copy.
+    pub fn revision_mut(&mut self) -> &mut Revision {
+        Arc::make_mut(&mut self.revision)
+    }
+}
+
+impl Revision {
+    /// Whether both say the same: a label that nobody selects by makes a new version, and nothing else new.
+    pub fn is_generation_of(&self, other: &Self) -> bool {
+        let Self {
+            uid,
+            generation,
+            resource_version: _,
+            created,
+        } = self;
+        *uid == other.uid && *generation == other.generation && *created == other.created
+    }
 }
 
 impl AnyObject {

@@ -8,7 +8,9 @@ use std::{
 };
 
 use super::Change;
-use crate::resource::{AnyObject, FileProblem, FileProblemKind, ObjectKey, Origin, Position};
+use crate::resource::{
+    AnyObject, FileProblem, FileProblemKind, ObjectKey, Origin, Position, Revision,
+};
 
 /// Half of a SHA-256: there is nothing to win by two manifests of one's own that have the same.
 pub(super) type Digest = [u8; 16];
@@ -40,6 +42,8 @@ pub(super) struct Contents {
 pub(super) struct Merge {
     live: HashSet<Live>,
     problems: BTreeMap<Arc<str>, Vec<FileProblem>>,
+    /// That of the object before: most are new together.
+    revision: Arc<Revision>,
 }
 
 /// What was sent of an object, found by its key.
@@ -169,15 +173,21 @@ impl Merge {
                     self.live.replace(Live::new(object, found));
                     return None;
                 }
-                live.object.meta().generation
+                live.object.meta().revision.generation
             }
-            Some(live) => live.object.meta().generation + 1,
+            Some(live) => live.object.meta().revision.generation + 1,
         };
         // No copy: until it is sent, nobody else has it. From then on all share it.
         let meta = found.object.meta_mut();
-        meta.generation = generation;
-        meta.uid = Arc::default();
-        meta.resource_version = Arc::default();
+        let revision = Revision {
+            generation,
+            created: meta.revision.created,
+            ..Revision::default()
+        };
+        if *self.revision != revision {
+            self.revision = Arc::new(revision);
+        }
+        meta.revision = Arc::clone(&self.revision);
         let live = Live::new(found.object.clone(), found);
         self.live.replace(live);
         Some(Change::Put(found.object.clone()))
