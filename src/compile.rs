@@ -12,6 +12,7 @@ mod cluster;
 mod compression;
 mod context;
 mod dependents;
+mod few;
 mod finding;
 mod host;
 mod installation;

@@ -40,7 +40,7 @@ pub(super) struct Place {
 
 /// The report of an object, its diagnostics in order and each once.
 pub(super) fn object<T>(object: &Object<T>, findings: Findings, place: Place) -> ObjectReport {
-    let mut diagnostics = findings.0;
+    let mut diagnostics = Vec::from(findings.0);
     for diagnostic in &mut diagnostics {
         let field = std::mem::take(&mut diagnostic.field);
         diagnostic.field = as_written(object, field);
