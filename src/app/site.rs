@@ -152,7 +152,11 @@ impl Site {
             namespace: self.namespace.clone(),
             watch_namespaces,
         };
-        Some(StateDir { folder, owner })
+        Some(StateDir {
+            folder,
+            is_good: crate::compile::holds_certificate,
+            owner,
+        })
     }
 
     /// Keeps the status of objects true. In a folder nobody has one.
