@@ -4,7 +4,7 @@ pub mod compat;
 pub mod value;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
@@ -238,11 +238,11 @@ pub struct Serve {
     )]
     pub drain_timeout: Duration,
 
-    /// Where health and metrics are served
+    /// Where health and metrics are served; `[::]` is every address of both families, or of IPv4 where there is no IPv6
     #[arg(
         long,
         env = "POSTERN_ADMIN_ADDRESS",
-        default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8877),
+        default_value_t = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8877),
         value_name = "ADDRESS:PORT",
         help_heading = "Operation"
     )]

@@ -7,6 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::{Value, json};
+
 use super::{
     cluster::{Cluster, file, shared},
     events::{apply, until},
@@ -56,7 +58,7 @@ fn a_daemonset_with_ports_of_the_node_sees_the_addresses_of_clients() {
         "--set=crds.install=false,rbac.teamRoles=false",
     ];
     cluster.helm(&[&install[..], &flags].concat());
-    let mapping = serde_json::json!({
+    let mapping = json!({
         "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
         "metadata": {"name": "host-ports", "namespace": "quickstart"},
         "spec": {"ambassadorId": ["host-ports"], "hostname": "*", "prefix": "/by-node/", "service": "quote:80"},
@@ -102,49 +104,40 @@ pub(super) fn seen_of_outsider(cluster: &Cluster, url: &str) -> String {
     outside.kill().unwrap();
     outside.wait().unwrap();
     assert!(succeeded, "{url}: {said}");
-    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let told: Value = serde_json::from_str(&said).unwrap();
     let seen = told["headers"]["x-forwarded-for"][0].as_str();
     seen.unwrap_or_else(|| panic!("{told:#}")).to_owned()
 }
 
-/// IPv6 to Postern, and from Postern to a Service that has no other address.
+/// IPv6 to Postern, and from Postern to a Service that has no other address: the health of its own pods.
 #[test]
 fn services_of_both_families_are_served_and_dialled() {
     let cluster = shared();
-    let service = |namespace: &str, name: &str, spec: serde_json::Value| {
-        let object = serde_json::json!({
+    let selector =
+        cluster.get(&["service", "postern", "-n", "postern"])["spec"]["selector"].clone();
+    let objects = [
+        json!({
             "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": name, "namespace": namespace}, "spec": spec,
-        });
+            "metadata": {"name": "health-6", "namespace": "postern"},
+            "spec": {"ipFamilies": ["IPv6"], "ipFamilyPolicy": "SingleStack",
+                "selector": selector, "ports": [{"port": 8877}]},
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "both", "namespace": "postern"},
+            "spec": {"ipFamilyPolicy": "RequireDualStack",
+                "selector": selector, "ports": [{"port": 80, "targetPort": 8080}]},
+        }),
+        json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
+            "metadata": {"name": "health-6", "namespace": "postern"},
+            "spec": {"hostname": "*", "prefix": "/health-6/", "rewrite": "/", "service": "health-6:8877"},
+        }),
+    ];
+    for object in &objects {
         apply(&cluster, &object.to_string());
-    };
-    let selector = |namespace: &str, name: &str| {
-        cluster.get(&["service", name, "-n", namespace])["spec"]["selector"].clone()
-    };
-    let own = cluster.get(&["service", "quote", "-n", "quickstart"]);
-    service(
-        "quickstart",
-        "quote-6",
-        serde_json::json!({
-            "ipFamilies": ["IPv6"], "ipFamilyPolicy": "SingleStack",
-            "selector": own["spec"]["selector"], "ports": own["spec"]["ports"],
-        }),
-    );
-    service(
-        "postern",
-        "both",
-        serde_json::json!({
-            "ipFamilyPolicy": "RequireDualStack", "selector": selector("postern", "postern"),
-            "ports": [{"port": 80, "targetPort": 8080}],
-        }),
-    );
-    let mapping = serde_json::json!({
-        "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
-        "metadata": {"name": "quote-6", "namespace": "quickstart"},
-        "spec": {"hostname": "*", "prefix": "/quote-6/", "service": "quote-6:80"},
-    });
-    apply(&cluster, &mapping.to_string());
-    let wait = ["wait", "mapping.postern.dev/quote-6", "-n", "quickstart"];
+    }
+    let wait = ["wait", "mapping.postern.dev/health-6", "-n", "postern"];
     cluster.kubectl(&[&wait[..], &["--for=condition=Ready", "--timeout=30s"]].concat());
     let both = cluster.get(&["service", "both", "-n", "postern"]);
     let addresses = both["spec"]["clusterIPs"].as_array().unwrap();
@@ -153,15 +146,15 @@ fn services_of_both_families_are_served_and_dialled() {
         let address: IpAddr = address.as_str().unwrap().parse().unwrap();
         let address = SocketAddr::new(address, 80);
         until(&format!("{address} does not answer"), || {
-            let request = Request::get("http://anything/quote-6/");
+            let request = Request::get("http://anything/health-6/live");
             let answer = cluster.inside(|| request.try_send(address));
-            if let Ok(answer) = &answer {
-                println!("{} {}", answer.status, answer.text());
-            }
             answer.is_ok_and(|answer| answer.status == 200)
         });
     }
-    cluster.kubectl(&["delete", "service", "both", "-n", "postern"]);
-    let rest = ["mapping.postern.dev/quote-6", "service/quote-6"];
-    cluster.kubectl(&[&["delete", "-n", "quickstart"][..], &rest].concat());
+    let rest = [
+        "mapping.postern.dev/health-6",
+        "service/health-6",
+        "service/both",
+    ];
+    cluster.kubectl(&[&["delete", "-n", "postern"][..], &rest].concat());
 }
