@@ -147,6 +147,18 @@ pub struct Serve {
     )]
     pub publish_service: Option<ObjectName>,
 
+    /// Addresses of the node that this replica is on: where no Service is published, those of the nodes with a ready replica are
+    /// written into the status of Hosts and Listeners
+    #[arg(
+        long = "publish-node",
+        env = "POSTERN_NODE_ADDRESSES",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub node_addresses: Vec<IpAddr>,
+
     /// Keep the last good resource set in this folder, and start from it while the API server is away. It holds private keys: the
     /// folder must be in memory, in a pod `emptyDir: {medium: Memory}`. Without it: nothing is kept
     #[arg(

@@ -70,10 +70,23 @@ fn a_daemonset_with_ports_of_the_node_sees_the_addresses_of_clients() {
         seen_of_outsider(&cluster, "http://10.244.0.1:8180/by-node/"),
         OUTSIDER
     );
+    let host = json!({
+        "apiVersion": "postern.dev/v1alpha1", "kind": "Host",
+        "metadata": {"name": "host-ports", "namespace": "quickstart"},
+        "spec": {"ambassadorId": ["host-ports"], "hostname": "by-node.example.com"},
+    });
+    apply(&cluster, &host.to_string());
+    until("the Host does not tell the addresses of the node", || {
+        let host = cluster.get(&["host.postern.dev", "host-ports", "-n", "quickstart"]);
+        let told = host["status"]["addresses"].as_array().cloned();
+        let told = told.unwrap_or_default();
+        let told: Vec<_> = told.iter().map(|address| &address["value"]).collect();
+        told == ["10.244.0.1", "fd00:10:244::1"]
+    });
     cluster.kubectl(&[
         "delete",
-        "mapping.postern.dev",
-        "host-ports",
+        "mapping.postern.dev/host-ports",
+        "host.postern.dev/host-ports",
         "-n",
         "quickstart",
     ]);
