@@ -18,7 +18,7 @@ use postern::{
     source::dir,
 };
 
-use super::golden::{options, says};
+use super::golden::{options, says, with_former};
 
 const EXAMPLES: &str = "tests/codes";
 const PAGES: &str = "docs/reference/codes";
@@ -77,9 +77,13 @@ impl Example {
     /// As a reader sees it.
     fn shown(&self) -> String {
         let lines = self.difference().map(|line| {
-            line.replace("@CERTIFICATE", "-----BEGIN CERTIFICATE-----\\n...")
-                .replace("@KEY", "-----BEGIN PRIVATE KEY-----\\n...")
-                + "\n"
+            let line = line
+                .replace("@CERTIFICATE", "-----BEGIN CERTIFICATE-----\\n...")
+                .replace("@KEY", "-----BEGIN PRIVATE KEY-----\\n...");
+            match line.split_once("-before") {
+                Some((name, rest)) => format!("{name}{rest} # what it held before\n"),
+                None => line + "\n",
+            }
         });
         lines.collect()
     }
@@ -110,6 +114,7 @@ impl Example {
             let why = Unavailable::Forbidden;
             set.unavailable.insert(Kind::RouteClaim, why);
         }
+        with_former(&mut set, &environment);
         let options = options(&environment);
         let (_, report) = compile(&set, &options);
         let absent = report.wanted_secrets.iter();
