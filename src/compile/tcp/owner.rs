@@ -142,7 +142,9 @@ fn takes_from_others(
         let by = &other.object.key;
         let may_settle = linking.settings.instance_namespaces.contains(&by.namespace);
         let is_stranger = by.namespace != *namespace && !may_settle;
-        (is_stranger && share_a_name(names, host) && age(&other.object) < age(object)).then_some(by)
+        // What is claimed of them is not what this one would have.
+        let is_met = share_a_name(names, host) && !linking.claims.deciders(names).is_any();
+        (is_stranger && is_met && age(&other.object) < age(object)).then_some(by)
     });
     let Some(first) = mappings.chain(hosts).min() else {
         return false;
