@@ -197,8 +197,8 @@ codes! {
         "Name a namespace, or give one the labels.";
     PartlyConflict = 2017, Warning, Accepted,
         "A part of what the object asks for, outside of its claims, belongs to a namespace whose object for it is older. It serves the rest.",
-        "a Mapping with the prefix /cart, in a claim on /cart, where an older stranger serves /cartoon",
-        "End the prefix with a slash, or leave it so.";
+        "a Mapping with the prefix / of a namespace with a claim on /cart, where an older one of another namespace has the prefix /",
+        "Ask for what is claimed alone, or leave it so.";
     LosesRequests = 2018, Warning, Accepted,
         "Nobody has claimed the hostname and path, and objects of other namespaces with a longer path, a regular expression or a greater precedence take requests that match this one.",
         "a Mapping with the prefix / beside one of another namespace with the prefix /cart/",

@@ -103,10 +103,11 @@ impl State {
                 findings.0.extend(note.findings.0.iter().cloned());
             }
             let taken = self.routing.taken(&object.key, slot);
-            let taken = taken.filter(|_| !self.is_never_asked(lowered, slot));
+            let is_stray = state.placement.is_stray && slot.0 == RegionKey::Unclaimed;
+            let taken = taken.filter(|_| !is_stray && !self.is_never_asked(lowered, slot));
             findings.0.extend(taken.cloned());
         }
-        let serves = self.serves(lowered, &mut findings);
+        let serves = self.serves(state, &mut findings);
         let is_claimed = |found: &Diagnostic| found.code == Code::ClaimedByOthers;
         let is_told = findings.0.iter().any(is_claimed);
         if lowered.matching.is_some() && serves.is_empty() && !is_told {
@@ -124,7 +125,8 @@ impl State {
         // One without a hostname asks for those of the Hosts that select it, and has them in what it serves.
         let is_named = |matching: &Match| !matches!(matching.name, NameMatch::Unnamed);
         let is_named = lowered.matching.as_ref().is_some_and(is_named);
-        let kept_out = is_named && findings.0.iter().any(is_part);
+        let is_cut = !state.placement.kept.is_empty();
+        let kept_out = is_named && (is_cut || findings.0.iter().any(is_part));
         let place = Place {
             in_graph,
             serves: if in_graph { serves } else { Vec::new() },
@@ -149,7 +151,8 @@ impl State {
     }
 
     /// Where a Mapping is served, given that it is in a route.
-    fn serves(&self, lowered: &Lowered, findings: &mut Findings) -> Vec<String> {
+    fn serves(&self, state: &MappingState, findings: &mut Findings) -> Vec<String> {
+        let (lowered, kept) = (&state.lowered, &state.placement.kept);
         let Some(matching) = &lowered.matching else {
             return Vec::new();
         };
@@ -160,7 +163,13 @@ impl State {
             NameMatch::Regex(_) => coverage.covers(&crate::graph::HostPattern::ANY, labels),
             NameMatch::Unnamed => return self.serves_selected(lowered, matching, findings),
         };
-        covered.then(|| slot::pair(lowered)).into_iter().collect()
+        if !covered {
+            Vec::new()
+        } else if kept.is_empty() {
+            vec![slot::pair(lowered)]
+        } else {
+            kept.clone()
+        }
     }
 
     /// The same for one without a hostname: the names of the Hosts that select it, but for those that others have claimed.

@@ -257,6 +257,7 @@ impl<'w> World<'w> {
             .iter()
             .flatten()
             .filter(|loser| loser.namespace != found[0].namespace && loser.is_comparable(found[0]));
+        let losers = losers.filter(|loser| !self.is_stray(loser));
         let losers = losers.map(|loser| loser.id.clone()).collect();
         let served = found.iter().filter(|mapping| !mapping.is_shadow());
         let mut members: Vec<_> = served.map(|mapping| mapping.id.clone()).collect();
@@ -299,22 +300,44 @@ impl<'w> World<'w> {
 
     /// Whether one cell has everything that a Mapping asks for.
     fn is_claimed(&self, mapping: &Mapping<'_>) -> bool {
-        self.cells.iter().any(|cell| {
-            let is_named = match &mapping.name {
-                Name::Pattern(pattern) => {
-                    let pattern = pattern.split(':').next().unwrap_or_default();
-                    let is_wild = pattern.starts_with('*');
-                    cell.host == "*"
-                        || cell.host == pattern
-                        || !pattern.ends_with('*') && !is_wild && has_name(&cell.host, pattern)
-                        || is_wild
-                            && cell.host.starts_with('*')
-                            && pattern[1..].ends_with(&cell.host[1..])
-                }
-                Name::Regex(_) | Name::Unnamed => cell.host == "*",
-            };
-            is_named && mapping.is_below(&cell.path)
-        })
+        let mut cells = self.cells.iter();
+        cells.any(|cell| cell.has_names_of(mapping) && mapping.is_below(&cell.path))
+    }
+
+    /// Whether a Mapping has outside of its own claim what only begins with the same letters.
+    fn is_stray(&self, mapping: &Mapping<'_>) -> bool {
+        let path = if mapping.case_sensitive {
+            mapping.path.clone()
+        } else {
+            mapping.path.to_lowercase()
+        };
+        let path = unslashed(&path);
+        let mut cells = self.cells.iter();
+        mapping.kind == Kind::Prefix
+            && cells.any(|cell| {
+                let is_own = cell.owners.contains(mapping.namespace);
+                let is_own = is_own && format!("/{}", cell.path.join("/")) == path;
+                is_own && cell.has_names_of(mapping)
+            })
+    }
+}
+
+impl Cell<'_> {
+    /// Whether every name of a Mapping is one of its hostname.
+    fn has_names_of(&self, mapping: &Mapping<'_>) -> bool {
+        match &mapping.name {
+            Name::Pattern(pattern) => {
+                let pattern = pattern.split(':').next().unwrap_or_default();
+                let is_wild = pattern.starts_with('*');
+                self.host == "*"
+                    || self.host == pattern
+                    || !pattern.ends_with('*') && !is_wild && has_name(&self.host, pattern)
+                    || is_wild
+                        && self.host.starts_with('*')
+                        && pattern[1..].ends_with(&self.host[1..])
+            }
+            Name::Regex(_) | Name::Unnamed => self.host == "*",
+        }
     }
 }
 
