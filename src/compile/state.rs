@@ -75,6 +75,9 @@ pub(super) struct State {
     routing: Routing,
     linked: virtual_host::Linked,
     reports: Reports,
+    /// That claims may not be read: whether the GatewaySettings say so, and whether nobody but the routes themselves can.
+    claims_told: bool,
+    claims_untold: bool,
 }
 
 /// A Mapping of this installation.
@@ -102,6 +105,8 @@ struct Dirty {
     scopes: bool,
     claims: bool,
     hosts: bool,
+    /// Whether routes say that claims may not be read.
+    untold: bool,
 }
 
 impl State {
@@ -128,6 +133,8 @@ impl State {
             routing: Routing::default(),
             linked: virtual_host::Linked::default(),
             reports: Reports::default(),
+            claims_told: false,
+            claims_untold: false,
         }
     }
 
@@ -149,6 +156,9 @@ impl State {
             .any(|edit| edit.before.is_none() || edit.now.is_none());
         let dirty = self.lower_globals(resources, options, &changed, renamed);
         let mut touched = self.update_mappings(edits, options, &dirty);
+        if dirty.untold {
+            touched.extend(self.mappings.keys());
+        }
         let relinked = self.routing.link(
             &self.mappings,
             &self.scopes,

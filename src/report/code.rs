@@ -291,6 +291,10 @@ codes! {
         "The installation reads some namespaces only and may not read RouteClaims, so that no claim holds in it.",
         "an installation with Roles and --watch-namespaces, without a ClusterRole for RouteClaims",
         "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so: hostnames and paths then belong to who came first.";
+    NamespacesNotRead = 6004, Warning, Accepted,
+        "The claim is for namespaces with certain labels, and the installation may not read Namespaces: it cannot tell whom the claim is for, and lets nobody in by labels.",
+        "a RouteClaim with `namespaces.selector` in an installation with Roles and --watch-namespaces, without a ClusterRole for Namespaces",
+        "Bind the ClusterRole that reads Namespaces, or name the namespaces in `namespaces.names`.";
 }
 
 impl CodeInfo {

@@ -14,11 +14,10 @@ use postern::{
     compile::compile,
     plugin::lint::{self, Finding},
     report::code::CODES,
-    resource::{Kind, Unavailable},
     source::dir,
 };
 
-use super::golden::{options, says};
+use super::golden::{forbid, options};
 
 const EXAMPLES: &str = "tests/codes";
 const PAGES: &str = "docs/reference/codes";
@@ -106,10 +105,7 @@ impl Example {
         fs::write(&file, self.manifests(side)).unwrap();
         let mut set = dir::load(&[file], "default").unwrap();
         let environment = self.environment();
-        if says(&environment, "# claims may not be read") {
-            let why = Unavailable::Forbidden;
-            set.unavailable.insert(Kind::RouteClaim, why);
-        }
+        forbid(&environment, &mut set);
         let options = options(&environment);
         let (_, report) = compile(&set, &options);
         let absent = report.wanted_secrets.iter();

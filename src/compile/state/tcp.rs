@@ -30,6 +30,7 @@ impl State {
             routing: &self.routing,
             hosts: &self.hosts,
             listeners: &self.linked.listeners,
+            are_claims_untold: self.claims_untold,
             resolver,
         };
         let mut known = Known {

@@ -9,7 +9,7 @@ use crate::{
         finding::Findings,
         mapping::{Lowered, Match, NameMatch},
         reports::{self, Pass, Place},
-        routing, settled,
+        routing, settings, settled,
         slot::{self, SlotKey},
         touched::Touched,
         twin,
@@ -27,6 +27,7 @@ impl State {
             findings
                 .0
                 .extend(note.into_iter().flat_map(|note| note.findings.0.clone()));
+            tell_of_claims(self.claims_untold, &mut findings);
             let in_graph = note.is_some_and(|note| note.placed);
             let serves = host.pattern.iter().filter(|_| in_graph);
             let place = Place {
@@ -83,6 +84,7 @@ impl State {
         if let Some(twin) = self.twin(&object.key) {
             twin::tell(&twin, &mut findings);
         }
+        tell_of_claims(self.claims_untold, &mut findings);
         let mut regions = state.placement.regions.iter();
         if let Some(reason) = regions.find_map(|region| self.settings.refusal_in(region)) {
             let extent = match self.settings.refusal {
@@ -207,5 +209,12 @@ impl State {
             findings.push(code, "spec.prefix", message, next);
         }
         serves.into_iter().collect()
+    }
+}
+
+/// Says that claims do not hold, where nobody else can.
+fn tell_of_claims(are_untold: bool, findings: &mut Findings) {
+    if are_untold {
+        settings::tell_of_unread_claims(findings);
     }
 }

@@ -106,6 +106,10 @@ impl Hub {
                     keeper.list(&name, &found);
                 }
                 batch.extend(self.known.list(&name, found));
+                warn!(
+                    "Namespaces may not be read, so no RouteClaim is for a namespace by its labels"
+                );
+                self.available(Kind::Namespace, Some(Unavailable::Forbidden), batch);
             }
             // Whoever reads some namespaces only may not be let read what is for all of them.
             Kind::RouteClaim if !self.namespaces.is_empty() => {
