@@ -9,6 +9,7 @@ mod group;
 mod lower;
 mod owner;
 pub(super) mod port;
+mod rest;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -183,8 +183,13 @@ fn handshake(listener: &Listener, name: &str) -> String {
 /// What becomes of a connection that is not HTTP: its TLS, and which TCPMappings have it; None when they have no such.
 pub(crate) fn connection(graph: &Graph, port: u16, name: Option<&str>) -> Option<String> {
     let listener = graph.listener(port)?;
-    let named = listener.tcp.named(name).filter(|_| listener.tls);
-    let route = named.or(listener.tcp.any.as_ref())?;
+    let route = if !listener.tls {
+        listener.tcp.any.as_ref()
+    } else if listener.http {
+        listener.tcp.named(name)
+    } else {
+        listener.tcp.route(name)
+    }?;
     Some(format!("{:?} {:?}", route.client_tls, route.members))
 }
 
