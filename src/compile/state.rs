@@ -34,6 +34,7 @@ use super::{
     seen::{self, Before, Seen},
     selector::Selector,
     settings::Settings,
+    tcp::behind::Shape,
     touched::Touched,
     upstream::Dials,
     virtual_host,
@@ -78,6 +79,8 @@ pub(super) struct State {
     /// That claims may not be read: whether the GatewaySettings say so, and whether nobody but the routes themselves can.
     claims_told: bool,
     claims_untold: bool,
+    /// The TCPMappings that Mappings may be behind, by Listener.
+    behind: Vec<Shape>,
 }
 
 /// A Mapping of this installation.
@@ -135,6 +138,7 @@ impl State {
             reports: Reports::default(),
             claims_told: false,
             claims_untold: false,
+            behind: Vec::new(),
         }
     }
 
@@ -168,13 +172,13 @@ impl State {
         );
         if dirty.hosts || dirty.settings || dirty.scopes || dirty.claims || relinked.oldest {
             self.link_hosts(&mut touched);
-            self.link_tcp(resources, options);
+            self.link_tcp(resources, options, &mut touched);
         } else {
             if relinked.sets {
                 self.linked.reroute(&self.routing);
             }
             if dirty.references || !dirty.services.is_empty() {
-                self.link_tcp(resources, options);
+                self.link_tcp(resources, options, &mut touched);
             }
         }
         self.report_mappings(&touched);
@@ -218,7 +222,6 @@ impl State {
         );
         let moved = linked.coverage != self.linked.coverage;
         self.linked = linked;
-        self.report_hosts();
         if moved {
             touched.extend(self.mappings.keys());
         }

@@ -5,6 +5,7 @@
 //! TCPMapping ─ lower ─> LoweredTcp ─ owner: claims, who came first ─> groups by (port, host) ─ weights ─> TcpTable of a Listener
 //! ```
 
+pub(super) mod behind;
 mod group;
 mod lower;
 mod owner;

@@ -203,6 +203,10 @@ codes! {
         "Nobody has claimed the hostname and path, and objects of other namespaces with a longer path, a regular expression or a greater precedence take requests that match this one.",
         "a Mapping with the prefix / beside one of another namespace with the prefix /cart/",
         "Leave it if that is meant; otherwise have the hostname and path claimed with a RouteClaim.";
+    TlsGoesElsewhere = 2019, Warning, Accepted,
+        "TCPMappings have the TLS of the hostname on a port that serves HTTP, too. Handshakes for the name go to them, so that no request over TLS reaches this object, and the certificate of a Host is not shown where they pass TLS through.",
+        "a Mapping with the hostname shop.example.com beside a TCPMapping with that host and `clientTls: Passthrough`",
+        "Give one of them another hostname or port, or leave it so.";
     InvalidService = 3001, Error, ResolvedRefs,
         "The `service` cannot be read, so there is nowhere to send requests to: they are answered with 503.",
         "service: a:443:443",

@@ -11,9 +11,11 @@ use crate::{
         reports::{self, Pass, Place},
         routing, settings, settled,
         slot::{self, SlotKey},
+        tcp::behind::{self, Behind},
         touched::Touched,
         twin,
     },
+    graph::HostTls,
     report::{Code, Diagnostic, ObjectReport},
     resource::ObjectKey,
 };
@@ -29,6 +31,11 @@ impl State {
                 .extend(note.into_iter().flat_map(|note| note.findings.0.clone()));
             tell_of_claims(self.claims_untold, &mut findings);
             let in_graph = note.is_some_and(|note| note.placed);
+            let is_shown = in_graph && !matches!(host.tls, HostTls::None);
+            if let Some(names) = host.pattern.as_ref().filter(|_| is_shown) {
+                let listeners = &self.linked.listeners;
+                behind::tell(Behind::Certificate, names, listeners, &mut findings);
+            }
             let serves = host.pattern.iter().filter(|_| in_graph);
             let place = Place {
                 in_graph,
@@ -110,6 +117,7 @@ impl State {
             findings.0.extend(taken.cloned());
         }
         let serves = self.serves(state, &mut findings);
+        let name = lowered.matching.as_ref().map(|matching| &matching.name);
         let is_claimed = |found: &Diagnostic| found.code == Code::ClaimedByOthers;
         let is_told = findings.0.iter().any(is_claimed);
         if lowered.matching.is_some() && serves.is_empty() && !is_told {
@@ -121,6 +129,15 @@ impl State {
             );
         }
         let in_graph = placed && !serves.is_empty();
+        if let Some(NameMatch::Pattern(hostname)) = name.filter(|_| in_graph) {
+            let listeners = &self.linked.listeners;
+            behind::tell(
+                Behind::Requests,
+                &hostname.pattern,
+                listeners,
+                &mut findings,
+            );
+        }
         let refused = !in_graph && findings.first_error().is_some();
         let is_part =
             |found: &Diagnostic| matches!(found.code, Code::PartlyClaimed | Code::PartlyConflict);

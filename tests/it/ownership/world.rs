@@ -397,7 +397,7 @@ pub(crate) fn namespaces() -> [&'static str; 5] {
 }
 
 /// The certificate of a namespace: the same in every world, because it takes long to make.
-fn secret(namespace: &str) -> Value {
+pub(crate) fn secret(namespace: &str) -> Value {
     static MADE: OnceLock<Vec<(String, String)>> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let make = |_| {

@@ -8,7 +8,10 @@ use postern::{
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
-use crate::ownership::asking::{connection, options, set};
+use crate::ownership::{
+    asking::{connection, options, set},
+    world::{PLATFORM, secret},
+};
 
 const PORTS: [u16; 3] = [6379, 8443, 9443];
 const NAMES: [&str; 5] = ["x.com", "a.x.com", "b.a.x.com", "y.org", "com"];
@@ -32,10 +35,18 @@ fn platform() -> Vec<Value> {
                      "hostBinding": {"namespace": {"from": "ALL"}}},
         })
     };
+    // With a certificate for every name, so that there is TLS to lose.
+    let host = json!({
+        "apiVersion": "postern.dev/v1alpha1", "kind": "Host",
+        "metadata": {"name": "all", "namespace": PLATFORM},
+        "spec": {"hostname": "*", "tlsSecret": {"name": "certificate"}},
+    });
     vec![
         listener(PORTS[0], "TCP"),
         listener(PORTS[1], "HTTPS"),
         listener(PORTS[2], "TLS"),
+        secret(PLATFORM),
+        host,
     ]
 }
 
