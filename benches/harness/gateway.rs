@@ -52,12 +52,19 @@ struct Lines {
 
 impl Gateway {
     /// Starts it, in the environment of the image. `command` ends with the program; everything after is added here, and every
-    /// port is the system's choice.
+    /// port is the system's choice. There is no access log unless the arguments say so.
     pub(crate) fn launch(mut command: Command, arguments: &[&str]) -> Result<Self> {
+        let is_logged = arguments.contains(&"--access-log");
+        let log: &[&str] = if is_logged {
+            &[]
+        } else {
+            &["--access-log", "off"]
+        };
         let environment = IMAGE.lines().filter_map(|line| line.strip_prefix("ENV "));
         command
             .envs(environment.filter_map(|set| set.split_once('=')))
-            .args(["serve", "--log-format", "json", "--access-log", "off"])
+            .args(["serve", "--log-format", "json"])
+            .args(log)
             .args(["--admin-address", "127.0.0.1:0"])
             .args(["--diagnostics-address", "127.0.0.1:0"])
             .args(["--bind", "8080=127.0.0.1:0,8443=127.0.0.1:0"])

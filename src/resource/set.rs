@@ -90,6 +90,8 @@ pub enum Unavailable {
     NotInstalled,
     /// The permissions of this installation do not reach so far.
     Forbidden,
+    /// Those of whoever asks do not; what the installation may read is not known.
+    Unasked,
 }
 
 /// What is wrong with a file, or with a document in it that did not become an object.

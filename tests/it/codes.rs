@@ -14,11 +14,10 @@ use postern::{
     compile::compile,
     plugin::lint::{self, Finding},
     report::code::CODES,
-    resource::{Kind, Unavailable},
     source::dir,
 };
 
-use super::golden::{options, says, with_former};
+use super::golden::{forbid, options, with_former};
 
 const EXAMPLES: &str = "tests/codes";
 const PAGES: &str = "docs/reference/codes";
@@ -110,10 +109,7 @@ impl Example {
         fs::write(&file, self.manifests(side)).unwrap();
         let mut set = dir::load(&[file], "default").unwrap();
         let environment = self.environment();
-        if says(&environment, "# claims may not be read") {
-            let why = Unavailable::Forbidden;
-            set.unavailable.insert(Kind::RouteClaim, why);
-        }
+        forbid(&environment, &mut set);
         with_former(&mut set, &environment);
         let options = options(&environment);
         let (_, report) = compile(&set, &options);

@@ -2,7 +2,8 @@
 //!
 //! `UPDATE_GOLDEN=1` writes what is expected anew. Two lines at the top of an input may change the environment, because it is
 //! not among the resources: `# echo` has the echo server stand in for every Service, `# folder` reads a folder without one,
-//! `# claims may not be read` does as an installation without that permission. For a third see [`with_former`].
+//! `# claims may not be read` and `# namespaces may not be read` do as an installation without that permission. For a last one
+//! see [`with_former`].
 
 use std::{
     collections::BTreeSet,
@@ -70,13 +71,23 @@ fn every_code_has_a_case() {
     }
 }
 
+/// Takes the permissions away that the first lines of a case speak of.
+pub(super) fn forbid(text: &str, resources: &mut ResourceSet) {
+    for (line, kind) in [
+        ("# claims may not be read", Kind::RouteClaim),
+        ("# namespaces may not be read", Kind::Namespace),
+    ] {
+        if says(text, line) {
+            let why = Unavailable::Forbidden;
+            resources.unavailable.insert(kind, why);
+        }
+    }
+}
+
 fn compiled(input: &Path) -> (String, String) {
     let text = fs::read_to_string(input).unwrap();
     let mut resources = dir::load(&[input.to_owned()], "default").unwrap();
-    if says(&text, "# claims may not be read") {
-        let why = Unavailable::Forbidden;
-        resources.unavailable.insert(Kind::RouteClaim, why);
-    }
+    forbid(&text, &mut resources);
     with_former(&mut resources, &text);
     let (graph, report) = compile(&resources, &options(&text));
     let (graph, mut report) = admin::dump(&graph, &report);

@@ -110,6 +110,10 @@ impl Hub {
                     keeper.list(&name, &found);
                 }
                 batch.extend(self.known.list(&name, found));
+                warn!(
+                    "Namespaces may not be read, so no RouteClaim is for a namespace by its labels"
+                );
+                self.available(Kind::Namespace, Some(Unavailable::Forbidden), batch);
             }
             // Who can read claims has built walls, and how high they are is in the settings.
             Kind::GatewaySettings
