@@ -99,6 +99,7 @@ impl Heartbeat<'_> {
                 .map(|snapshot| (*snapshot.versions).clone())
                 .unwrap_or_default(),
             applied: applied.at.map(Timestamp::as_second),
+            nodes: self.options.node_addresses.clone(),
             behind: self.behind(),
         }
     }

@@ -221,6 +221,7 @@ fn options() -> Options {
         namespaces: Vec::new(),
         silent: Vec::new(),
         publish: None,
+        node_addresses: Vec::new(),
         build: "test".to_owned(),
         digest: Box::new(String::new),
         health: Health::new(),
