@@ -81,6 +81,7 @@ impl Reports {
 pub(super) fn files(resources: &ResourceSet) -> Vec<(Origin, Diagnostic)> {
     let mut files = Vec::new();
     for (path, problems) in &resources.files {
+        let path = Arc::new(path.to_string());
         for problem in problems {
             let (code, next) = match problem.kind {
                 FileProblemKind::Syntax => (
@@ -114,7 +115,7 @@ pub(super) fn files(resources: &ResourceSet) -> Vec<(Origin, Diagnostic)> {
                 FileProblemKind::Field => (Code::IgnoredField, ""),
             };
             let origin = Origin::File {
-                path: Arc::clone(path),
+                path: Arc::clone(&path),
                 at: problem.at,
             };
             let diagnostic = Diagnostic::new(code, "", &*problem.message, next);

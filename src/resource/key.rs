@@ -280,8 +280,9 @@ impl fmt::Display for ObjectKey {
 pub enum Origin {
     /// In the API server.
     Cluster,
-    /// In a file, where its document begins.
-    File { path: Arc<str>, at: Position },
+    /// In a file, where its document begins. All documents of a file share its path; one pointer, because every object has an
+    /// origin.
+    File { path: Arc<String>, at: Position },
     /// In the `getambassador.io/config` annotation of another object, and where in its text.
     Annotation { of: ObjectKey, at: Position },
 }
@@ -312,6 +313,15 @@ impl fmt::Display for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_as_large_as_three_pointers() {
+        assert_eq!(
+            size_of::<Origin>(),
+            3 * size_of::<usize>(),
+            "there are many"
+        );
+    }
 
     #[test]
     fn every_kind_of_a_group_is_in_one_table_once() {

@@ -16,8 +16,8 @@ pub struct Positions {
     at: Box<[Position]>,
 }
 
-/// The paths of fields, in their order. Positions have one pointer to them, and not its length as well.
-type Paths = Box<[Box<str>]>;
+/// The paths of fields, in their order: positions have one pointer to them, and their number themselves.
+type Paths = Vec<Box<str>>;
 
 /// The lists of paths that objects share.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl From<BTreeMap<String, Position>> for Positions {
             .into_iter()
             .map(|(path, at)| (path.into_boxed_str(), at))
             .unzip();
-        let paths = (!paths.is_empty()).then(|| Arc::new(paths.into()));
+        let paths = (!paths.is_empty()).then(|| Arc::new(paths));
         Self {
             paths,
             at: at.into(),

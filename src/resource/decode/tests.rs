@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -255,7 +255,7 @@ fn positions_and_origin_are_passed_on() {
     let at = crate::resource::Position { line: 3, column: 5 };
     let positions = Positions::from(BTreeMap::from([("spec.prefix".to_owned(), at)]));
     let origin = Origin::File {
-        path: "a.yaml".into(),
+        path: Arc::new("a.yaml".to_owned()),
         at,
     };
     let mapping = document("postern.dev/v1alpha1", "Mapping", json!({}));

@@ -45,12 +45,13 @@ impl Reader {
     }
 
     /// What the file holds. `before` is what it held: as long as it has a syntax error, what cannot be seen any more stays.
-    pub(super) fn read(&mut self, path: &Arc<str>, bytes: &[u8], before: &Contents) -> Contents {
+    pub(super) fn read(&mut self, path: &str, bytes: &[u8], before: &Contents) -> Contents {
         let mut contents = Contents::default();
         // What grows step by step leaves its smaller sizes behind.
         contents.found.reserve(documents(bytes));
+        let path = Arc::new(path.to_owned());
         let errors = yaml::each(bytes, &mut |document| {
-            self.document(path, document, MAX_LISTS, &mut contents);
+            self.document(&path, document, MAX_LISTS, &mut contents);
         });
         for error in errors {
             contents.problems.push(FileProblem {
@@ -73,7 +74,7 @@ impl Reader {
 
     fn document(
         &mut self,
-        path: &Arc<str>,
+        path: &Arc<String>,
         document: Document,
         lists: usize,
         contents: &mut Contents,

@@ -10,7 +10,7 @@ fn found(name: &str, content: u8, line: u32, carrier: Option<&str>) -> Found {
     let at = Position { line, column: 1 };
     let origin = match carrier {
         None => Origin::File {
-            path: "x".into(),
+            path: Arc::new("x".to_owned()),
             at,
         },
         Some(carrier) => Origin::Annotation {

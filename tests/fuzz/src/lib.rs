@@ -25,7 +25,7 @@ pub fn documents(bytes: &[u8]) -> impl Iterator<Item = Document> {
 /// A place in a file.
 pub fn origin(at: Position) -> Origin {
     Origin::File {
-        path: Arc::from("fuzz.yaml"),
+        path: Arc::new("fuzz.yaml".to_owned()),
         at,
     }
 }
