@@ -81,6 +81,8 @@ pub struct Options {
     pub publish: Option<ObjectName>,
     /// The version of this build.
     pub build: String,
+    /// The preset that the process was started with.
+    pub preset: Option<String>,
     /// The digest of the graph in use; asked for only when the Lease is written for a new snapshot.
     pub digest: Box<dyn Fn() -> String + Send + Sync>,
     pub health: Health,
@@ -293,6 +295,7 @@ mod tests {
                 namespaces: Vec::new(),
                 publish: None,
                 silent: Vec::new(),
+                preset: None,
                 build: "test".to_owned(),
                 digest: Box::new(String::new),
                 health: Health::new(),

@@ -182,6 +182,9 @@ impl Site {
             silent: silent(serve),
             publish: serve.publish_service.clone(),
             build: VERSION.to_owned(),
+            preset: serve
+                .compat
+                .map(|crate::config::Compat::Emissary| "emissary".to_owned()),
             digest: Box::new(digest),
             health: health.clone(),
             metrics: status.clone(),

@@ -12,7 +12,6 @@ use super::{
     place::Place,
 };
 use crate::{
-    compile::compile,
     graph::ClientTls,
     report::wire::{DiagnosticView, ObjectView},
     resource::{
@@ -216,8 +215,9 @@ fn tried(compiled: &Compiled, namespace: &str, what: &Value) -> Result<Tried> {
     let key = object.key().clone();
     let mut set = compiled.set.clone();
     set.insert(object);
-    let (_, report) = compile(&set, &compiled.options);
-    let report = report
+    let tried = compiled.again(set);
+    let report = tried
+        .report
         .object(&key)
         .context("the compiler must report on every object")?;
     let view = ObjectView::of(report);

@@ -65,6 +65,9 @@ fn how_far_replicas_have_come_is_told_as_expected() {
         let text = page.render(format, false).unwrap();
         golden(&format!("sync.{ending}"), &text);
     }
+    let guide = fs::read_to_string("docs/guides/troubleshoot.md").unwrap();
+    let text = page.render(Format::Table, false).unwrap();
+    assert!(guide.contains(&text), "the guide shows it:\n{text}");
 }
 
 #[test]

@@ -113,6 +113,7 @@ impl Why {
             from: self.from,
         };
         let mut answer = facts.why(&question).await?;
+        let backings = outcome::backings(&answer, facts);
         let policies = origin::settled(&mut answer, facts);
         let (refused, kept_out) = losers(facts, &answer);
         let told = Told {
@@ -121,7 +122,7 @@ impl Why {
             refused,
             kept_out,
             policies,
-            backings: outcome::backings(&answer, facts),
+            backings,
             answer,
         };
         let down = told.backings.iter().any(Backing::is_down);

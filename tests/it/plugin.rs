@@ -487,6 +487,57 @@ fn whose_a_request_is_and_where_its_certificate_comes_from_are_told() {
     );
 }
 
+/// One Service that is dialled by its endpoints because a Mapping says so, or everybody's settings, or because it is headless.
+#[test]
+fn who_says_that_a_service_is_dialled_by_its_endpoints_is_told() {
+    let mapping = |resolver: &str| {
+        serde_json::json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
+            "metadata": {"name": "a", "namespace": "apps"},
+            "spec": serde_json::from_str::<serde_json::Value>(&format!(
+                r#"{{"hostname": "a.example.com", "prefix": "/", "service": "quote"{resolver}}}"#
+            )).unwrap(),
+        })
+    };
+    let settings = |resolver: &str| {
+        serde_json::json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "GatewaySettings",
+            "metadata": {"name": "settings", "namespace": "postern"},
+            "spec": {"resolver": resolver},
+        })
+    };
+    let by_mapping = r#", "resolver": "endpoint""#;
+    for (mapping, settings, ip, from) in [
+        (
+            mapping(by_mapping),
+            None,
+            "10.96.0.9",
+            Some("Mapping apps/a spec.resolver"),
+        ),
+        (
+            mapping(""),
+            Some(settings("endpoint")),
+            "10.96.0.9",
+            Some("GatewaySettings postern/settings spec.resolver"),
+        ),
+        (mapping(by_mapping), None, "None", None),
+        (mapping(""), None, "10.96.0.9", None),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("resolver.yaml");
+        let service = SETTLED.split("---").skip(3).collect::<Vec<_>>().join("---");
+        let service = service.replace("10.96.0.9", ip).replace("443", "80");
+        let settings = settings.map(|settings| settings.to_string());
+        let objects = [Some(mapping.to_string()), settings, Some(service)];
+        let objects: Vec<_> = objects.into_iter().flatten().collect();
+        fs::write(&file, objects.join("\n---\n")).unwrap();
+        let case = ["why", "http://a.example.com/", "-o", "json", "-f"];
+        let (_, text) = said(&[&case[..], &[file.to_str().unwrap()]].concat());
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["backings"][0]["by"][0].as_str(), from, "{text}");
+    }
+}
+
 #[test]
 fn a_teams_own_namespace_does_not_pass_for_that_of_postern() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::origin;
 use crate::{
     graph::{
         why::{Answer, MemberAnswer, Outcome},
@@ -24,7 +25,8 @@ pub(super) fn backings(answer: &Answer, facts: &Facts) -> Vec<Backing> {
         let ActionView::Forward(forward) = &member.action else {
             return None;
         };
-        Some((&forward.upstream, &member.upstream.as_ref()?.target))
+        let by = origin::resolver(&object_of(&member.id), facts);
+        Some((&forward.upstream, &member.upstream.as_ref()?.target, by))
     });
     let of_connection = match &answer.outcome {
         Outcome::Connection { members } => &**members,
@@ -34,11 +36,19 @@ pub(super) fn backings(answer: &Answer, facts: &Facts) -> Vec<Backing> {
         let TcpActionView::Forward { upstream, .. } = &member.action else {
             return None;
         };
-        Some((upstream, &facts.graph.upstreams.get(upstream)?.target))
+        let target = &facts.graph.upstreams.get(upstream)?.target;
+        Some((upstream, target, Vec::new()))
     });
     let mut all: Vec<Backing> = Vec::new();
-    for (id, target) in of_requests.chain(of_connection) {
-        let found = Backing::of(id, target, facts);
+    for (id, target, by) in of_requests.chain(of_connection) {
+        let found = Backing::of(id, target, facts).map(|backing| Backing {
+            // One without a ClusterIP is dialled by its endpoints whatever anybody says.
+            by: by
+                .into_iter()
+                .filter(|_| !backing.cluster_ips.is_empty())
+                .collect(),
+            ..backing
+        });
         let is_new = |backing: &Backing| all.iter().all(|other| other.service != backing.service);
         if let Some(backing) = found.filter(is_new) {
             all.push(backing);
@@ -166,7 +176,8 @@ fn place(id: &str, target: Option<&TargetView>, backings: &[Backing]) -> String 
 fn service(backing: &Backing, addresses: &[String]) -> String {
     let dialled = match (backing.dialled, backing.cluster_ips.first()) {
         (Some("ClusterIP"), Some(address)) => address.to_string(),
-        (Some(_), _) => "by its endpoints".to_owned(),
+        (Some(_), _) if backing.by.is_empty() => "by its endpoints".to_owned(),
+        (Some(_), _) => format!("by its endpoints: {}", backing.by.join(", ")),
         (None, _) => addresses.join(", "),
     };
     format!(

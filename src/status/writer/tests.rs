@@ -222,6 +222,7 @@ fn options() -> Options {
         silent: Vec::new(),
         publish: None,
         build: "test".to_owned(),
+        preset: None,
         digest: Box::new(String::new),
         health: Health::new(),
         metrics: StatusMetrics::default(),
