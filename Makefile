@@ -93,6 +93,12 @@ image: ## Build the image as an archive, without Docker: target/image/postern.ta
 	@tools/image.sh build
 	@tools/image.sh archive target/image/postern.tar
 
+.PHONY: plugin-archive
+plugin-archive: ## Build kubectl postern as krew installs it: archive, sum and manifest in target/plugin
+	@tools/setup.sh image
+	@tools/plugin-archive.sh build
+	@tools/plugin-archive.sh archive
+
 .PHONY: worlds
 worlds: ## What must hold about ownership in generated worlds; WORLDS=10000 for each property
 	OWNERSHIP_WORLDS=$(or $(WORLDS),10000) $(CARGO) test --test it -- ownership:: tcp::owners
