@@ -213,13 +213,24 @@ pub(crate) fn exchange(
     request: &str,
     limit: Duration,
 ) -> Result<(u16, String)> {
+    let (head, body) = answer(address, request, limit)?;
+    let status = head.split(' ').nth(1).context("no status line")?;
+    Ok((status.parse()?, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Head and body, as they came, of an answer that ends with its connection.
+pub(crate) fn answer(
+    address: SocketAddr,
+    request: &str,
+    limit: Duration,
+) -> Result<(String, Vec<u8>)> {
+    const END: &[u8] = b"\r\n\r\n";
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").context("no whole answer")?;
-    let status = head.split(' ').nth(1).context("no status line")?;
-    Ok((status.parse()?, body.to_owned()))
+    let end = answer.windows(END.len()).position(|bytes| bytes == END);
+    let body = answer.split_off(end.context("no whole answer")? + END.len());
+    Ok((String::from_utf8_lossy(&answer).into_owned(), body))
 }

@@ -263,6 +263,10 @@ codes! {
         "TLS is to end at this TCPMapping, and no Host with a certificate serves its `host` on the port. TLS for the name is refused.",
         "a TCPMapping with host: db.example.com where no Host has a certificate for it",
         "Have a Host with a `tlsSecret` created for the name, or write `clientTls: Passthrough` where the upstream speaks TLS itself.";
+    FormerCertificate = 4004, Warning, ResolvedRefs,
+        "The Secret does not hold a certificate and the key that belongs to it any more. What it held before is in use, as long as the Secret is there and is referred to, in every replica that has seen it; one that starts later refuses TLS for the hostname (PST4002).",
+        "a Secret with a tls.key that does not belong to the new tls.crt",
+        "Put the PEM of the chain in `tls.crt` and of the key that belongs to it in `tls.key`.";
     HostConflict = 5001, Error, Accepted,
         "Another Host has the same hostname and is older. Its certificate and its policies are used, and nothing of this one.",
         "Host b/site and Host a/site with hostname example.com",
@@ -292,7 +296,7 @@ codes! {
         "a LogService",
         "Delete the object, or leave it.";
     ClaimsNotRead = 6003, Warning, Accepted,
-        "The installation reads some namespaces only and may not read RouteClaims, so that no claim holds in it.",
+        "The installation reads some namespaces only, or is in the place of an Emissary Deployment, and may not read RouteClaims, so that no claim holds in it.",
         "an installation with Roles and --watch-namespaces, without a ClusterRole for RouteClaims",
         "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so: hostnames and paths then belong to who came first.";
     NamespacesNotRead = 6004, Warning, Accepted,
