@@ -38,6 +38,7 @@ const CONFLICTS: &[Code] = &[
     Code::ClaimConflict,
     Code::PartlyConflict,
     Code::LosesRequests,
+    Code::TlsGoesElsewhere,
     Code::HostConflict,
     Code::PortConflict,
 ];
