@@ -80,9 +80,10 @@ bench: ## Compare with nginx and HAProxy: CPU, memory, compile time; SECONDS=3 R
 	$(CARGO) bench --bench compare -- --seconds $(or $(SECONDS),3) --runs $(or $(RUNS),5) --write $(ARGS)
 
 .PHONY: soak
-soak: ## Long proofs: changes under load, drain, hostile input, a real API server
+soak: ## Long proofs: changes under load, drain, hostile input, a real API server, and the oldest one that is supported
 	@tools/setup.sh soak
 	@tests/cluster/build.sh >/dev/null
+	KUBEBUILDER_ASSETS=$$(tests/cluster/build.sh oldest) $(CARGO) test --test it -- cluster:: certificates::
 	$(CARGO) bench --bench soak -- $(ARGS)
 
 .PHONY: image

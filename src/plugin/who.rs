@@ -137,6 +137,12 @@ pub(super) fn table(owned: &[Owned]) -> Table {
     table
 }
 
+impl Owned {
+    fn rank(&self) -> impl Ord + '_ {
+        (&self.hostname, &self.path, self.claim.is_none())
+    }
+}
+
 /// Places by hostname, path and region.
 type Places = BTreeMap<(String, String, String), Owned>;
 
@@ -178,9 +184,11 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
         let place = (&*owned.hostname, &*owned.path);
         owned.refused = refused.get(&place).cloned().unwrap_or_default();
     }
-    let mut all: Vec<_> = places.into_values().collect();
-    all.extend(tcp::owned(facts, &objects));
-    all
+    // Who has a claim comes before who has the rest of the same place.
+    let mut owned: Vec<_> = places.into_values().collect();
+    owned.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    owned.extend(tcp::owned(facts, &objects));
+    owned
 }
 
 fn place<'p>(places: &'p mut Places, hostname: &str, path: &str, region: &str) -> &'p mut Owned {

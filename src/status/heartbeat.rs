@@ -100,6 +100,7 @@ impl Heartbeat<'_> {
                 .unwrap_or_default(),
             preset: self.options.preset.clone(),
             applied: applied.at.map(Timestamp::as_second),
+            nodes: self.options.node_addresses.clone(),
             behind: self.behind(),
         }
     }

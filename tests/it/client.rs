@@ -222,11 +222,27 @@ pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Begins a handshake with this SNI, and reads no answer.
+pub(crate) fn hello(stream: &mut TcpStream, sni: &str) -> io::Result<()> {
+    let mut connection = handshake(sni)?;
+    connection.write_tls(stream)?;
+    Ok(())
+}
+
 /// A TLS connection with this SNI (none when empty), whatever certificate the other side has.
 pub(crate) fn tls(
     address: SocketAddr,
     sni: &str,
 ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let connection = handshake(sni)?;
+    let mut stream = StreamOwned::new(connection, tcp(address)?);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(stream)
+}
+
+fn handshake(sni: &str) -> io::Result<ClientConnection> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
@@ -240,12 +256,7 @@ pub(crate) fn tls(
         sni
     };
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    let mut stream = StreamOwned::new(connection, tcp(address)?);
-    while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock)?;
-    }
-    Ok(stream)
+    ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)
 }
 
 /// Takes whoever signed the certificate; the tests look at names where they care.

@@ -221,6 +221,7 @@ fn options() -> Options {
         namespaces: Vec::new(),
         silent: Vec::new(),
         publish: None,
+        node_addresses: Vec::new(),
         build: "test".to_owned(),
         preset: None,
         digest: Box::new(String::new),

@@ -225,6 +225,7 @@ fn options(installation: &str, replica: &str) -> Options {
         silent: Vec::new(),
         publish: None,
         preset: None,
+        node_addresses: Vec::new(),
         build: "test".to_owned(),
         digest: Box::new(|| "digest".to_owned()),
         health,
