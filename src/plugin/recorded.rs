@@ -29,7 +29,7 @@ fn facts() -> Facts {
     let mut compiled = folder::compile(&cli.common.files, &cli.common).unwrap();
     let objects: Vec<_> = compiled.set.objects().collect();
     for (number, mut object) in objects.into_iter().enumerate() {
-        object.meta_mut().resource_version = (number + 101).to_string().into();
+        object.meta_mut().revision_mut().resource_version = (number + 101).to_string().into();
         compiled.set.insert(object);
     }
     let compiled = source::compiled(compiled.set, compiled.options);
