@@ -8,6 +8,7 @@
 //! ```
 
 mod claim;
+mod client_certificate;
 mod cluster;
 mod compression;
 mod context;
@@ -35,6 +36,7 @@ mod settled;
 mod slot;
 mod state;
 mod tcp;
+mod terms;
 mod touched;
 mod twin;
 mod upstream;

@@ -13,6 +13,7 @@ pub mod balance;
 pub mod breaker;
 pub mod certificate;
 pub mod client;
+pub mod client_certificate;
 pub mod compression;
 pub mod cors;
 pub mod decide;
@@ -33,6 +34,7 @@ pub mod route;
 pub mod shadow;
 pub mod table;
 pub mod tcp;
+pub mod terms;
 pub mod tls;
 pub mod upstream;
 pub mod why;
@@ -50,6 +52,7 @@ pub use affinity::{Affinity, AffinityCookie};
 pub use authority::{Authority, AuthorityError};
 pub use balance::Balance;
 pub use client::ClientPolicy;
+pub use client_certificate::{CertDetails, ClientCertificates, ForwardMode, ForwardedCert};
 pub use decide::{Connection, Decision, Entry, Handshake, HostChoice, Request, decide};
 pub use dial::{AddressSource, DialPolicy};
 pub use explain::{Step, Trace};
@@ -63,7 +66,8 @@ pub use route::{
     Action, Fail, Forward, ForwardTerms, HostRewrite, Member, Redirect, Rewrite, Route, RouteId,
 };
 pub use tcp::{ClientTls, TcpAction, TcpForward, TcpMember, TcpRoute, TcpTable};
-pub use tls::{Certificate, PrivateKey};
+pub use terms::{Group, Offer, Suite, Terms, Versions};
+pub use tls::{Certificate, PrivateKey, ServerTls};
 pub use upstream::{Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls};
 
 /// The compiled result.

@@ -325,9 +325,7 @@ fn asks_for_nothing(name: &str, value: &Value) -> bool {
         Value::Bool(on) => *on == (name == "use_remote_address"),
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
-        Value::String(text) => {
-            text.is_empty() || name == "forward_client_cert_details" && text == "SANITIZE"
-        }
+        Value::String(text) => text.is_empty(),
         Value::Number(_) => false,
     }
 }

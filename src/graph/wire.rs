@@ -74,6 +74,9 @@ pub struct HostView {
     /// The names for which it is found here: its own, or some that others have claimed and that it may decide about.
     pub hostname: String,
     pub tls: Option<TlsView>,
+    /// What is not as usual in the handshake.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
     pub insecure: String,
     /// Its place among the route sets.
     pub route_set: usize,
@@ -228,10 +231,14 @@ impl HostView {
             hostname: names.to_string(),
             tls: match &host.tls {
                 HostTls::None => None,
-                HostTls::Certificate(certificate) => {
-                    Some(TlsView::Certificate(certificate.digest.to_string()))
+                HostTls::Certificate(tls) => {
+                    Some(TlsView::Certificate(tls.certificate.digest.to_string()))
                 }
                 HostTls::Broken(fail) => Some(TlsView::Broken(fail.to_string())),
+            },
+            terms: match &host.tls {
+                HostTls::Certificate(tls) => tls.told(),
+                HostTls::None | HostTls::Broken(_) => Vec::new(),
             },
             insecure: match host.insecure {
                 InsecureAction::Redirect => "redirect",

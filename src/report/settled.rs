@@ -57,11 +57,17 @@ fields! {
     // Of a Host.
     InsecureAction = "spec.requestPolicy.insecure.action",
     TlsSecret = "spec.tlsSecret",
+    HostContext = "spec.tlsContext",
     // Of a TLSContext.
     Sni = "spec.sni",
     CaSecret = "spec.caSecret",
     ClientSecret = "spec.secret",
     InsecureSkipVerify = "spec.insecureSkipVerify",
+    MinTlsVersion = "spec.minTlsVersion",
+    MaxTlsVersion = "spec.maxTlsVersion",
+    CipherSuites = "spec.cipherSuites",
+    EcdhCurves = "spec.ecdhCurves",
+    CrlSecret = "spec.crlSecret",
     // Of the GatewaySettings.
     DefaultHost = "spec.defaultHost",
     Underscores = "spec.headers.underscores",
@@ -89,6 +95,8 @@ fields! {
     ModuleDiagnostics = "spec.config.diagnostics",
     ModuleLivenessProbe = "spec.config.livenessProbe",
     ModuleReadinessProbe = "spec.config.readinessProbe",
+    ModuleForwardedCert = "spec.config.forwardClientCertDetails",
+    ModuleCertDetails = "spec.config.setCurrentClientCertDetails",
     ModuleBuffer = "spec.config.buffer",
     ModuleLinkerd = "spec.config.addLinkerdHeaders",
     ModuleMaxHead = "spec.config.maxRequestHeadersKb",

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     compile::{compression, mapping::defaults, settings::Settings},
+    graph::{CertDetails, ForwardMode},
     report::Field,
 };
 
@@ -69,7 +70,10 @@ pub(super) const KEYS: &[(&str, Key)] = &[
         "max_request_headers_kb",
         Key::Apply(Field::ModuleMaxHead, max_request_headers),
     ),
-    ("forward_client_cert_details", Key::Protects),
+    (
+        "forward_client_cert_details",
+        Key::Apply(Field::ModuleForwardedCert, forwarded_cert),
+    ),
     (
         "add_linkerd_headers",
         Key::Apply(Field::ModuleLinkerd, |value, settings| {
@@ -149,7 +153,10 @@ pub(super) const KEYS: &[(&str, Key)] = &[
         "retry_policy",
         Key::Apply(Field::ModuleRetryPolicy, defaults::retry),
     ),
-    ("set_current_client_cert_details", Key::Missing),
+    (
+        "set_current_client_cert_details",
+        Key::Apply(Field::ModuleCertDetails, cert_details),
+    ),
     (
         "strip_matching_host_port",
         Key::Apply(Field::ModuleStripPort, |value, settings| {
@@ -272,6 +279,41 @@ fn max_request_headers(value: &Value, settings: &mut Settings) -> Result<(), Str
     let most = most.ok_or_else(|| format!("{value} is not a number of KiB from 1 to 8192"))?;
     let bytes = u32::try_from(most * 1024).ok();
     settings.clients.max_head = bytes.filter(|_| most < MOST);
+    Ok(())
+}
+
+/// What cannot be read leaves nobody who may write the field.
+fn forwarded_cert(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    let mode = ForwardMode::ALL.iter().find(|(name, _)| *name == text);
+    let (_, mode) = mode.ok_or_else(|| {
+        let names = ForwardMode::ALL.map(|(name, _)| name);
+        format!("{value} is none of {}", names.join(", "))
+    })?;
+    settings.clients.forwarded_cert.mode = *mode;
+    Ok(())
+}
+
+fn cert_details(value: &Value, settings: &mut Settings) -> Result<(), String> {
+    let fields = value.as_object();
+    let fields = fields.ok_or_else(|| format!("{value} is not an object"))?;
+    let mut details = CertDetails::default();
+    for (name, value) in fields {
+        let on = match &**name {
+            "subject" => &mut details.subject,
+            "cert" => &mut details.cert,
+            "chain" => &mut details.chain,
+            "dns" => &mut details.dns,
+            "uri" => &mut details.uri,
+            _ => {
+                return Err(format!(
+                    "There is no detail `{name}`: subject, cert, chain, dns and uri are"
+                ));
+            }
+        };
+        *on = boolean(value)?;
+    }
+    settings.clients.forwarded_cert.details = details;
     Ok(())
 }
 

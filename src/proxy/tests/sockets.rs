@@ -15,8 +15,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::{
     config::AccessLog,
     graph::{
-        Action, Certificate, Fail, Graph, HostTls, PrivateKey, Target, Upstream, UpstreamId,
-        tls::KeyFormat,
+        Action, Certificate, Fail, Graph, HostTls, PrivateKey, ServerTls, Target, Upstream,
+        UpstreamId, tls::KeyFormat,
     },
     proxy::{
         Options, Proxy,
@@ -230,7 +230,7 @@ async fn a_tunnel_begins_with_the_upstreams_consent() {
 
 // === TLS ===
 
-fn certificate(name: &str) -> (Arc<Certificate>, rustls::RootCertStore) {
+fn certificate(name: &str) -> (Arc<ServerTls>, rustls::RootCertStore) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let der = made.cert.der().clone();
     let certificate = Certificate {
@@ -240,10 +240,11 @@ fn certificate(name: &str) -> (Arc<Certificate>, rustls::RootCertStore) {
             format: KeyFormat::Pkcs8,
             der: made.signing_key.serialize_der().into(),
         },
+        staple: None,
     };
     let mut roots = rustls::RootCertStore::empty();
     roots.add(der).unwrap();
-    (Arc::new(certificate), roots)
+    (Arc::new(certificate.into()), roots)
 }
 
 async fn handshake(
