@@ -55,13 +55,13 @@ impl<'f> Crossing<'f> {
     }
 
     /// Tells the browser what the page may see of a response, whoever made it.
-    pub(super) fn tell(self, headers: &mut HeaderMap) {
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
         // A cache must not show to one origin what was made for another, or for none.
         headers.append(VARY, HeaderValue::from_static("origin"));
-        let Some(origin) = self.origin else {
+        let Some(origin) = &self.origin else {
             return;
         };
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         if self.cors.credentials {
             let yes = HeaderValue::from_static("true");
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use smallvec::SmallVec;
 
 use super::record::protocol;
 use crate::graph::{
@@ -23,7 +22,7 @@ pub(super) struct Values<'r> {
 }
 
 /// Values that were made while the request's headers were at hand, in the order of the edits that need them.
-pub(super) type Rendered = SmallVec<[HeaderValue; 2]>;
+pub(super) type Rendered = Vec<HeaderValue>;
 
 /// Makes the values of the edits that are not constant.
 pub(super) fn render(edits: &HeaderEdits, values: Values<'_>) -> Rendered {

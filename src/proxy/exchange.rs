@@ -47,54 +47,57 @@ use onward::Onward;
 /// The answer to a request, without what is kept of it.
 type Answer<U> = Result<Response<Kind<<U as Upstreams>::Body>>, ProxyError>;
 
-/// Answers a request. It sees one snapshot from its first to its last byte.
-pub(super) async fn serve<U: Upstreams>(
+/// Answers a request. It sees one snapshot from its first to its last byte. Not an `async fn`, for the future of one has room
+/// for its arguments twice.
+pub(super) fn serve<U: Upstreams>(
     site: Rc<Site<U>>,
     peer: Rc<Peer>,
     request: Request<Incoming>,
-) -> Result<Response<ReplyBody<U::Body>>, Infallible> {
-    let graph = site.graph();
+) -> impl Future<Output = Result<Response<ReplyBody<U::Body>>, Infallible>> {
     let (mut parts, body) = request.into_parts();
-    let mut record = Record::new(peer.clone(), Instant::now());
-    let listener = graph.listener(peer.port);
-    if listener.is_none() {
-        peer.close();
+    async move {
+        let graph = site.graph();
+        let mut record = Record::new(peer.clone(), Instant::now());
+        let listener = graph.listener(peer.port);
+        if listener.is_none() {
+            peer.close();
+        }
+        let trusted = listener.is_some_and(|listener| listener.trusts(peer.client.ip()));
+        if let Some(listener) = listener.filter(|_| trusted) {
+            record.client = forwarding::client_address(&parts.headers, listener, peer.client);
+        }
+        let mut asked = Asked {
+            prefers_json: false,
+            is_head: parts.method == Method::HEAD,
+            is_http1: peer.is_http1(),
+            request_id: RequestId::of(&parts.headers, trusted || graph.clients.keeps_request_ids),
+            grpc: None,
+        };
+        if peer.log.is_some() {
+            record.told = Some(Box::new(told(&parts, &asked)));
+        }
+        let exchange = Exchange {
+            site: &site,
+            peer: &peer,
+            graph: &graph,
+            trusted,
+        };
+        let answer = exchange
+            .answer(&mut parts, body, &mut asked, &mut record)
+            .await;
+        let mut response = answer.unwrap_or_else(|error| told_error(error, &asked, &mut record));
+        if let Some(server) = &graph.envoy.server {
+            response.headers_mut().insert(SERVER, server.clone());
+        }
+        record.status = response.status();
+        // What stops being HTTP says so itself (RFC 6455, section 4.1).
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if peer.is_http1() && peer.is_closing() && !switches {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        Ok(response.map(|kind| ReplyBody::new(kind, record)))
     }
-    let trusted = listener.is_some_and(|listener| listener.trusts(peer.client.ip()));
-    if let Some(listener) = listener.filter(|_| trusted) {
-        record.client = forwarding::client_address(&parts.headers, listener, peer.client);
-    }
-    let mut asked = Asked {
-        prefers_json: false,
-        is_head: parts.method == Method::HEAD,
-        is_http1: peer.is_http1(),
-        request_id: RequestId::of(&parts.headers, trusted || graph.clients.keeps_request_ids),
-        grpc: None,
-    };
-    if peer.log.is_some() {
-        record.told = Some(Box::new(told(&parts, &asked)));
-    }
-    let exchange = Exchange {
-        site: &site,
-        peer: &peer,
-        graph: &graph,
-        trusted,
-    };
-    let answer = exchange
-        .answer(&mut parts, body, &mut asked, &mut record)
-        .await;
-    let mut response = answer.unwrap_or_else(|error| told_error(error, &asked, &mut record));
-    if let Some(server) = &graph.envoy.server {
-        response.headers_mut().insert(SERVER, server.clone());
-    }
-    record.status = response.status();
-    // What stops being HTTP says so itself (RFC 6455, section 4.1).
-    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if peer.is_http1() && peer.is_closing() && !switches {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
-    Ok(response.map(|kind| ReplyBody::new(kind, record)))
 }
 
 /// The answer that says why there is no other.
@@ -105,10 +108,8 @@ fn told_error<B>(error: ProxyError, asked: &Asked, record: &mut Record) -> Respo
 }
 
 /// The answer with what a page of another origin may see of it.
-fn crossed<B>(mut answer: Response<Kind<B>>, crossing: Option<Crossing<'_>>) -> Response<Kind<B>> {
-    if let Some(crossing) = crossing {
-        crossing.tell(answer.headers_mut());
-    }
+fn crossed<B>(mut answer: Response<Kind<B>>, crossing: &Crossing<'_>) -> Response<Kind<B>> {
+    crossing.tell(answer.headers_mut());
     answer
 }
 
@@ -237,20 +238,22 @@ impl<U: Upstreams> Exchange<'_, U> {
                             shadow,
                         };
                         let crossing = Crossing::of(forward, &parts.method, &parts.headers);
-                        if let Some(answer) = crossing.as_ref().and_then(Crossing::preflight) {
+                        if let Some(crossing) = &crossing
+                            && let Some(answer) = crossing.preflight()
+                        {
                             record.reason = Reason::Preflight;
                             return Ok(crossed(answer, crossing));
                         }
                         let answer = self
                             .forward(forward, onward, parts, body, &survey, record)
                             .await;
-                        match answer {
-                            // A page is shown our own errors as it is shown those of the upstream.
-                            Err(error) if crossing.is_some() => {
-                                Ok(crossed(told_error(error, asked, record), crossing))
-                            }
-                            answer => Ok(crossed(answer?, crossing)),
-                        }
+                        let Some(crossing) = crossing else {
+                            return answer;
+                        };
+                        // A page is shown our own errors as it is shown those of the upstream.
+                        let answer =
+                            answer.unwrap_or_else(|error| told_error(error, asked, record));
+                        Ok(crossed(answer, &crossing))
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::Either;
+use futures_util::{TryFutureExt, future::Either};
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -76,14 +76,12 @@ impl Upstreams for Pools<RequestBody> {
         way: Way<'o>,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<ResponseBody>, ProxyError>> {
-        let sent = Self::send(self, way, request);
-        async move {
-            sent.await.map_err(|error| {
-                let reason = &error as &dyn Error;
-                tracing::debug!(upstream = %way.upstream.id, error = reason, "A request got no response");
-                (&error).into()
-            })
-        }
+        let upstream = way.upstream;
+        Self::send(self, way, request).map_err(|error| {
+            let reason = &error as &dyn Error;
+            tracing::debug!(upstream = %upstream.id, error = reason, "A request got no response");
+            (&error).into()
+        })
     }
 
     fn retries(&self, upstream: &Upstream, priority: Priority) -> Retries {
@@ -234,7 +232,7 @@ pub(super) enum Again {
     WithBody(Retry, Rc<Replay>),
 }
 
-/// Sends a request that was admitted, and waits for the head of the response.
+/// Sends a request that was admitted; [`wait`] waits for the head of the response.
 pub(super) fn call<'o, U: Upstreams>(
     _admitted: Admitted,
     upstreams: &'o U,
@@ -252,14 +250,13 @@ pub(super) fn call<'o, U: Upstreams>(
         reached: sending.reached,
         trial: &patience.trial,
     };
-    let sent = match sending.again {
+    match sending.again {
         Again::Never => Either::Left(upstreams.send(way, request)),
         // Boxed: rare, and the future of every request would have room for it.
         again => Either::Right(Box::pin(send_again(
             upstreams, way, again, request, patience,
         ))),
-    };
-    wait(sent, patience)
+    }
 }
 
 /// Waits until all of a body is there; returns it from its beginning.
@@ -268,7 +265,7 @@ pub(super) async fn gather(
     replay: &Rc<Replay>,
     patience: &Patience,
 ) -> Result<RequestBody, ProxyError> {
-    let all = async {
+    let all = pin!(async {
         while let Some(frame) = coming.frame().await {
             frame.map_err(|_| ProxyError::BodyBroken)?;
             if !replay.is_whole() {
@@ -276,7 +273,7 @@ pub(super) async fn gather(
             }
         }
         Ok(())
-    };
+    });
     wait(all, patience).await?;
     let upload = patience.upload.as_ref();
     let whole = upload.and_then(|upload| RequestBody::again(replay, upload));
@@ -304,11 +301,12 @@ async fn send_again<U: Upstreams>(
     .await
 }
 
-async fn wait<R>(
-    send: impl Future<Output = Result<R, ProxyError>>,
+/// Waits for what the upstream answers, and not longer than the request may take. Where it is pinned is the caller's matter: a
+/// future that is handed over has room twice in that of every request.
+pub(super) async fn wait<R>(
+    mut send: Pin<&mut impl Future<Output = Result<R, ProxyError>>>,
     patience: &Patience,
 ) -> Result<R, ProxyError> {
-    let mut send = pin!(send);
     let result = poll_fn(|context| {
         if let Poll::Ready(result) = send.as_mut().poll(context) {
             return Poll::Ready(result);

@@ -78,6 +78,11 @@ impl<'g> Plan<'g> {
         }
     }
 
+    /// Whether the response goes on as it came.
+    pub(super) fn is_to_do_nothing(&self) -> bool {
+        matches!(self, Self::AsItIs)
+    }
+
     /// Whether the body of the request is base64 and must not go on so.
     pub(super) fn decodes(&self) -> bool {
         matches!(self, Self::GrpcWeb(form) if form.request == Encoding::Text)

@@ -124,11 +124,13 @@ pub(super) fn empty<B>(status: StatusCode) -> Response<Kind<B>> {
 /// Takes out of an upstream's response what speaks of its connection only (RFC 9110, section 7.6.1), and what a mesh says to its
 /// gateway.
 pub(super) fn clean(headers: &mut HeaderMap) {
-    for name in nominated(headers) {
-        headers.remove(name);
-    }
     let ends_here = headers.keys().filter(|name| ends_here(name.as_str()));
     let drop: SmallVec<[HeaderName; 2]> = ends_here.cloned().collect();
+    if drop.contains(&CONNECTION) {
+        for name in nominated(headers) {
+            headers.remove(name);
+        }
+    }
     for name in drop {
         headers.remove(name);
     }

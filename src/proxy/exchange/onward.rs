@@ -1,6 +1,6 @@
 //! The way of a request to its upstream, and of the response back to the client.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{net::SocketAddr, pin::pin, rc::Rc};
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -23,7 +23,7 @@ use crate::{
         edits::{self, Rendered, Values},
         envoy,
         error::{Malformed, ProxyError, Reason},
-        forward::{Again, Patience, Sending, Upstreams, admit, call, gather},
+        forward::{Again, Patience, Sending, Upstreams, admit, call, gather, wait},
         forwarding,
         recode::Plan,
         record::Record,
@@ -59,7 +59,8 @@ impl<U: Upstreams> Exchange<'_, U> {
         }
     }
 
-    pub(super) async fn forward(
+    /// Not an `async fn`, for the future of one has room for its arguments twice.
+    pub(super) fn forward(
         &self,
         forward: &Forward,
         onward: Onward<'_>,
@@ -67,90 +68,102 @@ impl<U: Upstreams> Exchange<'_, U> {
         body: Incoming,
         survey: &Survey,
         record: &mut Record,
-    ) -> Answer<U> {
-        let admitted = admit(forward, &parts.method, &parts.headers)?;
-        // Who calls by gRPC may wait for an answer before there is more.
-        let buffer = self.graph.clients.buffer.filter(|_| !survey.grpc);
-        let limit = forward.max_request_body.into_iter().chain(buffer).min();
-        let plan = Plan::begin(&self.graph.clients, forward, survey.grpc, parts);
-        if !plan.decodes() && survey.content_length > limit.or(Some(u64::MAX)) {
-            return Err(ProxyError::BodyTooLarge);
-        }
-        let change = self.change(forward, parts, &body, survey)?;
-        let head = Head::of(parts);
-        let stay = Stay::of(&forward.upstream.balance, &head, record.client.ip());
-        let values = self.edit(forward, parts, survey, record.client);
-        if let Some(came) = &onward.came {
-            envoy::tell_upstream(&mut parts.headers, forward, came, &onward.target);
-        }
-        rewrite_host(forward, onward.authority, &mut parts.headers);
-        plan.tell(&mut parts.headers);
-        if let Some(change) = &change {
-            change.ask(&mut parts.headers);
-        }
-        let retry = forward.retry.filter(|_| change.is_none());
-        let mut waits = None;
-        let (mut body, mut again) = if plan.decodes() {
-            (decoding(body, limit, record), Again::Never)
-        } else if buffer.is_some() && !body.is_end_stream() {
-            let (first, replay) = self.held_body(body, limit, record);
-            waits = Some(replay);
-            (first, Again::Never)
-        } else {
-            self.request_body(body, limit, retry, record)
-        };
-        let alarm = self.peer.alarm.clone().unwrap_or_default();
-        let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
-        // What becomes a tunnel is not for two, and a body that is held back does not pass for a copy.
-        let shadow = onward
-            .shadow
-            .filter(|_| change.is_none() && waits.is_none());
-        if let Some(replay) = waits {
-            body = Box::pin(gather(body, &replay, &patience)).await?;
-            again = retry.map_or(Again::Never, |retry| Again::WithBody(retry, replay));
-        }
-        let request = onward_request(parts, onward.target, body);
-        if let Some(shadow) = shadow.filter(|shadow| shadow.takes(fastrand::u8(..100))) {
-            let original = shadow::Original {
-                request: &request,
-                upload: record.upload.as_ref(),
-                client: record.client.ip(),
-                peer: self.peer,
-                dial: &self.graph.dial,
+    ) -> impl Future<Output = Answer<U>> {
+        let admitted = admit(forward, &parts.method, &parts.headers);
+        async move {
+            let admitted = admitted?;
+            // Who calls by gRPC may wait for an answer before there is more.
+            let buffer = self.graph.clients.buffer.filter(|_| !survey.grpc);
+            let limit = forward.max_request_body.into_iter().chain(buffer).min();
+            let plan = Plan::begin(&self.graph.clients, forward, survey.grpc, parts);
+            if !plan.decodes() && survey.content_length > limit.or(Some(u64::MAX)) {
+                return Err(ProxyError::BodyTooLarge);
+            }
+            let change = self.change(forward, parts, &body, survey)?;
+            let head = Head::of(parts);
+            let stay = Stay::of(&forward.upstream.balance, &head, record.client.ip());
+            let values = self.edit(forward, parts, survey, record.client);
+            if let Some(came) = &onward.came {
+                envoy::tell_upstream(&mut parts.headers, forward, came, &onward.target);
+            }
+            rewrite_host(forward, onward.authority, &mut parts.headers);
+            plan.tell(&mut parts.headers);
+            if let Some(change) = &change {
+                change.ask(&mut parts.headers);
+            }
+            let retry = forward.retry.filter(|_| change.is_none());
+            let mut waits = None;
+            let (mut body, mut again) = if plan.decodes() {
+                (decoding(body, limit, record), Again::Never)
+            } else if buffer.is_some() && !body.is_end_stream() {
+                let (first, replay) = self.held_body(body, limit, record);
+                waits = Some(replay);
+                (first, Again::Never)
+            } else {
+                self.request_body(body, limit, retry, record)
             };
-            shadow::send(&admitted, self.site, shadow, &original);
+            let alarm = self.peer.alarm.clone().unwrap_or_default();
+            let patience = Patience::new(forward, record.started(), record.upload.clone(), alarm);
+            // What becomes a tunnel is not for two, and a body that is held back does not pass for a copy.
+            let shadow = onward
+                .shadow
+                .filter(|_| change.is_none() && waits.is_none());
+            if let Some(replay) = waits {
+                body = Box::pin(gather(body, &replay, &patience)).await?;
+                again = retry.map_or(Again::Never, |retry| Again::WithBody(retry, replay));
+            }
+            let request = onward_request(parts, onward.target, body);
+            if let Some(shadow) = shadow.filter(|shadow| shadow.takes(fastrand::u8(..100))) {
+                let original = shadow::Original {
+                    request: &request,
+                    upload: record.upload.as_ref(),
+                    client: record.client.ip(),
+                    peer: self.peer,
+                    dial: &self.graph.dial,
+                };
+                shadow::send(&admitted, self.site, shadow, &original);
+            }
+            let sending = Sending {
+                dial: &self.graph.dial,
+                affinity: stay.hash,
+                reached: record.told.as_deref().map(|told| &told.reached),
+                again,
+            };
+            let upstreams = &self.site.upstreams;
+            let asked = onward.came.is_some().then(Instant::now);
+            let mut response = {
+                let sent = pin!(call(
+                    admitted, upstreams, forward, sending, request, &patience
+                ));
+                wait(sent, &patience).await?
+            };
+            if let Some(asked) = asked {
+                envoy::tell_client(response.headers_mut(), asked.elapsed());
+            }
+            stay.tell(response.headers_mut());
+            record.reason = Reason::Upstream;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return self.switch(forward, change, response, values, record);
+            }
+            if change.is_some_and(|change| change.is_refused_by(response.status())) {
+                return Err(ProxyError::UpstreamProtocol);
+            }
+            edit_response(forward, values, &mut response);
+            let response = response.map(|body| {
+                Kind::Upstream(Streaming {
+                    body,
+                    idle: patience.idle,
+                    deadline: patience.end(),
+                    waiting_since: None,
+                    alarm: patience.alarm,
+                    upload: patience.upload,
+                })
+            });
+            if plan.is_to_do_nothing() {
+                return Ok(response);
+            }
+            Ok(plan.apply(response, &self.site.encoders))
         }
-        let sending = Sending {
-            dial: &self.graph.dial,
-            affinity: stay.hash,
-            reached: record.told.as_deref().map(|told| &told.reached),
-            again,
-        };
-        let upstreams = &self.site.upstreams;
-        let asked = onward.came.is_some().then(Instant::now);
-        let mut response = call(admitted, upstreams, forward, sending, request, &patience).await?;
-        if let Some(asked) = asked {
-            envoy::tell_client(response.headers_mut(), asked.elapsed());
-        }
-        stay.tell(response.headers_mut());
-        record.reason = Reason::Upstream;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(forward, change, response, values, record);
-        }
-        if change.is_some_and(|change| change.is_refused_by(response.status())) {
-            return Err(ProxyError::UpstreamProtocol);
-        }
-        let response = edited(forward, values, response).map(|body| {
-            Kind::Upstream(Streaming {
-                body,
-                idle: patience.idle,
-                deadline: patience.end(),
-                waiting_since: None,
-                alarm: patience.alarm,
-                upload: patience.upload,
-            })
-        });
-        Ok(plan.apply(response, &self.site.encoders))
     }
 
     /// The body as it goes on, and whether it may be sent again.
@@ -262,7 +275,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         let mut head = Response::new(Kind::Empty);
         head.headers_mut().clone_from(response.headers());
         let upstream = U::upgrade(response);
-        let mut head = edited(forward, values, head);
+        edit_response(forward, values, &mut head);
         *head.status_mut() = change.tell(head.headers_mut());
         let (client, idle) = (change.client, forward.idle_timeout);
         let tunnel = upgrade::tunnel(client, upstream, idle, self.peer.clone());
@@ -309,10 +322,9 @@ fn onward_request(
     request
 }
 
-fn edited<B>(forward: &Forward, values: Rendered, mut response: Response<B>) -> Response<B> {
+fn edit_response<B>(forward: &Forward, values: Rendered, response: &mut Response<B>) {
     // What the upstream speaks is between it and us (RFC 9110, section 2.5).
     *response.version_mut() = Version::HTTP_11;
     reply::clean(response.headers_mut());
     edits::apply(&forward.response_headers, values, response.headers_mut());
-    response
 }
