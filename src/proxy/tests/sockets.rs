@@ -1,5 +1,7 @@
 //! The whole proxy on loopback: workers, sockets, TLS, pools, drain.
 
+mod client_certificate;
+
 use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
