@@ -7,6 +7,7 @@
 //!                                                   order, hosts, tls
 //! ```
 
+mod access;
 mod claim;
 mod client_certificate;
 mod cluster;

@@ -7,6 +7,7 @@
 //!           │ authority  │ action     │ path      │
 //! ```
 
+pub mod access;
 pub mod affinity;
 pub mod authority;
 pub mod balance;
@@ -48,6 +49,7 @@ use http::HeaderValue;
 
 use matching::RouteSet;
 
+pub use access::Access;
 pub use affinity::{Affinity, AffinityCookie};
 pub use authority::{Authority, AuthorityError};
 pub use balance::Balance;
@@ -78,6 +80,8 @@ pub struct Graph {
     pub requests: RequestPolicy,
     pub clients: ClientPolicy,
     pub envoy: EnvoyHeaders,
+    /// Whose requests are taken at all; everybody's without it.
+    pub access: Option<Access>,
     pub own: OwnPaths,
     /// Addresses that must not be dialled, whatever name led there.
     pub dial: DialPolicy,

@@ -54,7 +54,7 @@ pub enum ModuleKey {
 pub fn module_keys() -> Vec<(&'static str, ModuleKey)> {
     let keys = KEYS.iter().map(|(name, key)| {
         let key = match key {
-            Key::Apply(..) => ModuleKey::Works,
+            Key::Apply(..) | Key::Guard(..) => ModuleKey::Works,
             Key::Protects => ModuleKey::Closes,
             Key::Missing => ModuleKey::Missing,
             Key::NoEffect => ModuleKey::NoEffect,
@@ -70,7 +70,7 @@ pub fn module_keys() -> Vec<(&'static str, ModuleKey)> {
 pub(super) fn may_be_ignored() -> impl Iterator<Item = &'static str> {
     let keys = KEYS
         .iter()
-        .filter(|(_, key)| matches!(key, Key::Protects | Key::Missing));
+        .filter(|(_, key)| matches!(key, Key::Guard(..) | Key::Protects | Key::Missing));
     let kinds = KINDS.iter().map(|kind| kind.name());
     kinds.chain(keys.map(|(name, _)| *name))
 }
@@ -195,13 +195,14 @@ impl PolicyReport<'_> {
         let protecting = asked.filter_map(|(name, value)| {
             let name = snake_case(name);
             let (name, key) = KEYS.iter().find(|row| row.0 == name)?;
-            (matches!(key, Key::Protects) && !asks_for_nothing(name, value)).then_some(*name)
+            (matches!(key, Key::Guard(..) | Key::Protects) && !asks_for_nothing(name, value))
+                .then_some(*name)
         });
         let kind = (key.kind != Kind::Module).then(|| key.kind.name());
         let is_ignored = |name: &&str| settings.ignore.contains(&name.to_ascii_lowercase());
         let mut names = kind.into_iter().chain(protecting);
         if let Some(name) = names.find(|name| !is_ignored(name)) {
-            let reason = format!("{key} cannot be honoured: {name} is not implemented");
+            let reason = format!("{key} cannot be honoured: its `{name}` is not in force");
             settings.refusal_of_unclaimed.get_or_insert(reason.into());
         }
     }
@@ -238,6 +239,35 @@ impl PolicyReport<'_> {
         let name = (Arc::clone(&key.name), Arc::clone(&key.namespace));
         settings.resolvers.insert(name, routing);
         self.in_force = true;
+    }
+
+    /// Something that protects: in force, ignored by name, or nothing is served. Says whether it is in force.
+    fn guard(
+        &mut self,
+        apply: fn(&Value, &mut Settings) -> Result<(), String>,
+        (name, value): (&str, &Value),
+        field: &str,
+        settings: &mut Settings,
+    ) -> bool {
+        if settings.ignore.contains(name) {
+            let message = format!("The GatewaySettings say to serve without `{name}`");
+            let next = "Remove it from `emissary.ignore` to have it in force";
+            self.findings.push(Code::NoEffect, field, message, next);
+            return false;
+        }
+        let Err(why) = apply(value, settings) else {
+            self.in_force = true;
+            return true;
+        };
+        let reason = format!("{} cannot be honoured: {why}", self.object.key);
+        self.findings.push(
+            Code::PolicyNotHonoured,
+            field,
+            format!("{reason}, so every Mapping answers 503"),
+            "Mend the list, or remove it",
+        );
+        settings.refusal.get_or_insert(reason.into());
+        false
     }
 
     fn module(&mut self, settings: &mut Settings) {
@@ -281,7 +311,13 @@ impl PolicyReport<'_> {
                         );
                     }
                 },
-                Some(Key::Protects | Key::Missing) if asks_for_nothing(name, value) => {}
+                Some(Key::Guard(..) | Key::Protects | Key::Missing)
+                    if asks_for_nothing(name, value) => {}
+                Some(Key::Guard(settles, apply)) => {
+                    if self.guard(*apply, (name, value), &field, settings) {
+                        self.settled.add(*settles, field.contains('_'));
+                    }
+                }
                 Some(Key::Protects) => self.protects(name, &field, settings),
                 Some(Key::Missing) => self.findings.push(
                     Code::KindNotImplemented,

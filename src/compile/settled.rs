@@ -106,6 +106,16 @@ const CONTEXT: &[Row<TlsContextSpec>] = &[
 ];
 
 const SETTINGS: &[Row<GatewaySettingsSpec>] = &[
+    (Field::AccessAllow, |spec| {
+        spec.access
+            .as_ref()
+            .is_some_and(|access| access.allow.is_some())
+    }),
+    (Field::AccessDeny, |spec| {
+        spec.access
+            .as_ref()
+            .is_some_and(|access| access.deny.is_some())
+    }),
     (Field::Resolver, |spec| spec.resolver.is_some()),
     (Field::DefaultHost, |spec| spec.default_host.is_some()),
     (Field::Underscores, |spec| {

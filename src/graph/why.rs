@@ -125,6 +125,7 @@ impl Graph {
         all.extend(policy::of_requests(self.requests));
         all.extend(policy::of_clients(&self.clients));
         all.extend(policy::of_envoy(&self.envoy));
+        all.push(policy::of_access(self.access.as_ref()));
         all
     }
 

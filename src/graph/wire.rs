@@ -45,6 +45,9 @@ pub struct GraphView {
     pub clients: ClientsView,
     #[serde(skip_serializing_if = "EnvoyView::is_nothing")]
     pub envoy: EnvoyView,
+    /// Whose addresses are let in, or kept out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<String>,
 }
 
 /// A Listener.
@@ -167,6 +170,7 @@ impl GraphView {
             route_sets,
             upstreams,
             clients: ClientsView::of(&graph.clients),
+            access: graph.access.as_ref().map(ToString::to_string),
             envoy: EnvoyView {
                 check_alive: graph.own.check_alive,
                 check_ready: graph.own.check_ready,

@@ -171,6 +171,13 @@ impl<U: Upstreams> Exchange<'_, U> {
         asked: &mut Asked,
         record: &mut Record,
     ) -> Answer<U> {
+        if let Some(access) = &self.graph.access
+            && !access.permits(self.peer.client.ip(), record.client.ip())
+        {
+            // Its number counts like that of any other request.
+            self.peer.next_request();
+            return Err(ProxyError::AddressDenied);
+        }
         let survey = self.check(parts)?;
         asked.prefers_json = survey.prefers_json;
         if survey.grpc {

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use serde_json::Value;
 
 use crate::{
-    compile::{compression, mapping::defaults, settings::Settings},
+    compile::{access, compression, mapping::defaults, settings::Settings},
     graph::{CertDetails, ForwardMode},
     report::Field,
 };
@@ -15,6 +15,8 @@ use crate::{
 pub(super) enum Key {
     /// It changes the settings; an error says why it cannot.
     Apply(Field, fn(&Value, &mut Settings) -> Result<(), String>),
+    /// It protects, and changes the settings; an error closes everything. Absent, null, false and empty ask for nothing.
+    Guard(Field, fn(&Value, &mut Settings) -> Result<(), String>),
     /// It protects, and is not implemented. Absent, null, false and empty ask for nothing.
     Protects,
     /// Traffic is served without it.
@@ -61,8 +63,8 @@ pub(super) const KEYS: &[(&str, Key)] = &[
         "readiness_probe",
         Key::Apply(Field::ModuleReadinessProbe, readiness_probe),
     ),
-    ("ip_allow", Key::Protects),
-    ("ip_deny", Key::Protects),
+    ("ip_allow", Key::Guard(Field::ModuleIpAllow, access::allow)),
+    ("ip_deny", Key::Guard(Field::ModuleIpDeny, access::deny)),
     ("lua_scripts", Key::Protects),
     ("buffer", Key::Apply(Field::ModuleBuffer, buffer)),
     ("defaults", Key::Protects),

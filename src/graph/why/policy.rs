@@ -9,7 +9,7 @@ use super::{
     HandshakeAnswer,
 };
 use crate::graph::{
-    Action, CanonicalPath, ClientPolicy, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits,
+    Access, Action, CanonicalPath, ClientPolicy, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits,
     HostRewrite, HostTls, InsecureAction, Member, Redirect, RequestPolicy, Rewrite, Upstream,
     UpstreamProtocol, UpstreamTls, VirtualHost,
     breaker::Priority,
@@ -36,6 +36,8 @@ pub enum Policy {
     EnvoyHeaders,
     /// What responses have as `server`.
     ServerHeader,
+    /// From which addresses requests are taken.
+    Access,
     /// Of responses.
     Compression,
     GrpcWeb,
@@ -124,6 +126,7 @@ impl Policy {
             Self::Underscores => "underscores",
             Self::EnvoyHeaders => "x-envoy headers",
             Self::ServerHeader => "server header",
+            Self::Access => "addresses",
             Self::Compression => "compression",
             Self::GrpcWeb => "grpc-web",
             Self::Buffer => "buffering",
@@ -214,6 +217,11 @@ pub(super) fn of_envoy(envoy: &EnvoyHeaders) -> [PolicyAnswer; 2] {
         Policy::EnvoyHeaders.may_be(written, "not written"),
         Policy::ServerHeader.may_be(server, "that of the upstream"),
     ]
+}
+
+/// Whose requests are taken at all.
+pub(super) fn of_access(access: Option<&Access>) -> PolicyAnswer {
+    Policy::Access.may_be(access.map(ToString::to_string), "all")
 }
 
 /// How HTTP is spoken with clients.

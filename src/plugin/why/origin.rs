@@ -254,6 +254,16 @@ fn groups(policy: Policy) -> Groups {
                 (Settings, Field::Preset),
             ],
         ],
+        Policy::Access => &[
+            &[
+                (Settings, Field::AccessAllow),
+                (Settings, Field::AccessDeny),
+            ],
+            &[
+                (Module, Field::ModuleIpAllow),
+                (Module, Field::ModuleIpDeny),
+            ],
+        ],
         Policy::Handshake => &[&[(Host, Field::Tls), (Host, Field::HostContext)]],
         Policy::UpstreamHandshake => &[&[
             (Context, Field::MinTlsVersion),
