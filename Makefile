@@ -80,9 +80,10 @@ bench: ## Compare with nginx and HAProxy: CPU, memory, compile time; SECONDS=3 R
 	$(CARGO) bench --bench compare -- --seconds $(or $(SECONDS),3) --runs $(or $(RUNS),5) --write $(ARGS)
 
 .PHONY: soak
-soak: ## Long proofs: changes under load, drain, hostile input, a real API server
+soak: ## Long proofs: changes under load, drain, hostile input, a real API server, and the oldest one that is supported
 	@tools/setup.sh soak
 	@tests/cluster/build.sh >/dev/null
+	KUBEBUILDER_ASSETS=$$(tests/cluster/build.sh oldest) $(CARGO) test --test it -- cluster:: certificates::
 	$(CARGO) bench --bench soak -- $(ARGS)
 
 .PHONY: image
@@ -91,6 +92,12 @@ image: ## Build the image as an archive, without Docker: target/image/postern.ta
 	@tests/cluster/build.sh image >/dev/null
 	@tools/image.sh build
 	@tools/image.sh archive target/image/postern.tar
+
+.PHONY: plugin-archive
+plugin-archive: ## Build kubectl postern as krew installs it: archive, sum and manifest in target/plugin
+	@tools/setup.sh image
+	@tools/plugin-archive.sh build
+	@tools/plugin-archive.sh archive
 
 .PHONY: worlds
 worlds: ## What must hold about ownership in generated worlds; WORLDS=10000 for each property

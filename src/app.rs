@@ -14,6 +14,7 @@ mod site;
 use std::{
     collections::BTreeSet,
     io::{self, Write},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     sync::Arc,
     time::Duration,
@@ -273,13 +274,32 @@ async fn serve_admin(serve: &Serve, state: admin::State) -> Result<()> {
         ),
     ];
     for (port, address, flag) in ports {
-        let admin = admin::Admin::bind(port, address, state.clone())
+        let admin = bind_admin(port, address, &state)
             .await
             .with_context(|| format!("binding {address}; choose another with `{flag}`"))?;
         info!(server.addr = %admin.address()?, ?port, "Listening for operators");
         tokio::spawn(admin.run());
     }
     Ok(())
+}
+
+/// Binds to an address; in the place of every address to those of IPv4, where there is no IPv6.
+async fn bind_admin(
+    port: admin::Port,
+    address: SocketAddr,
+    state: &Arc<admin::State>,
+) -> io::Result<admin::Admin> {
+    let bound = admin::Admin::bind(port, address, state.clone()).await;
+    match bound {
+        Err(error)
+            if address.ip() == Ipv6Addr::UNSPECIFIED
+                && error.kind() != io::ErrorKind::AddrInUse =>
+        {
+            let address = (Ipv4Addr::UNSPECIFIED, address.port()).into();
+            admin::Admin::bind(port, address, state.clone()).await
+        }
+        bound => bound,
+    }
 }
 
 /// Tells whoever tries a folder what to ask it.

@@ -54,6 +54,7 @@ use crate::{
     resource::{Kind, Object, Origin, ResourceSet},
 };
 pub use policies::{ModuleKey, module_keys};
+pub use secret::holds_certificate;
 use state::{MappingState, State};
 
 /// What the compiler must know besides the resources.

@@ -4,7 +4,7 @@ pub mod compat;
 pub mod value;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
@@ -147,6 +147,18 @@ pub struct Serve {
     )]
     pub publish_service: Option<ObjectName>,
 
+    /// Addresses of the node that this replica is on: where no Service is published, those of the nodes with a ready replica are
+    /// written into the status of Hosts and Listeners
+    #[arg(
+        long = "publish-node",
+        env = "POSTERN_NODE_ADDRESSES",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        conflicts_with = "dir",
+        help_heading = "Resources"
+    )]
+    pub node_addresses: Vec<IpAddr>,
+
     /// Keep the last good resource set in this folder, and start from it while the API server is away. It holds private keys: the
     /// folder must be in memory, in a pod `emptyDir: {medium: Memory}`. Without it: nothing is kept
     #[arg(
@@ -238,11 +250,11 @@ pub struct Serve {
     )]
     pub drain_timeout: Duration,
 
-    /// Where health and metrics are served
+    /// Where health and metrics are served; `[::]` is every address of both families, or of IPv4 where there is no IPv6
     #[arg(
         long,
         env = "POSTERN_ADMIN_ADDRESS",
-        default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8877),
+        default_value_t = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8877),
         value_name = "ADDRESS:PORT",
         help_heading = "Operation"
     )]

@@ -33,9 +33,10 @@ use tokio::{
 use tracing::{error, info};
 
 use crate::{
+    compile,
     graph::Graph,
     report::Report,
-    resource::{ObjectKey, ResourceSet},
+    resource::{AnyObject, ObjectKey, ResourceSet},
     source::Change,
     telemetry::{
         health::{Health, Part},
@@ -342,6 +343,10 @@ impl<C: Compile> Desk<C> {
             match change {
                 Change::Version(watch, version) => {
                     self.versions.insert(watch, version);
+                }
+                Change::Put(AnyObject::Secret(secret)) => {
+                    let is_good = compile::holds_certificate;
+                    self.resources.insert_secret(secret, is_good);
                 }
                 change => change.apply(&mut self.resources),
             }

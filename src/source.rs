@@ -56,7 +56,7 @@ impl Change {
                 set.remove(&key);
             }
             Self::AbsentSecret(key) => {
-                set.secrets.remove(&key);
+                set.remove(&key);
                 set.absent_secrets.insert(key);
             }
             Self::Unavailable(kind, Some(why)) => {

@@ -31,7 +31,7 @@ mod testing;
 mod verdict;
 mod writer;
 
-use std::{collections::BTreeMap, fmt, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use kube::{Api, Client};
 use thiserror::Error;
@@ -79,8 +79,12 @@ pub struct Options {
     pub silent: Vec<Group>,
     /// The Service whose addresses are told with Hosts and Listeners.
     pub publish: Option<ObjectName>,
+    /// Where the node of this replica is reached: told instead, of all ready replicas, where there is no such Service.
+    pub node_addresses: Vec<IpAddr>,
     /// The version of this build.
     pub build: String,
+    /// The preset that the process was started with.
+    pub preset: Option<String>,
     /// The digest of the graph in use; asked for only when the Lease is written for a new snapshot.
     pub digest: Box<dyn Fn() -> String + Send + Sync>,
     pub health: Health,
@@ -292,7 +296,9 @@ mod tests {
                 pod_uid: None,
                 namespaces: Vec::new(),
                 publish: None,
+                node_addresses: Vec::new(),
                 silent: Vec::new(),
+                preset: None,
                 build: "test".to_owned(),
                 digest: Box::new(String::new),
                 health: Health::new(),

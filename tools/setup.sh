@@ -17,6 +17,7 @@ go||install Go $(awk '$1 == "go" { print $2 }' "$(dirname "$0")/../tests/cluster
 needs_node="$needs_test
 runc|runc|install runc
 nft|nftables|install nftables
+iptables|iptables|install iptables
 ip|iproute2|install iproute2
 openssl|openssl|install OpenSSL
 unshare|util-linux|install util-linux

@@ -6,6 +6,9 @@
 use std::{process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
+use h2::server::SendResponse;
+use http::{HeaderMap, HeaderValue, Response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -18,6 +21,10 @@ pub(super) const CORE: usize = 1;
 
 const SMALL_BODY: &[u8] = b"{\"message\":\"hello from a small, fast service\"}";
 const LARGE_BODY: usize = 100 * 1024;
+/// Bytes of JSON that can be compressed.
+pub(super) const TEXT_BODY: usize = 20 * 1024;
+/// A message with the five bytes that gRPC puts before it.
+pub(super) const GRPC_MESSAGE: &[u8] = b"\0\0\0\0\x20thirty-two bytes, as calls go...";
 /// A request head may be this long; more than any of the proxies makes of ours.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -26,39 +33,98 @@ const MAX_HEAD: usize = 64 * 1024;
 pub(super) struct Backend {
     pub(super) small: u16,
     pub(super) large: u16,
+    pub(super) text: u16,
+    pub(super) grpc: u16,
     _process: Owned,
 }
 
 impl Backend {
     pub(super) fn start() -> Result<Self> {
-        let (small, large) = (process::free_port()?, process::free_port()?);
+        let mut ports = [0; 4];
+        for port in &mut ports {
+            *port = process::free_port()?;
+        }
+        let [small, large, text, grpc] = ports;
         let program = std::env::current_exe().context("finding this program")?;
         let mut command = process::pinned(CORE, program);
         command
-            .args(["--backend", &small.to_string(), &large.to_string()])
+            .arg("--backend")
+            .args(ports.map(|port| port.to_string()))
             .stdin(Stdio::null());
         let mut process = Owned::start("the backend", &mut command)?;
-        for port in [small, large] {
+        for port in ports {
             process.wait_for(process::local(port), Duration::from_secs(10))?;
         }
         Ok(Self {
             small,
             large,
+            text,
+            grpc,
             _process: process,
         })
     }
 }
 
 /// Answers on these ports until the process is ended.
-pub(super) fn run(small: u16, large: u16) -> Result<()> {
+pub(super) fn run([small, large, text, grpc]: [u16; 4]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
     runtime.block_on(async {
         let small = serve(small, answer(SMALL_BODY));
         let large = serve(large, answer(&vec![b'x'; LARGE_BODY]));
-        tokio::try_join!(small, large).map(drop)
+        let text = serve(text, answer(&json()));
+        let all = async { tokio::try_join!(small, large, text).map(drop) };
+        tokio::try_join!(all, serve_grpc(grpc)).map(drop)
     })
+}
+
+/// As services answer it: the same names again and again, with other values.
+fn json() -> Vec<u8> {
+    let mut text = Vec::with_capacity(TEXT_BODY);
+    let mut number: u64 = 42;
+    while text.len() < TEXT_BODY {
+        // Knuth's generator: always the same numbers.
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let item = format!(
+            "{{\"id\":{},\"name\":\"item {}\",\"price\":{}.{:02},\"tags\":[\"new\",\"shop-{}\"]}},",
+            number >> 32,
+            number >> 48,
+            (number >> 20) % 1000,
+            (number >> 12) % 100,
+            number % 7
+        );
+        text.extend_from_slice(item.as_bytes());
+    }
+    text.truncate(TEXT_BODY);
+    text
+}
+
+/// Answers each call with a message.
+async fn serve_grpc(port: u16) -> Result<()> {
+    let listener = TcpListener::bind(process::local(port)).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(async move {
+            // A client that goes away is not worth a word.
+            let _gone = converse_grpc(stream).await;
+        });
+    }
+}
+
+async fn converse_grpc(stream: TcpStream) -> Result<()> {
+    let mut connection = h2::server::Builder::new()
+        .max_concurrent_streams(1000)
+        .handshake(stream)
+        .await?;
+    while let Some(request) = connection.accept().await {
+        let (request, respond) = request?;
+        tokio::spawn(call(request.into_body(), respond));
+    }
+    Ok(())
 }
 
 fn answer(body: &[u8]) -> Arc<[u8]> {
@@ -103,6 +169,18 @@ async fn converse(mut stream: TcpStream, fixed: &[u8]) -> std::io::Result<()> {
         seen.drain(..done);
     }
     Ok(())
+}
+
+async fn call(mut body: h2::RecvStream, mut respond: SendResponse<Bytes>) -> Result<()> {
+    while let Some(data) = body.data().await {
+        body.flow_control().release_capacity(data?.len())?;
+    }
+    let head = Response::builder().header("content-type", "application/grpc");
+    let mut answer = respond.send_response(head.body(())?, false)?;
+    answer.send_data(Bytes::from_static(GRPC_MESSAGE), false)?;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    Ok(answer.send_trailers(trailers)?)
 }
 
 fn is_question(head: &[u8]) -> bool {

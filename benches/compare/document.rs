@@ -271,15 +271,15 @@ fn ratio(one: u64, other: u64) -> f64 {
 const METHOD: &str = "\
 ## How it is measured
 
-One proxy at a time has core 0, with one worker; load (wrk, for HTTP/2 h2load) and the upstream, which answers every request
-with the same 46 or 102,400 bytes, share core 1. The runs are interleaved: every proxy once, then every proxy again. CPU per
+One proxy at a time has core 0, with one worker; load (wrk, for HTTP/2 and gRPC h2load) and the upstream, which answers every
+request with the same bytes (46, 102,400, or 20,480 of JSON; gRPC: one message of 37), share core 1. The runs are interleaved: every proxy once, then every proxy again. CPU per
 request is the scheduler time of all threads of the proxy during a run, divided by the requests that were answered; a ratio
 is the median of the ratios run by run. Requests a second and latency are for information: they also show what the load
 generator could send. Postern runs in the environment that its image sets (`ENV` in `Dockerfile`).
 
 All do the same work, and it is checked before the runs by what reaches the upstream: the prefix is taken off, X-Forwarded-For
 and X-Request-Id are added, connections to the upstream are kept, no access log is written. nginx and HAProxy have the
-settings that their documentation gives for speed: see `benches/compare/peer/`. Everything is on loopback, so the kernel's
+settings that their documentation gives for speed: see `benches/compare/peer/`. gzip is of level 1 in all three, and checked. Everything is on loopback, so the kernel's
 share is that of loopback, the same for all.
 
 Instructions are those of the worker in user mode, counted by callgrind in the running gateway while wrk loads it. They hardly depend

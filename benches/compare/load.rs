@@ -10,9 +10,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    backend::CORE,
+    backend::{self, CORE},
     harness::process::{output, pinned},
-    scenario::{Protocol, Routes, Scenario},
+    scenario::{Body, Protocol, Routes, Scenario},
 };
 
 /// Asks for a random route each time, from requests that are made before the clock starts.
@@ -40,6 +40,8 @@ pub(super) struct Load {
     script: Option<PathBuf>,
     protocol: Protocol,
     connections: u32,
+    /// What is sent beside what the program sends by itself.
+    extra: Vec<String>,
 }
 
 /// What the load generator counted.
@@ -62,7 +64,7 @@ impl Load {
     pub(super) fn new(scenario: &Scenario, address: SocketAddr, folder: &Path) -> Result<Self> {
         let scheme = match scenario.protocol {
             Protocol::Tls => "https",
-            Protocol::Http1 | Protocol::Http2 => "http",
+            Protocol::Http1 | Protocol::Http2 | Protocol::Grpc => "http",
         };
         let script = match scenario.routes {
             Routes::One => None,
@@ -73,7 +75,20 @@ impl Load {
                 Some(path)
             }
         };
+        let mut extra = Vec::new();
+        if scenario.body == Body::Text {
+            extra = ["-H", "accept-encoding: gzip"].map(str::to_owned).to_vec();
+        }
+        if scenario.protocol == Protocol::Grpc {
+            let call = folder.join("call");
+            fs::write(&call, backend::GRPC_MESSAGE)?;
+            let call = call.display().to_string();
+            let fields = ["content-type: application/grpc", "te: trailers"];
+            extra = fields.map(|field| format!("-H{field}")).to_vec();
+            extra.extend(["-d".to_owned(), call]);
+        }
         Ok(Self {
+            extra,
             url: format!("{scheme}://{address}/svc/hello"),
             script,
             protocol: scenario.protocol,
@@ -85,7 +100,7 @@ impl Load {
     pub(super) fn run(&self, seconds: u32) -> Result<Served> {
         match self.protocol {
             Protocol::Http1 | Protocol::Tls => self.wrk(seconds),
-            Protocol::Http2 => self.h2load(seconds),
+            Protocol::Http2 | Protocol::Grpc => self.h2load(seconds),
         }
     }
 
@@ -97,6 +112,7 @@ impl Load {
         if let Some(script) = &self.script {
             command.arg("-s").arg(script);
         }
+        command.args(&self.extra);
         let text = output(command.arg(&self.url))?;
         for trouble in ["Non-2xx", "Socket errors"] {
             if text.contains(trouble) {
@@ -126,6 +142,7 @@ impl Load {
     fn h2load(&self, seconds: u32) -> Result<Served> {
         let mut command = pinned(CORE, "h2load");
         command.args(["-t1", "-m10", &format!("-c{}", self.connections)]);
+        command.args(&self.extra);
         let text = output(command.args(["-D", &seconds.to_string(), &self.url]))?;
         let number = |name| {
             let word = word_before(&text, name).context("h2load told no count")?;

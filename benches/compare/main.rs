@@ -62,8 +62,8 @@ struct Arguments {
     /// Write it even if other programs had a part of the proxy's core
     #[arg(long)]
     even_if_busy: bool,
-    /// Be the backend of the measurements: answer on these ports, with a small body and with a large one
-    #[arg(long, num_args = 2, hide = true)]
+    /// Be the backend of the measurements: answer on these ports, with a small body, a large one, JSON, and by gRPC
+    #[arg(long, num_args = 4, hide = true)]
     backend: Vec<u16>,
     /// Given by `cargo bench`, and not by `cargo test --all-targets`
     #[arg(long, hide = true)]
@@ -73,7 +73,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match *arguments.backend {
-        [small, large] => backend::run(small, large),
+        [small, large, text, grpc] => backend::run([small, large, text, grpc]),
         _ if !arguments.bench => {
             println!("compare: run it with `make bench`");
             Ok(())

@@ -10,8 +10,12 @@ use std::{any::Any, fmt, net::SocketAddr, path::Path, time::Duration};
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    backend::Backend,
-    harness::{gateway::exchange, manifest::Pair, process},
+    backend::{self, Backend},
+    harness::{
+        gateway::{answer, exchange},
+        manifest::Pair,
+        process,
+    },
     scenario::{Body, Protocol, Scenario},
 };
 
@@ -64,13 +68,35 @@ pub(super) fn named(names: &[String]) -> Result<Vec<Box<dyn Peer>>> {
 
 pub(super) use postern::launch as launch_postern;
 
+/// Fails unless JSON comes as gzip, and is as small as that makes it.
+fn check_gzip(name: &str, address: SocketAddr) -> Result<()> {
+    const MAGIC: &[u8] = &[0x1f, 0x8b];
+    let request = "GET /svc/hello HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\naccept-encoding: gzip\r\n\r\n";
+    let (head, body) = answer(address, request, Duration::from_secs(30))
+        .with_context(|| format!("asking {name} for gzip"))?;
+    let head = head.to_ascii_lowercase();
+    // A chunk may begin with its size.
+    let begin = body.get(..16).unwrap_or_default();
+    ensure!(
+        head.contains("content-encoding: gzip")
+            && begin.windows(MAGIC.len()).any(|bytes| bytes == MAGIC)
+            && body.len() < backend::TEXT_BODY / 2,
+        "{name} sends {} bytes that are no gzip:\n{head}",
+        body.len()
+    );
+    eprintln!("{name}: {} bytes by gzip", body.len());
+    Ok(())
+}
+
 // === impl Job ===
 
 impl<'j> Job<'j> {
     pub(super) fn new(scenario: &'j Scenario, backend: &Backend, pair: &'j Pair) -> Self {
-        let port = match scenario.body {
-            Body::Small => backend.small,
-            Body::Large => backend.large,
+        let port = match (scenario.protocol, scenario.body) {
+            (Protocol::Grpc, _) => backend.grpc,
+            (_, Body::Small) => backend.small,
+            (_, Body::Large) => backend.large,
+            (_, Body::Text) => backend.text,
         };
         Self {
             scenario,
@@ -103,6 +129,9 @@ impl<'j> Job<'j> {
             status == 200 && absent.is_none() && !seen.contains("connection: close"),
             "{name} does not do the same work ({absent:?}): {status}\n{seen}"
         );
+        if self.scenario.body == Body::Text {
+            check_gzip(name, running.address)?;
+        }
         Ok(())
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum Protocol {
     Tls,
     /// HTTP/2 without TLS, ten streams a connection.
     Http2,
+    /// Unary calls of gRPC, the same way, to an upstream of HTTP/2.
+    Grpc,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(super) enum Body {
     Small,
     /// 100 KiB.
     Large,
+    /// 20 KiB of JSON for clients that take gzip.
+    Text,
 }
 
 // === impl Routes ===
@@ -128,6 +132,21 @@ pub(super) fn all() -> Vec<Scenario> {
             id: "few-connections",
             title: "HTTP/1, 4 connections",
             connections: 4,
+            instructions: false,
+            ..ONE
+        },
+        Scenario {
+            id: "gzip",
+            title: "HTTP/1, 20 KiB of JSON by gzip",
+            body: Body::Text,
+            instructions: false,
+            ..ONE
+        },
+        Scenario {
+            id: "grpc",
+            title: "gRPC, unary calls",
+            protocol: Protocol::Grpc,
+            connections: 16,
             instructions: false,
             ..ONE
         },

@@ -52,12 +52,19 @@ struct Lines {
 
 impl Gateway {
     /// Starts it, in the environment of the image. `command` ends with the program; everything after is added here, and every
-    /// port is the system's choice.
+    /// port is the system's choice. There is no access log unless the arguments say so.
     pub(crate) fn launch(mut command: Command, arguments: &[&str]) -> Result<Self> {
+        let is_logged = arguments.contains(&"--access-log");
+        let log: &[&str] = if is_logged {
+            &[]
+        } else {
+            &["--access-log", "off"]
+        };
         let environment = IMAGE.lines().filter_map(|line| line.strip_prefix("ENV "));
         command
             .envs(environment.filter_map(|set| set.split_once('=')))
-            .args(["serve", "--log-format", "json", "--access-log", "off"])
+            .args(["serve", "--log-format", "json"])
+            .args(log)
             .args(["--admin-address", "127.0.0.1:0"])
             .args(["--diagnostics-address", "127.0.0.1:0"])
             .args(["--bind", "8080=127.0.0.1:0,8443=127.0.0.1:0"])
@@ -206,13 +213,24 @@ pub(crate) fn exchange(
     request: &str,
     limit: Duration,
 ) -> Result<(u16, String)> {
+    let (head, body) = answer(address, request, limit)?;
+    let status = head.split(' ').nth(1).context("no status line")?;
+    Ok((status.parse()?, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Head and body, as they came, of an answer that ends with its connection.
+pub(crate) fn answer(
+    address: SocketAddr,
+    request: &str,
+    limit: Duration,
+) -> Result<(String, Vec<u8>)> {
+    const END: &[u8] = b"\r\n\r\n";
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").context("no whole answer")?;
-    let status = head.split(' ').nth(1).context("no status line")?;
-    Ok((status.parse()?, body.to_owned()))
+    let end = answer.windows(END.len()).position(|bytes| bytes == END);
+    let body = answer.split_off(end.context("no whole answer")? + END.len());
+    Ok((String::from_utf8_lossy(&answer).into_owned(), body))
 }

@@ -1,18 +1,17 @@
 //! The configuration changes all the time while clients are served: no request fails, no connection ends, and memory stays
 //! where it was.
 
-use std::{fs, net::SocketAddr, path::Path, thread, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
-use tempfile::TempDir;
-use tokio::{runtime::Handle, time::Instant};
+use tokio::runtime::Handle;
 
 use super::{
     connection::{Place, Speech},
+    field::Field,
     harness::{
-        gateway::{Gateway, PROGRAM},
+        gateway::Gateway,
         manifest::{self, certificate, host, mapping, mappings, object, secret},
-        process,
         text::{grouped, mebibytes, milliseconds},
         usage,
     },
@@ -23,17 +22,9 @@ pub(super) const HOSTNAME: &str = "app.example.com";
 const PAUSE: Duration = Duration::from_millis(3);
 /// Routes beside those that are asked for.
 const OTHERS: (usize, usize) = (10, 20);
-/// A change that is not a snapshot by then will never be one: an equal file changes nothing.
-const CHANGE_LIMIT: Duration = Duration::from_secs(2);
 /// Of a hundred changes, this many must be snapshots of their own; others may share one.
 const DISTINCT: usize = 90;
 const GROWTH: f64 = 1.1;
-
-/// A gateway on a folder.
-struct Field {
-    folder: TempDir,
-    gateway: Gateway,
-}
 
 /// What a round of changes came to.
 struct Round {
@@ -45,10 +36,14 @@ struct Round {
 
 /// Proves it with two rounds of this many changes.
 pub(super) fn prove(changes: usize, runtime: &Handle) -> Result<String> {
-    let field = Field::new()?;
-    let load = Load::start(runtime, &field.place()?, &clients(), 2);
-    let first = field.round(0, changes)?;
-    let second = field.round(changes, changes)?;
+    let field = Field::new(&["--echo"], |folder| {
+        write_routes(folder)?;
+        let others = mappings(OTHERS.0, OTHERS.1, "web:80");
+        Ok(fs::write(folder.join("others.yaml"), others)?)
+    })?;
+    let load = Load::start(runtime, &place(&field.gateway)?, &clients(), 2);
+    let first = round(&field, 0, changes)?;
+    let second = round(&field, changes, changes)?;
     let tally = load.stop(runtime);
 
     let answered = tally.count(|tally| &tally.answered);
@@ -131,89 +126,43 @@ fn edited(number: usize) -> String {
     object("Mapping", "edited", &spec)
 }
 
-// === impl Field ===
-
-impl Field {
-    fn new() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        write_routes(folder.path())?;
-        let others = mappings(OTHERS.0, OTHERS.1, "web:80");
-        fs::write(folder.path().join("others.yaml"), others)?;
-        let path = folder.path().display().to_string();
-        let mut gateway = Gateway::launch(process::tied(PROGRAM), &[&path, "--echo"])?;
-        gateway.wait_until_ready(Duration::from_secs(30))?;
-        Ok(Self { folder, gateway })
+/// Makes changes one after the other, each as soon as the one before is a snapshot.
+fn round(field: &Field, from: usize, changes: usize) -> Result<Round> {
+    let begin = field.generation()?;
+    let (mut slowest, mut total) = (Duration::ZERO, Duration::ZERO);
+    for number in from..from + changes {
+        let took = field.make(|field| change(field, number))?;
+        total += took;
+        slowest = slowest.max(took);
     }
+    Ok(Round {
+        snapshots: field.generation()? - begin,
+        slowest,
+        total,
+        resident: usage::resident_bytes(field.gateway.pid())?,
+    })
+}
 
-    fn place(&self) -> Result<Place> {
-        place(&self.gateway)
-    }
-
-    /// Makes changes one after the other, each as soon as the one before is a snapshot.
-    fn round(&self, from: usize, changes: usize) -> Result<Round> {
-        let begin = self.generation()?;
-        let (mut slowest, mut total) = (Duration::ZERO, Duration::ZERO);
-        for number in from..from + changes {
-            let before = self.generation()?;
-            let written = Instant::now();
-            self.change(number)?;
-            while self.generation()? <= before && written.elapsed() < CHANGE_LIMIT {
-                thread::sleep(Duration::from_millis(1));
-            }
-            total += written.elapsed();
-            slowest = slowest.max(written.elapsed());
+/// In turn: a route more or less, a weight, a certificate, a Host more or less, an edited route.
+fn change(field: &Field, number: usize) -> Result<()> {
+    let turn = number / 5;
+    match number % 5 {
+        0 => {
+            let name = format!("extra-{}", turn % 20);
+            let prefix = format!("/extra/{turn}/");
+            field.toggle(&name, || mapping(&name, HOSTNAME, &prefix, "web:80"))
         }
-        Ok(Round {
-            snapshots: self.generation()? - begin,
-            slowest,
-            total,
-            resident: usage::resident_bytes(self.gateway.pid())?,
-        })
-    }
-
-    fn generation(&self) -> Result<f64> {
-        self.gateway.metric("postern_config_generation")
-    }
-
-    /// In turn: a route more or less, a weight, a certificate, a Host more or less, an edited route.
-    fn change(&self, number: usize) -> Result<()> {
-        let turn = number / 5;
-        match number % 5 {
-            0 => {
-                let name = format!("extra-{}", turn % 20);
-                let prefix = format!("/extra/{turn}/");
-                self.toggle(&name, || mapping(&name, HOSTNAME, &prefix, "web:80"))
-            }
-            1 => self.replace("weighted", &canary(turn % 100)),
-            2 => {
-                let pair = certificate(&[HOSTNAME])?;
-                self.replace("secret", &secret("app", &pair))
-            }
-            3 => {
-                let name = format!("host-{}", turn % 20);
-                let hostname = format!("{name}.example.com");
-                self.toggle(&name, || manifest::host(&name, &hostname, "app"))
-            }
-            _ => self.replace("edited", &edited(number)),
+        1 => field.replace("weighted", &canary(turn % 100)),
+        2 => {
+            let pair = certificate(&[HOSTNAME])?;
+            field.replace("secret", &secret("app", &pair))
         }
-    }
-
-    /// Removes the file if it is there, makes it if not.
-    fn toggle(&self, name: &str, text: impl Fn() -> String) -> Result<()> {
-        let path = self.folder.path().join(format!("{name}.yaml"));
-        if path.exists() {
-            Ok(fs::remove_file(path)?)
-        } else {
-            self.replace(name, &text())
+        3 => {
+            let name = format!("host-{}", turn % 20);
+            let hostname = format!("{name}.example.com");
+            field.toggle(&name, || manifest::host(&name, &hostname, "app"))
         }
-    }
-
-    /// Replaces a file at once, as careful programs do.
-    fn replace(&self, name: &str, text: &str) -> Result<()> {
-        let folder = self.folder.path();
-        let new = folder.join(format!(".{name}.new"));
-        fs::write(&new, text)?;
-        Ok(fs::rename(new, folder.join(format!("{name}.yaml")))?)
+        _ => field.replace("edited", &edited(number)),
     }
 }
 

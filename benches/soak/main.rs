@@ -43,8 +43,10 @@ mod changes;
 mod cluster;
 mod connection;
 mod drain;
+mod field;
 mod hostile;
 mod load;
+mod longlived;
 mod tls;
 
 use std::{process::ExitCode, time::Duration};
@@ -57,12 +59,15 @@ use self::cluster::{Extent, siege::Size};
 /// Proves what must hold under changes, drain and attack.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Only the proofs whose name contains this: changes, drain, hostile, agreement, attacks, cluster, memory
+    /// Only the proofs whose name contains this: changes, drain, longlived, hostile, agreement, attacks, cluster, memory
     #[arg(long, default_value = "")]
     only: String,
     /// Changes of the configuration in each of the two rounds
     #[arg(long, default_value_t = 1000)]
     changes: usize,
+    /// WebSockets, gRPC streams, and changes of the configuration that they live through
+    #[arg(long, num_args = 3, default_values_t = [2000, 500, 500])]
+    lives: Vec<usize>,
     /// Bytes of the largest body
     #[arg(long, default_value_t = 2 << 30)]
     body: u64,
@@ -101,11 +106,17 @@ type Proof = (
     fn(&Arguments, &tokio::runtime::Handle) -> Result<String>,
 );
 
-const PROOFS: [Proof; 7] = [
+const PROOFS: [Proof; 8] = [
     ("changes", |arguments, runtime| {
         changes::prove(arguments.changes, runtime)
     }),
     ("drain", |_, runtime| drain::prove(runtime)),
+    ("longlived", |arguments, runtime| {
+        let [tunnels, streams, changes] = *arguments.lives else {
+            bail!("--lives takes three numbers");
+        };
+        longlived::prove(tunnels, streams, changes, runtime)
+    }),
     ("hostile", |arguments, runtime| {
         hostile::prove(arguments.body, arguments.idle, runtime)
     }),

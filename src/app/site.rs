@@ -152,7 +152,11 @@ impl Site {
             namespace: self.namespace.clone(),
             watch_namespaces,
         };
-        Some(StateDir { folder, owner })
+        Some(StateDir {
+            folder,
+            is_good: crate::compile::holds_certificate,
+            owner,
+        })
     }
 
     /// Keeps the status of objects true. In a folder nobody has one.
@@ -181,7 +185,11 @@ impl Site {
             namespaces: serve.watch_namespaces.clone(),
             silent: silent(serve),
             publish: serve.publish_service.clone(),
+            node_addresses: serve.node_addresses.clone(),
             build: VERSION.to_owned(),
+            preset: serve
+                .compat
+                .map(|crate::config::Compat::Emissary| "emissary".to_owned()),
             digest: Box::new(digest),
             health: health.clone(),
             metrics: status.clone(),
@@ -213,6 +221,7 @@ impl Site {
             "secretNamespaces": serve.secret_namespaces,
             "secretNames": serve.secret_names.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "publishService": serve.publish_service.as_ref().map(ToString::to_string),
+            "nodeAddresses": serve.node_addresses,
             "stateDir": serve.state_dir,
             "compat": serve.compat.map(|compat| format!("{compat:?}")),
             "labelSelector": serve.selector.labels,

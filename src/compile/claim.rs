@@ -6,6 +6,7 @@
 //! ```
 
 mod cell;
+mod kept;
 mod namespaces;
 mod place;
 mod tcp;

@@ -38,16 +38,16 @@ impl Owner<'_> {
             Self::Everybody => true,
             Self::Namespace(namespace, _) if **namespace == key.namespace => true,
             Self::Namespace(namespace, first) => {
-                let code = if is_part {
-                    Code::PartlyConflict
+                let (code, of) = if is_part {
+                    (Code::PartlyConflict, "Outside of its own claims, ")
                 } else {
-                    Code::Conflict
+                    (Code::Conflict, "")
                 };
                 findings.push(
                     code,
                     "",
                     format!(
-                        "{} belongs to namespace {namespace}, whose object {first} is older",
+                        "{of}{} belongs to namespace {namespace}, whose object {first} is older",
                         pair()
                     ),
                     "Choose another hostname or path, or agree with that namespace",

@@ -1,6 +1,7 @@
 //! The routes of one region: the slots of its hostnames, and the tables made of them. Only what a change touches is linked
 //! and built again.
 
+mod examples;
 mod host_slots;
 mod taken;
 

@@ -61,6 +61,8 @@ pub(super) enum SecretError {
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
     read: HashMap<ObjectKey, Read>,
+    /// What Secrets held before that hold none now.
+    former: HashMap<ObjectKey, Read>,
 }
 
 /// A Secret and what it was read as.
@@ -89,12 +91,12 @@ impl Secrets<'_> {
         findings: &mut Findings,
     ) -> Option<Served> {
         let object = self.find(by, secret, findings)?;
-        match self.certificates.read(&object) {
+        match read(&mut self.certificates.read, &object) {
             Ok(served) => Some(served),
-            Err(error) => {
+            Err(error) => self.former(by, secret, &error, findings).or_else(|| {
                 invalid(by, secret, &error, findings);
                 None
-            }
+            }),
         }
     }
 
@@ -176,6 +178,32 @@ impl Secrets<'_> {
         Ok(found.iter().map(|root| Arc::from(&**root)).collect())
     }
 
+    /// The certificate that a Secret held before it held none.
+    fn former(
+        &mut self,
+        by: &Referrer<'_>,
+        secret: &ObjectKey,
+        error: &SecretError,
+        findings: &mut Findings,
+    ) -> Option<Served> {
+        let former = self.resources.former_secrets.get(secret)?;
+        let served = read(&mut self.certificates.former, former).ok()?;
+        let which = match &*former.meta.resource_version {
+            "" => "that it held before".to_owned(),
+            version => format!("of its resourceVersion {version}"),
+        };
+        findings.push(
+            Code::FormerCertificate,
+            by.field,
+            format!(
+                "{secret} cannot be used: {error}. The certificate {which} is in use until it can, as long as the Secret is \
+                 there and this replica runs"
+            ),
+            "",
+        );
+        Some(served)
+    }
+
     /// The certificates in a Secret that others are trusted by, or None with a finding.
     pub(super) fn roots(
         &mut self,
@@ -245,22 +273,31 @@ fn invalid(by: &Referrer<'_>, secret: &ObjectKey, error: &SecretError, findings:
 }
 
 impl Certificates {
-    fn read(&mut self, object: &Arc<Object<SecretData>>) -> Result<Served, SecretError> {
-        if let Some((seen, result)) = self.read.get(&object.key)
-            && Arc::ptr_eq(seen, object)
-        {
-            return result.clone();
-        }
-        let result = served(&object.spec).map_err(|error| error.explained(object));
-        let entry = (Arc::clone(object), result.clone());
-        self.read.insert(object.key.clone(), entry);
-        result
-    }
-
     /// Forgets what nothing refers to any more.
     pub(super) fn retain(&mut self, wanted: &BTreeSet<ObjectKey>) {
         self.read.retain(|key, _| wanted.contains(key));
+        self.former.retain(|key, _| wanted.contains(key));
     }
+}
+
+fn read(
+    before: &mut HashMap<ObjectKey, Read>,
+    object: &Arc<Object<SecretData>>,
+) -> Result<Served, SecretError> {
+    if let Some((seen, result)) = before.get(&object.key)
+        && Arc::ptr_eq(seen, object)
+    {
+        return result.clone();
+    }
+    let result = served(&object.spec).map_err(|error| error.explained(object));
+    let entry = (Arc::clone(object), result.clone());
+    before.insert(object.key.clone(), entry);
+    result
+}
+
+/// Whether a Secret holds a certificate and the key that belongs to it.
+pub fn holds_certificate(secret: &SecretData) -> bool {
+    served(secret).is_ok()
 }
 
 impl SecretError {

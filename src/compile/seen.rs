@@ -28,6 +28,7 @@ pub(super) struct Seen {
     grants: Objects<Grant>,
     contexts: Objects<TlsContextSpec>,
     secrets: Objects<SecretData>,
+    former_secrets: Objects<SecretData>,
     absent: BTreeSet<ObjectKey>,
     unavailable: BTreeMap<Kind, Unavailable>,
     hosts: Objects<HostSpec>,
@@ -81,7 +82,8 @@ impl Seen {
             tls: first
                 | absent
                 | replaced(&mut self.contexts, &now.tls_contexts)
-                | replaced(&mut self.secrets, &now.secrets),
+                | replaced(&mut self.secrets, &now.secrets)
+                | replaced(&mut self.former_secrets, &now.former_secrets),
             tcp: first | replaced(&mut self.tcp, &now.tcp_mappings),
             hosts: first | replaced(&mut self.hosts, &now.hosts),
             listeners: first | replaced(&mut self.listeners, &now.listeners),

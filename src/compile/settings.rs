@@ -27,7 +27,7 @@ use crate::{
     },
     graph::{Access, ClientPolicy, EnvoyHeaders, OwnPaths, RequestPolicy},
     report::Code,
-    resource::{Kind, Object, ObjectKey, ResourceSet},
+    resource::{Kind, Object, ObjectKey, ResourceSet, Unavailable},
 };
 
 /// Until the head of a response, where neither Mapping nor Module says otherwise (emissary.md, section 2.15).
@@ -204,16 +204,26 @@ pub(super) fn read<'r>(
     (settings, reports)
 }
 
+/// Whether claims may exist and do not hold.
+pub(super) fn are_claims_unread(resources: &ResourceSet) -> bool {
+    resources.unavailable.get(&Kind::RouteClaim) == Some(&Unavailable::Forbidden)
+}
+
 /// Says that claims may exist and do not hold.
 pub(super) fn tell_of_claims(resources: &ResourceSet, findings: &mut Findings) {
-    if resources.unavailable.contains_key(&Kind::RouteClaim) {
-        findings.push(
-            Code::ClaimsNotRead,
-            "",
-            "RouteClaims may not be read by this installation, so none of them holds here: hostnames and paths belong to who came first",
-            "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so",
-        );
+    if are_claims_unread(resources) {
+        tell_of_unread_claims(findings);
     }
+}
+
+/// The same, where it is known.
+pub(super) fn tell_of_unread_claims(findings: &mut Findings) {
+    findings.push(
+        Code::ClaimsNotRead,
+        "",
+        "RouteClaims may not be read by this installation, so none of them holds here: hostnames and paths belong to who came first",
+        "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so",
+    );
 }
 
 fn duplicate(findings: &mut Findings, first: &ObjectKey) {

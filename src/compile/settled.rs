@@ -158,7 +158,15 @@ pub(super) fn of_mapping(object: &Mapping, spec: &MappingSpec) -> Settled {
 }
 
 pub(super) fn of_host(object: &Object<HostSpec>) -> Settled {
-    of(HOST, object, &object.spec)
+    let mut settled = of(HOST, object, &object.spec);
+    let reference = object.spec.tls_secret.as_ref();
+    let named = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+    if let Some((reference, name)) = reference.and_then(|said| Some((said, named(&said.name)?))) {
+        let namespace = named(&reference.namespace);
+        let namespace = namespace.as_deref().unwrap_or(&object.key.namespace);
+        settled.add_secret(&format!("{namespace}/{name}"));
+    }
+    settled
 }
 
 pub(super) fn of_context(object: &Object<TlsContextSpec>) -> Settled {

@@ -123,6 +123,9 @@ pub(super) fn link<'m>(
         ) {
             let matching = member.matching;
             admitted.push(((&matching.path_key, &matching.group), position));
+        } else if member.state.placement.is_stray {
+            // What else begins with the letters of its own path it hardly means.
+            member.note.findings = Findings::default();
         }
     }
     admitted.sort_unstable();

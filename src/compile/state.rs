@@ -34,6 +34,7 @@ use super::{
     seen::{self, Before, Seen},
     selector::Selector,
     settings::Settings,
+    tcp::behind::Shape,
     touched::Touched,
     upstream::Dials,
     virtual_host,
@@ -75,6 +76,11 @@ pub(super) struct State {
     routing: Routing,
     linked: virtual_host::Linked,
     reports: Reports,
+    /// That claims may not be read: whether the GatewaySettings say so, and whether nobody but the routes themselves can.
+    claims_told: bool,
+    claims_untold: bool,
+    /// The TCPMappings that Mappings may be behind, by Listener.
+    behind: Vec<Shape>,
 }
 
 /// A Mapping of this installation.
@@ -102,6 +108,8 @@ struct Dirty {
     scopes: bool,
     claims: bool,
     hosts: bool,
+    /// Whether routes say that claims may not be read.
+    untold: bool,
 }
 
 impl State {
@@ -128,6 +136,9 @@ impl State {
             routing: Routing::default(),
             linked: virtual_host::Linked::default(),
             reports: Reports::default(),
+            claims_told: false,
+            claims_untold: false,
+            behind: Vec::new(),
         }
     }
 
@@ -149,6 +160,9 @@ impl State {
             .any(|edit| edit.before.is_none() || edit.now.is_none());
         let dirty = self.lower_globals(resources, options, &changed, renamed);
         let mut touched = self.update_mappings(edits, options, &dirty);
+        if dirty.untold {
+            touched.extend(self.mappings.keys());
+        }
         let relinked = self.routing.link(
             &self.mappings,
             &self.scopes,
@@ -158,13 +172,13 @@ impl State {
         );
         if dirty.hosts || dirty.settings || dirty.scopes || dirty.claims || relinked.oldest {
             self.link_hosts(&mut touched);
-            self.link_tcp(resources, options);
+            self.link_tcp(resources, options, &mut touched);
         } else {
             if relinked.sets {
                 self.linked.reroute(&self.routing);
             }
             if dirty.references || !dirty.services.is_empty() {
-                self.link_tcp(resources, options);
+                self.link_tcp(resources, options, &mut touched);
             }
         }
         self.report_mappings(&touched);
@@ -209,7 +223,6 @@ impl State {
         );
         let moved = linked.coverage != self.linked.coverage;
         self.linked = linked;
-        self.report_hosts();
         if moved {
             touched.extend(self.mappings.keys());
         }

@@ -5,10 +5,12 @@
 //! TCPMapping ─ lower ─> LoweredTcp ─ owner: claims, who came first ─> groups by (port, host) ─ weights ─> TcpTable of a Listener
 //! ```
 
+pub(super) mod behind;
 mod group;
 mod lower;
 mod owner;
 pub(super) mod port;
+mod rest;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,14 +26,14 @@ use super::{
     intern::Interner,
     reports::{self, Place as Told},
     routing::Routing,
-    settings::Settings,
+    settings::{self, Settings},
     twin,
     upstream::Resolver,
 };
 use crate::{
     crd::TcpMappingSpec,
     graph::{Listener, TcpTable, Upstream, UpstreamId},
-    report::{Code, ObjectReport, Settled},
+    report::{Asked, Code, ObjectReport, Settled},
     resource::Objects,
 };
 use group::{Candidate, Grouping};
@@ -47,6 +49,8 @@ pub(super) struct Linking<'l> {
     pub(super) hosts: &'l [LoweredHost],
     /// With their Hosts: those have the certificates.
     pub(super) listeners: &'l [Arc<Listener>],
+    /// Whether routes are to say that claims may not be read.
+    pub(super) are_claims_untold: bool,
     pub(super) resolver: Resolver<'l>,
 }
 
@@ -103,7 +107,7 @@ pub(super) fn link(
     .tables(&groups);
     Linked {
         tables,
-        reports: report(all, objects),
+        reports: report(all, objects, linking.are_claims_untold),
     }
 }
 
@@ -136,14 +140,26 @@ fn is_reachable(place: &Place, listeners: &[Arc<Listener>], findings: &mut Findi
     false
 }
 
-fn report(all: Vec<LoweredTcp>, objects: &Objects<TcpMappingSpec>) -> Vec<ObjectReport> {
+fn report(
+    all: Vec<LoweredTcp>,
+    objects: &Objects<TcpMappingSpec>,
+    are_claims_untold: bool,
+) -> Vec<ObjectReport> {
     let reports = all.into_iter().map(|mut tcp| {
         let key = &tcp.object.key;
         if let Some(twin) = twin::of(key).filter(|twin| objects.contains_key(twin)) {
             twin::tell(&twin, &mut tcp.findings);
         }
+        if are_claims_untold {
+            settings::tell_of_unread_claims(&mut tcp.findings);
+        }
+        let in_graph = !tcp.serves.is_empty();
         let place = Told {
-            in_graph: !tcp.serves.is_empty(),
+            in_graph,
+            asks: tcp.place.filter(|_| !in_graph).map(|place| Asked {
+                hostname: place.to_string(),
+                ..Asked::default()
+            }),
             serves: std::mem::take(&mut tcp.serves).into_iter().collect(),
             settled: Settled::default(),
             ..Told::default()

@@ -195,6 +195,16 @@ fn what_cannot_be_read_is_said_with_the_remedy() {
         "{grant}; its CRD is not installed here: apply the standard channel of the Gateway API first"
     );
     assert_eq!(said(&resources), [&*install, claims, claims]);
+    // Where the platform has no object to say it on, routes do.
+    for kind in [Kind::GatewaySettings, Kind::Listener] {
+        let key = ObjectKey::new(Group::Postern, kind, "postern", "g");
+        resources.remove(&key);
+    }
+    assert_eq!(said(&resources), [&*install, claims]);
+    // What whoever asks may not read says nothing of the installation.
+    let asked = Unavailable::Unasked;
+    resources.unavailable.insert(Kind::RouteClaim, asked);
+    assert_eq!(said(&resources), [&*install]);
     resources.unavailable.clear();
     assert_eq!(said(&resources), [grant]);
 }

@@ -137,8 +137,8 @@ pub const VARIABLES: &[Variable] = &[
         "`ANY`, `IPV4_ONLY` or `IPV6_ONLY`, for that port.",
         |value, serve| {
             let address = match value {
-                "IPV4_ONLY" | "ANY" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                "IPV6_ONLY" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                "IPV4_ONLY" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                "IPV6_ONLY" | "ANY" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
                 _ => return Err("it is none of ANY, IPV4_ONLY and IPV6_ONLY"),
             };
             serve.admin_address.set_ip(address);
@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(taken.namespace.as_deref(), Some("emissary"));
         assert_eq!(taken.watch_namespaces, ["emissary"]);
         assert_eq!(taken.selector.labels.as_deref(), Some("tier=edge"));
-        assert_eq!(taken.admin_address.to_string(), "0.0.0.0:9877");
+        assert_eq!(taken.admin_address.to_string(), "[::]:9877");
         assert_eq!(taken.drain_timeout, Duration::from_secs(10));
         assert_eq!(taken.workers().get(), 3);
         assert_eq!(taken.log.log_level, "warn");

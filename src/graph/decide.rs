@@ -204,7 +204,8 @@ impl Listener {
         }
     }
 
-    fn host_by_name(&self, name: Option<&str>) -> Option<&Arc<VirtualHost>> {
+    /// The Host of the names that a handshake asks for.
+    pub(super) fn host_by_name(&self, name: Option<&str>) -> Option<&Arc<VirtualHost>> {
         match name {
             Some(name) => self.hosts.best_by_name(name),
             None => self.hosts.any(),

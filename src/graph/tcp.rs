@@ -13,7 +13,7 @@ use super::{Fail, HostTable, RouteId, ServerTls, Upstream, route::pick};
 /// What a Listener does with connections that are not HTTP.
 #[derive(Clone, Debug, Default)]
 pub struct TcpTable {
-    /// By the name that a handshake asks for. None keeps a name that others have claimed out of a wildcard.
+    /// By the name that a handshake asks for. None keeps a name that others have claimed out of a wildcard, and of `any`.
     pub by_name: HostTable<Option<Arc<TcpRoute>>>,
     /// For connections that ask for no name that is found.
     pub any: Option<Arc<TcpRoute>>,
@@ -69,11 +69,19 @@ impl TcpTable {
 
     /// The route for the name that a handshake asks for.
     pub fn named(&self, sni: Option<&str>) -> Option<&Arc<TcpRoute>> {
-        let found = match sni {
+        self.of_name(sni)?.as_ref()
+    }
+
+    /// The same where there is nothing but TCPMappings.
+    pub fn route(&self, sni: Option<&str>) -> Option<&Arc<TcpRoute>> {
+        self.of_name(sni).unwrap_or(&self.any).as_ref()
+    }
+
+    fn of_name(&self, sni: Option<&str>) -> Option<&Option<Arc<TcpRoute>>> {
+        match sni {
             Some(name) => self.by_name.best_by_name(name),
             None => self.by_name.any(),
-        };
-        found?.as_ref()
+        }
     }
 
     /// Every route.
@@ -143,6 +151,14 @@ mod tests {
         assert_eq!(found(Some("shop.example.com")), None);
         assert_eq!(found(Some("example.com")), None);
         assert_eq!(found(None), None);
+        let whole = |sni| {
+            let route = table.route(sni);
+            route.map(|route| route.members[0].id.to_string())
+        };
+        assert_eq!(whole(Some("db.example.com")).as_deref(), Some("db/0"));
+        assert_eq!(whole(Some("shop.example.com")), None);
+        assert_eq!(whole(Some("example.com")).as_deref(), Some("any/0"));
+        assert_eq!(whole(None).as_deref(), Some("any/0"));
         assert_eq!(table.routes().count(), 3);
     }
 

@@ -11,10 +11,10 @@ use clap_complete::Shell;
 use super::{
     Console,
     args::{Cli, Common, PROGRAM},
+    explain,
     facts::Facts,
     kinds, source,
 };
-use crate::report::code::CODES;
 
 /// As the first argument: the rest are words to complete.
 pub(super) const VERB: &str = "__complete";
@@ -219,11 +219,7 @@ fn possible(arg: &Arg) -> Candidates {
 /// What the first argument of a verb may be.
 async fn argument(root: &Command, verb: &str, before: &[String]) -> Candidates {
     match verb {
-        "explain" => Candidates::of(
-            CODES
-                .iter()
-                .map(|info| (info.code.to_string(), info.reason.to_owned())),
-        ),
+        "explain" => Candidates::of(explain::codes().map(|(code, name)| (code, name.to_owned()))),
         "status" => match facts(before).await {
             Some(facts) => objects(&facts),
             None => Candidates::default(),

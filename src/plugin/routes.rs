@@ -1,6 +1,6 @@
 //! `routes`: one line for each hostname and path, whatever it came from.
 
-mod tcp;
+pub(super) mod tcp;
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use crate::graph::wire::{ActionView, ConditionsView, GraphView, PathView, RouteV
 
 #[derive(Args, Debug)]
 pub(super) struct Routes {
-    /// Only routes that requests for this hostname, and perhaps path, may take: `example.com`, `example.com/cart/`
-    #[arg(value_name = "HOST[/PATH]")]
+    /// Only routes that requests for this hostname, and perhaps path, or connections to this port may take: `example.com`, `example.com/cart/`, `:6379`, `tcp://db.example.com:5432`
+    #[arg(value_name = "HOST[/PATH]|[HOST]:PORT")]
     place: Option<Place>,
 }
 

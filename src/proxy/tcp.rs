@@ -69,7 +69,7 @@ pub(super) async fn serve<U, IO>(
         return;
     };
     let mut io = Prefixed::new(io);
-    let (mut route, mut name) = (listener.tcp.any.clone(), None);
+    let (mut route, mut name) = (listener.tcp.any.as_ref(), None);
     if listener.tls {
         match hello::name(&mut io, &mut pass).await {
             Ok(found) => name = found,
@@ -79,11 +79,9 @@ pub(super) async fn serve<U, IO>(
                 return;
             }
         }
-        if let Some(named) = listener.tcp.named(name.as_deref()) {
-            route = Some(named.clone());
-        }
+        route = listener.tcp.route(name.as_deref());
     }
-    if let Some(route) = route {
+    if let Some(route) = route.cloned() {
         return run(site, parts, graph, (route, name), io, pass).await;
     }
     let mut record = Record::new(parts, name, listener.tls);

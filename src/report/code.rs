@@ -197,12 +197,16 @@ codes! {
         "Name a namespace, or give one the labels.";
     PartlyConflict = 2017, Warning, Accepted,
         "A part of what the object asks for, outside of its claims, belongs to a namespace whose object for it is older. It serves the rest.",
-        "a Mapping with the prefix /cart, in a claim on /cart, where an older stranger serves /cartoon",
-        "End the prefix with a slash, or leave it so.";
+        "a Mapping with the prefix / of a namespace with a claim on /cart, where an older one of another namespace has the prefix /",
+        "Ask for what is claimed alone, or leave it so.";
     LosesRequests = 2018, Warning, Accepted,
         "Nobody has claimed the hostname and path, and objects of other namespaces with a longer path, a regular expression or a greater precedence take requests that match this one.",
         "a Mapping with the prefix / beside one of another namespace with the prefix /cart/",
         "Leave it if that is meant; otherwise have the hostname and path claimed with a RouteClaim.";
+    TlsGoesElsewhere = 2019, Warning, Accepted,
+        "TCPMappings have the TLS of the hostname on a port that serves HTTP, too. Handshakes for the name go to them, so that no request over TLS reaches this object, and the certificate of a Host is not shown where they pass TLS through.",
+        "a Mapping with the hostname shop.example.com beside a TCPMapping with that host and `clientTls: Passthrough`",
+        "Give one of them another hostname or port, or leave it so.";
     InvalidService = 3001, Error, ResolvedRefs,
         "The `service` cannot be read, so there is nowhere to send requests to: they are answered with 503.",
         "service: a:443:443",
@@ -259,6 +263,10 @@ codes! {
         "TLS is to end at this TCPMapping, and no Host with a certificate serves its `host` on the port, nor has a TLSContext with a certificate the name in its `hosts`. TLS for the name is refused.",
         "a TCPMapping with host: db.example.com where no Host has a certificate for it",
         "Have a Host with a `tlsSecret` created for the name, or write `clientTls: Passthrough` where the upstream speaks TLS itself.";
+    FormerCertificate = 4004, Warning, ResolvedRefs,
+        "The Secret does not hold a certificate and the key that belongs to it any more. What it held before is in use, as long as the Secret is there and is referred to, in every replica that has seen it; one that starts later refuses TLS for the hostname (PST4002).",
+        "a Secret with a tls.key that does not belong to the new tls.crt",
+        "Put the PEM of the chain in `tls.crt` and of the key that belongs to it in `tls.key`.";
     HostConflict = 5001, Error, Accepted,
         "Another Host has the same hostname and is older. Its certificate and its policies are used, and nothing of this one.",
         "Host b/site and Host a/site with hostname example.com",
@@ -288,9 +296,13 @@ codes! {
         "a LogService",
         "Delete the object, or leave it.";
     ClaimsNotRead = 6003, Warning, Accepted,
-        "The installation reads some namespaces only and may not read RouteClaims, so that no claim holds in it.",
+        "The installation reads some namespaces only, or is in the place of an Emissary Deployment, and may not read RouteClaims, so that no claim holds in it.",
         "an installation with Roles and --watch-namespaces, without a ClusterRole for RouteClaims",
         "Bind the ClusterRole that reads RouteClaims and Namespaces, or leave it so: hostnames and paths then belong to who came first.";
+    NamespacesNotRead = 6004, Warning, Accepted,
+        "The claim is for namespaces with certain labels, and the installation may not read Namespaces: it cannot tell whom the claim is for, and lets nobody in by labels.",
+        "a RouteClaim with `namespaces.selector` in an installation with Roles and --watch-namespaces, without a ClusterRole for Namespaces",
+        "Bind the ClusterRole that reads Namespaces, or name the namespaces in `namespaces.names`.";
 }
 
 impl CodeInfo {

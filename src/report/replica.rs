@@ -1,6 +1,6 @@
 //! What a replica says about itself in its Lease, for those who read it: the leader, and the plugin.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -34,9 +34,15 @@ pub struct Replica {
     pub digest: String,
     /// The resource versions compiled, by watch.
     pub versions: Versions,
+    /// The preset that it was started with, as GatewaySettings write it; none without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// When the graph in use was made, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applied: Option<i64>,
+    /// Where its node is reached, if that is to be told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<IpAddr>,
     /// What the leader knows of replicas that are behind, by the names of their Leases; empty in the others.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub behind: BTreeMap<String, Late>,

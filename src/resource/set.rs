@@ -69,6 +69,9 @@ pub struct ResourceSet {
     pub services: Objects<Service>,
     pub endpoint_slices: Objects<EndpointSlice>,
     pub secrets: Objects<SecretData>,
+    /// Of Secrets in `secrets`, the last content that was good for something, where the present one is not: see
+    /// [`ResourceSet::insert_secret`].
+    pub former_secrets: Objects<SecretData>,
     pub grants: Objects<Grant>,
     /// Those with an annotation that is read.
     pub ingresses: Objects<()>,
@@ -87,6 +90,8 @@ pub enum Unavailable {
     NotInstalled,
     /// The permissions of this installation do not reach so far.
     Forbidden,
+    /// Those of whoever asks do not; what the installation may read is not known.
+    Unasked,
 }
 
 /// What is wrong with a file, or with a document in it that did not become an object.
@@ -226,6 +231,7 @@ impl ResourceSet {
             services,
             endpoint_slices,
             secrets,
+            former_secrets: _,
             grants,
             ingresses,
             absent_secrets: _,
@@ -267,6 +273,27 @@ impl ResourceSet {
             AnyObject::Grant(object) => drop(self.grants.insert(key, object)),
             AnyObject::Ingress(object) => drop(self.ingresses.insert(key, object)),
         }
+    }
+
+    /// Puts a Secret in, and keeps the content that was there before if it was good and the new one is not: as long as the
+    /// Secret is there, and until it is good again. Another Secret of the same name has no former content.
+    pub fn insert_secret(
+        &mut self,
+        secret: Arc<Object<SecretData>>,
+        is_good: fn(&SecretData) -> bool,
+    ) {
+        let key = secret.key.clone();
+        self.absent_secrets.remove(&key);
+        if let Some(before) = self.secrets.get(&key) {
+            let (old, new) = (&before.meta.uid, &secret.meta.uid);
+            let is_another = !old.is_empty() && !new.is_empty() && old != new;
+            if is_another || is_good(&secret.spec) {
+                self.former_secrets.remove(&key);
+            } else if is_good(&before.spec) {
+                self.former_secrets.insert(key.clone(), Arc::clone(before));
+            }
+        }
+        self.secrets.insert(key, secret);
     }
 
     /// Where a field of an object was found, or the nearest one around it; none when the origin has no lines.
@@ -313,7 +340,66 @@ impl ResourceSet {
         self.services.remove(key);
         self.endpoint_slices.remove(key);
         self.secrets.remove(key);
+        self.former_secrets.remove(key);
         self.grants.remove(key);
         self.ingresses.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Group, SecretBytes};
+
+    fn key() -> ObjectKey {
+        ObjectKey::new(Group::Core, Kind::Secret, "apps", "tls")
+    }
+
+    /// Its content is good if it begins with `good`.
+    fn secret(uid: &str, content: &str) -> Arc<Object<SecretData>> {
+        let bytes = SecretBytes(content.as_bytes().into());
+        let meta = Meta {
+            uid: uid.into(),
+            ..Meta::default()
+        };
+        Arc::new(Object {
+            key: key(),
+            origin: Origin::Cluster,
+            meta,
+            spec: SecretData {
+                kind: "Opaque".to_owned(),
+                data: BTreeMap::from([("it".to_owned(), bytes)]),
+            },
+            problems: Box::default(),
+            positions: Positions::default(),
+        })
+    }
+
+    #[test]
+    fn the_last_good_content_of_a_secret_is_there_until_it_is_good_again_or_gone() {
+        let is_good = |secret: &SecretData| secret.data["it"].0.starts_with(b"good");
+        let mut set = ResourceSet::default();
+        for (uid, content, former) in [
+            ("1", "bad", None),
+            ("1", "good 1", None),
+            ("1", "good 2", None),
+            ("1", "bad", Some("good 2")),
+            ("1", "worse", Some("good 2")),
+            ("", "as a file had it", Some("good 2")),
+            ("1", "good 3", None),
+            ("1", "bad", Some("good 3")),
+            ("2", "bad, of another Secret", None),
+            ("2", "good 4", None),
+            ("2", "bad", Some("good 4")),
+        ] {
+            set.insert_secret(secret(uid, content), is_good);
+            let found = set.former_secrets.get(&key());
+            let found = found.map(|secret| &*secret.spec.data["it"].0);
+            assert_eq!(found, former.map(str::as_bytes), "after {content}");
+        }
+        set.remove(&key());
+        assert!(set.former_secrets.is_empty());
+        set.insert_secret(secret("2", "bad"), is_good);
+        assert!(set.former_secrets.is_empty(), "it was deleted in between");
     }
 }

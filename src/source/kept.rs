@@ -1,7 +1,7 @@
 //! The last good resource set, kept in a file for the next process that starts while the API server is away.
 //!
 //! JSON lines: who wrote it, then one line for each object as the API server had it, with the watch that told of it, for each
-//! Secret whose body was wanted, and for each that was wanted and is not there; at last a digest of all that. A file that is
+//! Secret whose body was wanted (and before it one for what it held when it was last good, if it is not), and for each that was wanted and is not there; at last a digest of all that. A file that is
 //! cut off, changed, or of another installation is refused as a whole: half a set would be worse than none.
 //!
 //! It holds private keys. The folder has to be in memory (`emptyDir: {medium: Memory}`); the file is its owner's alone.
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::resource::{Group, Kind, ObjectKey};
+use crate::resource::{Group, Kind, ObjectKey, SecretData};
 
 /// Of the lines. One of another number is refused.
 const FORMAT: u32 = 1;
@@ -35,6 +35,8 @@ const NEW_NAME: &str = "resources.jsonl.new";
 #[derive(Clone, Debug)]
 pub struct StateDir {
     pub folder: PathBuf,
+    /// Whether the content of a Secret is good for something: the last good one is kept beside one that is not.
+    pub is_good: fn(&SecretData) -> bool,
     pub owner: Owner,
 }
 
@@ -55,6 +57,7 @@ pub struct Owner {
 pub(super) struct Contents {
     /// With the name of the watch.
     pub(super) objects: Vec<(Arc<str>, Arc<str>)>,
+    /// A former content of one comes before the present one.
     pub(super) secrets: Vec<Arc<str>>,
     /// Secrets that are wanted and do not exist.
     pub(super) absent: Vec<ObjectKey>,

@@ -1,6 +1,6 @@
 //! The status of a `postern.dev` object as the API server stores it, and what several installations say together.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,15 @@ pub(super) struct Address {
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) value: String,
+}
+
+impl From<IpAddr> for Address {
+    fn from(address: IpAddr) -> Self {
+        Self {
+            kind: "IPAddress".to_owned(),
+            value: address.to_string(),
+        }
+    }
 }
 
 /// The status of a `postern.dev` object. What is outside of `installations` is a function of `installations`.

@@ -4,7 +4,12 @@
 //! A process that slept, or whose watch is dead without knowing it, sees nothing change. That can be told by its own Lease,
 //! which it sees in the same watch: while that has not changed lately, nothing is said about others.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    net::IpAddr,
+    time::Duration,
+};
 
 use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::runtime::watcher::Event;
@@ -149,6 +154,19 @@ impl Fleet {
 
     /// The replicas that are ready and alive: the names of their Leases, and what they have reached.
     pub(super) fn ready(&self, now: Instant) -> impl Iterator<Item = (&str, &Versions)> {
+        let ready = self.ready_replicas(now);
+        ready.map(|(name, replica)| (name, &replica.versions))
+    }
+
+    /// Where the nodes with a ready replica are reached.
+    pub(super) fn nodes(&self, now: Instant) -> BTreeSet<IpAddr> {
+        let ready = self.ready_replicas(now);
+        ready
+            .flat_map(|(_, replica)| replica.nodes.iter().copied())
+            .collect()
+    }
+
+    fn ready_replicas(&self, now: Instant) -> impl Iterator<Item = (&str, &Replica)> {
         let alive = self
             .replicas
             .iter()
@@ -156,7 +174,6 @@ impl Fleet {
         alive
             .filter_map(|(name, seen)| Some((name.as_str(), seen.replica.as_ref()?)))
             .filter(|(_, replica)| replica.ready)
-            .map(|(name, replica)| (name, &replica.versions))
     }
 
     pub(super) fn census(&self, now: Instant) -> Census {

@@ -17,7 +17,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{
     Options, Snapshot, at,
-    condition::Address,
+    condition::{Address, MAX_ADDRESSES},
     elector::{Term, jitter, leads},
     fleet::Fleet,
     lag::Lag,
@@ -272,6 +272,7 @@ impl<'w> Leading<'w> {
     fn fleet_changed(&mut self, fleet: &Fleet) {
         let now = Instant::now();
         self.ledger.fleet_changed(fleet, now);
+        self.nodes_changed(fleet, now);
         self.look_at(fleet);
         if now < self.next_cleanup {
             return;
@@ -289,6 +290,20 @@ impl<'w> Leading<'w> {
                     info!(lease = name, "Deleted the Lease of a replica that is gone");
                 }
             });
+        }
+    }
+
+    /// Without a Service, it is reached where its nodes are. With no replica ready, what was told stays: it is to be looked for
+    /// where it was.
+    fn nodes_changed(&mut self, fleet: &Fleet, now: Instant) {
+        if self.options.publish.is_some() {
+            return;
+        }
+        let nodes = fleet.nodes(now);
+        if !nodes.is_empty() {
+            let nodes = nodes.into_iter().take(MAX_ADDRESSES);
+            self.ledger
+                .reachable(nodes.map(Address::from).collect(), now);
         }
     }
 

@@ -2,10 +2,11 @@
 # Builds the programs of a level that are missing or out of date, from the Go
 # modules in the folders beside this file and in tools/. See README.md.
 #
-#   tests/cluster/build.sh [api|node|chart|image]      (default: api)
+#   tests/cluster/build.sh [api|oldest|node|chart|image]      (default: api)
 #
 #   api    etcd, kube-apiserver, kube-controller-manager, kubectl
-#   node   the same, the other programs of a node, helm, and crane
+#   oldest the same of the oldest minor version of Kubernetes that is supported
+#   node   those of api, the other programs of a node, helm, and crane
 #   chart  helm
 #   image  crane
 #
@@ -26,8 +27,8 @@ die() { say "error: $*"; exit 1; }
 
 level=${1:-api}
 case $level in
-  api | node | chart | image) ;;
-  *) die "there is no level '$level': api, node, chart or image" ;;
+  api | oldest | node | chart | image) ;;
+  *) die "there is no level '$level': api, oldest, node, chart or image" ;;
 esac
 
 # --- programs the user brings -------------------------------------------------
@@ -55,7 +56,9 @@ required() {
   printf '%s\n' "$version"
 }
 
-kubernetes=$(required tests/cluster/kubernetes k8s.io/kubernetes)
+k8s=tests/cluster/kubernetes
+[ "$level" != oldest ] || k8s=tests/cluster/oldest
+kubernetes=$(required "$k8s" k8s.io/kubernetes)
 etcd=$(required tests/cluster/etcd go.etcd.io/etcd/server/v3)
 containerd=$(required tests/cluster/containerd github.com/containerd/containerd/v2)
 helm=$(required tests/cluster/helm helm.sh/helm/v4)
@@ -73,15 +76,14 @@ mkdir -p "$root/$kubernetes"
 out=$(cd "$root/$kubernetes" && pwd)
 
 # levels | program | folder of the wrapper module | package | version | tags | linker flags
-k8s=tests/cluster/kubernetes
 ctrd=tests/cluster/containerd
 ctrd_package=github.com/containerd/containerd/v2/cmd
 ctrd_tags=no_btrfs,no_devmapper,no_zfs
 programs="\
-api node|etcd|tests/cluster/etcd|go.etcd.io/etcd/server/v3|$etcd||$strip
-api node|kube-apiserver|$k8s|k8s.io/kubernetes/cmd/kube-apiserver|$kubernetes||$kubernetes_ldflags
-api node|kube-controller-manager|$k8s|k8s.io/kubernetes/cmd/kube-controller-manager|$kubernetes||$kubernetes_ldflags
-api node|kubectl|$k8s|k8s.io/kubernetes/cmd/kubectl|$kubernetes||$kubernetes_ldflags
+api oldest node|etcd|tests/cluster/etcd|go.etcd.io/etcd/server/v3|$etcd||$strip
+api oldest node|kube-apiserver|$k8s|k8s.io/kubernetes/cmd/kube-apiserver|$kubernetes||$kubernetes_ldflags
+api oldest node|kube-controller-manager|$k8s|k8s.io/kubernetes/cmd/kube-controller-manager|$kubernetes||$kubernetes_ldflags
+api oldest node|kubectl|$k8s|k8s.io/kubernetes/cmd/kubectl|$kubernetes||$kubernetes_ldflags
 node|kube-scheduler|$k8s|k8s.io/kubernetes/cmd/kube-scheduler|$kubernetes||$kubernetes_ldflags
 node|kube-proxy|$k8s|k8s.io/kubernetes/cmd/kube-proxy|$kubernetes||$kubernetes_ldflags
 node|kubelet|$k8s|k8s.io/kubernetes/cmd/kubelet|$kubernetes||$kubernetes_ldflags

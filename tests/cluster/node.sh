@@ -28,6 +28,10 @@ node=n1
 node_address=10.244.0.1
 pods=10.244.0.0/16
 services=10.96.0.0/16
+# The second family of addresses. Services have one of them only if they ask for it.
+node_address6=fd00:10:244::1
+pods6=fd00:10:244::/64
+services6=fd00:10:96::/112
 # The addresses of LoadBalancers are 10.98.0.1 and on.
 gateways=10.98
 
@@ -49,10 +53,10 @@ require() {
   [ "$(id -u)" = 0 ] || die "the node level needs root: network namespaces, mounts and containers are made"
   local missing= program
   PATH=$PATH:/usr/sbin:/sbin
-  for program in runc nft ip openssl unshare nsenter setsid flock cc; do
+  for program in runc nft iptables ip openssl unshare nsenter setsid flock cc; do
     command -v "$program" >/dev/null || missing="$missing $program"
   done
-  for program in bridge host-local loopback; do
+  for program in bridge host-local loopback portmap; do
     [ -x "/usr/lib/cni/$program" ] || missing="$missing /usr/lib/cni/$program"
   done
   [ -z "$missing" ] || die "the node level lacks:$missing. Get them with: tools/setup.sh node"
@@ -222,10 +226,14 @@ network() {
   ip link set lo up
   ip link add gw0 type bridge
   ip address add "$node_address/16" dev gw0
+  echo 0 >/proc/sys/net/ipv6/conf/gw0/accept_dad
+  ip -6 address add "$node_address6/64" dev gw0
   ip link set gw0 up
   echo 1 >/proc/sys/net/ipv4/ip_forward
+  echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
   # kube-proxy rewrites the address before the route matters; without any, the kernel would answer by itself.
   ip route add "$services" dev gw0
+  ip -6 route add "$services6" dev gw0
   # Every address of the range is this node's, so LoadBalancers can have one each.
   ip route add local "$gateways.0.0/16" dev lo
 }
@@ -300,7 +308,7 @@ control_plane() {
     --initial-cluster=default=http://127.0.0.1:2380
   # A namespace has no default route, so the API server cannot find its address by itself.
   program kube-apiserver --etcd-servers=http://127.0.0.1:2379 --advertise-address="$node_address" \
-    --secure-port=6443 --service-cluster-ip-range="$services" --authorization-mode=Node,RBAC \
+    --secure-port=6443 --service-cluster-ip-range="$services,$services6" --authorization-mode=Node,RBAC \
     --token-auth-file="$run/pki/tokens.csv" --allow-privileged=true \
     --tls-cert-file="$run/pki/server.pem" --tls-private-key-file="$run/pki/server.key" \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$run/pki/accounts.pub" \
@@ -315,8 +323,8 @@ control_plane() {
     --controllers='*,-node-ipam-controller,-node-route-controller,-cloud-node-lifecycle-controller,-service-lb-controller'
   program kube-scheduler --kubeconfig="$kubeconfig" --leader-elect=false
   program kube-proxy --kubeconfig="$kubeconfig" --proxy-mode=nftables --hostname-override="$node" \
-    --cluster-cidr="$pods" --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 \
-    --conntrack-tcp-timeout-close-wait=0 --nodeport-addresses="$node_address/32"
+    --cluster-cidr="$pods,$pods6" --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 \
+    --conntrack-tcp-timeout-close-wait=0 --nodeport-addresses="$node_address/32,$node_address6/128"
 }
 
 container_runtime() {
@@ -348,8 +356,10 @@ EOF
 {"cniVersion": "1.0.0", "name": "postern", "plugins": [
   {"type": "bridge", "bridge": "gw0", "isGateway": true, "hairpinMode": true,
    "ipam": {"type": "host-local", "dataDir": "$run/private/addresses",
-            "ranges": [[{"subnet": "$pods", "rangeStart": "10.244.1.0", "gateway": "$node_address"}]],
-            "routes": [{"dst": "0.0.0.0/0"}]}}]}
+            "ranges": [[{"subnet": "$pods", "rangeStart": "10.244.1.0", "gateway": "$node_address"}],
+                       [{"subnet": "$pods6", "rangeStart": "fd00:10:244::1:0", "gateway": "$node_address6"}]],
+            "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}},
+  {"type": "portmap", "capabilities": {"portMappings": true}}]}
 EOF
   program containerd --config "$run/containerd.toml"
   await containerd containerd "$PROGRAMS/ctr" --address "$run/containerd.sock" version
@@ -382,7 +392,7 @@ syncFrequency: 5s
 nodeStatusUpdateFrequency: 10s
 EOF
   program kubelet --kubeconfig="$kubeconfig" --config="$run/kubelet.yaml" --hostname-override="$node" \
-    --node-ip="$node_address" --root-dir="$run/kubelet" --cert-dir="$run/kubelet/pki"
+    --node-ip="$node_address,$node_address6" --root-dir="$run/kubelet" --cert-dir="$run/kubelet/pki"
 }
 
 is_usable() {

@@ -16,7 +16,7 @@ use postern::{
 use serde_json::Value;
 
 use self::plan::{ATTACKER, Asked, Attack, Defence, attacks, futile, world};
-use crate::ownership::asking::{Ask, object};
+use crate::ownership::asking::{Ask, connection, object};
 
 /// What came of an attack.
 #[derive(Debug)]
@@ -75,7 +75,10 @@ impl Asked {
 impl Attack {
     fn answers(&self, graph: &Graph) -> Vec<String> {
         let asked = self.ask.iter();
-        let done = asked.map(|asked| asked.ask().done(graph).map(|done| done.whole));
+        let done = asked.map(|asked| match asked.connection() {
+            Some((port, name)) => connection(graph, port, name),
+            None => asked.ask().done(graph).map(|done| done.whole),
+        });
         done.map(Option::unwrap_or_default).collect()
     }
 

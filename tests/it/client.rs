@@ -242,6 +242,13 @@ pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Begins a handshake with this SNI, and reads no answer.
+pub(crate) fn hello(stream: &mut TcpStream, sni: &str) -> io::Result<()> {
+    let mut connection = handshake(sni, &Handshake::default())?;
+    connection.write_tls(stream)?;
+    Ok(())
+}
+
 /// A TLS connection with this SNI (none when empty), whatever certificate the other side has.
 pub(crate) fn tls(
     address: SocketAddr,
@@ -253,9 +260,18 @@ pub(crate) fn tls(
 fn tls_with(
     address: SocketAddr,
     sni: &str,
-    handshake: &Handshake,
+    how: &Handshake,
 ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-    let versions: &[_] = match handshake.version.as_deref() {
+    let connection = handshake(sni, how)?;
+    let mut stream = StreamOwned::new(connection, tcp(address)?);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(stream)
+}
+
+fn handshake(sni: &str, how: &Handshake) -> io::Result<ClientConnection> {
+    let versions: &[_] = match how.version.as_deref() {
         Some("1.2") => &[&TLS12],
         Some("1.3") => &[&TLS13],
         _ => &[&TLS13, &TLS12],
@@ -265,13 +281,13 @@ fn tls_with(
         .map_err(io::Error::other)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnySigner(aws_lc_rs::default_provider())));
-    let mut config = match &handshake.identity {
+    let mut config = match &how.identity {
         Some(identity) => builder
             .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
             .map_err(io::Error::other)?,
         None => builder.with_no_client_auth(),
     };
-    let alpn = handshake.alpn.iter();
+    let alpn = how.alpn.iter();
     config.alpn_protocols = alpn.map(|name| name.clone().into_bytes()).collect();
     config.enable_sni = !sni.is_empty();
     let name = if sni.is_empty() {
@@ -280,12 +296,7 @@ fn tls_with(
         sni
     };
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    let mut stream = StreamOwned::new(connection, tcp(address)?);
-    while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock)?;
-    }
-    Ok(stream)
+    ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)
 }
 
 /// Takes whoever signed the certificate; the tests look at names where they care.

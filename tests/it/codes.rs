@@ -14,11 +14,10 @@ use postern::{
     compile::compile,
     plugin::lint::{self, Finding},
     report::code::CODES,
-    resource::{Kind, Unavailable},
     source::dir,
 };
 
-use super::golden::{options, says};
+use super::golden::{forbid, options, with_former};
 
 const EXAMPLES: &str = "tests/codes";
 const PAGES: &str = "docs/reference/codes";
@@ -77,9 +76,13 @@ impl Example {
     /// As a reader sees it.
     fn shown(&self) -> String {
         let lines = self.difference().map(|line| {
-            line.replace("@CERTIFICATE", "-----BEGIN CERTIFICATE-----\\n...")
-                .replace("@KEY", "-----BEGIN PRIVATE KEY-----\\n...")
-                + "\n"
+            let line = line
+                .replace("@CERTIFICATE", "-----BEGIN CERTIFICATE-----\\n...")
+                .replace("@KEY", "-----BEGIN PRIVATE KEY-----\\n...");
+            match line.split_once("-before") {
+                Some((name, rest)) => format!("{name}{rest} # what it held before\n"),
+                None => line + "\n",
+            }
         });
         lines.collect()
     }
@@ -106,10 +109,8 @@ impl Example {
         fs::write(&file, self.manifests(side)).unwrap();
         let mut set = dir::load(&[file], "default").unwrap();
         let environment = self.environment();
-        if says(&environment, "# claims may not be read") {
-            let why = Unavailable::Forbidden;
-            set.unavailable.insert(Kind::RouteClaim, why);
-        }
+        forbid(&environment, &mut set);
+        with_former(&mut set, &environment);
         let options = options(&environment);
         let (_, report) = compile(&set, &options);
         let absent = report.wanted_secrets.iter();

@@ -2,7 +2,8 @@
 //!
 //! `UPDATE_GOLDEN=1` writes what is expected anew. Two lines at the top of an input may change the environment, because it is
 //! not among the resources: `# echo` has the echo server stand in for every Service, `# folder` reads a folder without one,
-//! `# claims may not be read` does as an installation without that permission.
+//! `# claims may not be read` and `# namespaces may not be read` do as an installation without that permission. For a last one
+//! see [`with_former`].
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +15,7 @@ use postern::{
     admin,
     compile::{Environment, Options, compile},
     report::code::CODES,
-    resource::{Kind, Unavailable},
+    resource::{Kind, Object, ObjectKey, ResourceSet, Unavailable},
     source::dir,
 };
 use serde_json::Value;
@@ -70,13 +71,24 @@ fn every_code_has_a_case() {
     }
 }
 
+/// Takes the permissions away that the first lines of a case speak of.
+pub(super) fn forbid(text: &str, resources: &mut ResourceSet) {
+    for (line, kind) in [
+        ("# claims may not be read", Kind::RouteClaim),
+        ("# namespaces may not be read", Kind::Namespace),
+    ] {
+        if says(text, line) {
+            let why = Unavailable::Forbidden;
+            resources.unavailable.insert(kind, why);
+        }
+    }
+}
+
 fn compiled(input: &Path) -> (String, String) {
     let text = fs::read_to_string(input).unwrap();
     let mut resources = dir::load(&[input.to_owned()], "default").unwrap();
-    if says(&text, "# claims may not be read") {
-        let why = Unavailable::Forbidden;
-        resources.unavailable.insert(Kind::RouteClaim, why);
-    }
+    forbid(&text, &mut resources);
+    with_former(&mut resources, &text);
     let (graph, report) = compile(&resources, &options(&text));
     let (graph, mut report) = admin::dump(&graph, &report);
     relative(&mut report);
@@ -85,6 +97,21 @@ fn compiled(input: &Path) -> (String, String) {
 
 pub(super) fn says(text: &str, line: &str) -> bool {
     text.lines().take(2).any(|found| found == line)
+}
+
+/// With `# NAME-before holds what NAME held before`, such Secrets are former contents of others.
+pub(super) fn with_former(resources: &mut ResourceSet, text: &str) {
+    if !says(text, "# NAME-before holds what NAME held before") {
+        return;
+    }
+    let former = { &mut resources.secrets }.extract_if(.., |key, _| key.name.ends_with("-before"));
+    for (key, secret) in former.collect::<Vec<_>>() {
+        let name = key.name.trim_end_matches("-before");
+        let key = ObjectKey::new(key.group, key.kind, &key.namespace, name);
+        let mut secret = Object::clone(&secret);
+        secret.key = key.clone();
+        resources.former_secrets.insert(key, secret.into());
+    }
 }
 
 pub(super) fn options(text: &str) -> Options {

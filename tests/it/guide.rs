@@ -212,18 +212,19 @@ impl Outcome {
     }
 }
 
-/// Without what is another one each time: ages, addresses, times, digests, and how wide columns are for them.
+/// Without what is another one each time: ages, addresses, times, digests, the version of Kubernetes, and how wide columns are for them.
 fn masked(text: &str) -> String {
     static CHANGING: LazyLock<Regex> = LazyLock::new(|| {
         let address = r"\d+\.\d+\.\d+\.\d+(:\d+)?";
         let time = r"\d{4}-\d\d-\d\d(T[0-9:.]+Z)?";
         let age = r"\b\d+(ms|s|m|h|d)\b";
         let digest = r"\b[0-9a-f]{8}\b";
+        let kubernetes = r"\bv1\.\d+\.\d+\b";
         #[expect(
             clippy::disallowed_methods,
             reason = "nothing of a user's is matched with it"
         )]
-        Regex::new(&format!("{address}|{time}|{age}|{digest}")).unwrap()
+        Regex::new(&format!("{address}|{time}|{age}|{digest}|{kubernetes}")).unwrap()
     });
     let lines = text.lines().map(|line| {
         let line = CHANGING.replace_all(line, "~");

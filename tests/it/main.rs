@@ -5,6 +5,7 @@
 mod arch;
 mod attacks;
 mod cases;
+mod certificates;
 mod chart;
 mod client;
 mod cluster;

@@ -9,18 +9,21 @@ pub(crate) mod naive;
 mod told;
 pub(crate) mod world;
 
+use std::collections::BTreeSet;
+
 use postern::{
     admin,
     compile::{Compiler, compile},
     graph::{Authority, Graph},
     report::Code,
-    resource::{AnyObject, Kind, ResourceSet},
+    resource::{AnyObject, Group, Kind, ResourceSet},
+    source::annotation,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use self::{
-    asking::{Ask, asks, options, set},
+    asking::{Ask, asks, connection, options, set},
     naive::World,
     world::{Drawer, SMALL, STRANGER, TEAMS},
 };
@@ -88,9 +91,27 @@ fn graph(objects: &[Value]) -> std::sync::Arc<Graph> {
     compile(&set(objects), &options()).0
 }
 
+/// As the sources read them: with what annotations carry.
 fn decoded(objects: &[Value]) -> Vec<AnyObject> {
-    objects.iter().map(asking::object).collect()
+    let own = objects.iter().map(asking::object);
+    let all = own.flat_map(|object| {
+        let carried = annotation::objects(&object).objects;
+        let carried: Vec<_> = carried.into_iter().map(|(_, object)| object).collect();
+        std::iter::once(object).chain(carried)
+    });
+    all.collect()
 }
+
+/// Names that handshakes ask for.
+const NAMES: [&str; 7] = [
+    "x.com",
+    "y.x.com",
+    "z.y.x.com",
+    "q.x.com",
+    "com",
+    "x.org",
+    "y.w.com",
+];
 
 /// Whether a request is in a claim that a namespace has nothing to do with.
 fn is_walled(world: &World<'_>, namespace: &str, ask: &Ask, graph: &Graph) -> bool {
@@ -108,7 +129,8 @@ fn is_walled(world: &World<'_>, namespace: &str, ask: &Ask, graph: &Graph) -> bo
 fn changes_nothing(objects: &[Value], namespace: &str) -> Verdict {
     let (theirs, rest): (Vec<_>, Vec<_>) = objects.iter().cloned().partition(|object| {
         let is_own = object["metadata"]["namespace"] == namespace;
-        is_own && !matches!(object["kind"].as_str(), Some("Secret"))
+        // The certificate of a Host is there in any case: it takes long to make.
+        is_own && !(object["kind"] == "Secret" && object["metadata"]["name"] == "certificate")
     });
     let world = World::new(&rest);
     let mut compiler = Compiler::new(options());
@@ -135,6 +157,17 @@ fn changes_nothing(objects: &[Value], namespace: &str) -> Verdict {
             if found != expected {
                 return Err(format!(
                     "{ask:?} of a claim was {expected:?} and is {found:?}"
+                ));
+            }
+        }
+    }
+    for (port, name) in world.connections_of_others(namespace, &world::PORTS, &NAMES) {
+        let expected = connection(&without, port, name);
+        for graph in [&with, &gone, &changed] {
+            let found = connection(graph, port, name);
+            if found != expected {
+                return Err(format!(
+                    "a connection to {name:?} on port {port} of a claim was {expected:?} and is {found:?}"
                 ));
             }
         }
@@ -332,9 +365,21 @@ proptest! {
 #[test]
 fn the_worlds_are_worth_looking_at() {
     let (mut unrouted, mut routed, mut other) = (0_u32, 0_u32, 0_u32);
+    let (mut taken, mut free, mut kinds) = (0, 0, BTreeSet::new());
     for seed in 0..60 {
         let (objects, stranger) = drawn(seed);
         let (graph, world) = (graph(&objects), World::new(&objects));
+        for (port, name) in world.connections_of_others(stranger, &world::PORTS, &NAMES) {
+            match connection(&graph, port, name) {
+                Some(_) => taken += 1,
+                None => free += 1,
+            }
+        }
+        let theirs = decoded(&objects)
+            .into_iter()
+            .map(|object| object.key().clone());
+        let theirs = theirs.filter(|key| &*key.namespace == stranger);
+        kinds.extend(theirs.map(|key| (key.group, key.kind)));
         for ask in asks(HOSTS, PATHS) {
             if !is_walled(&world, stranger, &ask, &graph) {
                 other += 1;
@@ -349,6 +394,17 @@ fn the_worlds_are_worth_looking_at() {
         routed > 1200 && unrouted > 5000 && other > 5000,
         "{routed} {unrouted} {other}"
     );
+    assert!(taken > 50 && free > 300, "{taken} {free}");
+    for kind in [Kind::TcpMapping, Kind::Mapping, Kind::Host] {
+        for group in [Group::Postern, Group::Emissary] {
+            assert!(kinds.contains(&(group, kind)), "{group:?} {kind:?}");
+        }
+    }
+    for kind in [Kind::Service, Kind::Secret] {
+        assert!(kinds.contains(&(Group::Core, kind)), "{kind:?}");
+    }
+    assert!(kinds.contains(&(Group::Gateway, Kind::ReferenceGrant)));
+    assert!(kinds.contains(&(Group::Emissary, Kind::TlsContext)));
 }
 
 #[test]

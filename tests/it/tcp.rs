@@ -97,8 +97,8 @@ fn ask(address: SocketAddr, question: &[u8]) -> String {
     answer
 }
 
-/// A server of TLS with a certificate for a name, which says `secret` and ends.
-fn encrypted(name: &str) -> SocketAddr {
+/// With a certificate for a name.
+fn server_config(name: &str) -> Arc<ServerConfig> {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -107,7 +107,12 @@ fn encrypted(name: &str) -> SocketAddr {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::Pkcs8(key))
         .unwrap();
-    let config = Arc::new(config);
+    Arc::new(config)
+}
+
+/// A server of TLS with a certificate for a name, which says `secret` and ends.
+fn encrypted(name: &str) -> SocketAddr {
+    let config = server_config(name);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {

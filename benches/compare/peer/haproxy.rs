@@ -66,13 +66,18 @@ fn configuration(job: &Job<'_>, port: u16, folder: &Path) -> String {
     let folder = folder.display();
     let bind = match job.scenario.protocol {
         Protocol::Http1 => String::new(),
-        Protocol::Http2 => "proto h2".to_owned(),
+        Protocol::Http2 | Protocol::Grpc => "proto h2".to_owned(),
         Protocol::Tls => format!("ssl crt {folder}/both.pem ssl-min-ver TLSv1.3"),
     };
     // Larger buffers were tried as well: they cost twice the time.
-    let splice = match job.scenario.body {
+    let body = match job.scenario.body {
         Body::Small => "",
         Body::Large => "option splice-response",
+        Body::Text => "compression algo gzip\n  compression type application/json",
+    };
+    let server = match job.scenario.protocol {
+        Protocol::Grpc => "proto h2",
+        Protocol::Http1 | Protocol::Tls | Protocol::Http2 => "",
     };
     let choose = match job.scenario.routes {
         Routes::One => "use_backend be if { path_beg /svc/ }".to_owned(),
@@ -91,7 +96,7 @@ defaults
   timeout server 60s
   http-reuse always
   option forwardfor
-  {splice}
+  {body}
   unique-id-format %[uuid()]
   unique-id-header X-Request-Id
 frontend all
@@ -99,7 +104,7 @@ frontend all
   {choose}
 backend be
   http-request set-path /%[path,field(3,/,0)]
-  server one {}
+  server one {} {server}
 ",
         job.upstream
     )

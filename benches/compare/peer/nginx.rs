@@ -60,12 +60,13 @@ impl Peer for Nginx {
 fn configuration(job: &Job<'_>, port: u16) -> String {
     let listen = match job.scenario.protocol {
         Protocol::Http1 => format!("listen 127.0.0.1:{port};"),
-        Protocol::Http2 => format!("listen 127.0.0.1:{port} http2;"),
+        Protocol::Http2 | Protocol::Grpc => format!("listen 127.0.0.1:{port} http2;"),
         Protocol::Tls => format!("listen 127.0.0.1:{port} ssl;"),
     };
     // The default spills large answers to temporary files, at three times the cost.
     let buffers = match job.scenario.body {
         Body::Small => "",
+        Body::Text => "gzip on; gzip_comp_level 1; gzip_proxied any; gzip_types application/json;",
         Body::Large => {
             "proxy_buffer_size 16k; proxy_buffers 16 16k; proxy_busy_buffers_size 64k; proxy_max_temp_file_size 0;"
         }
@@ -73,7 +74,16 @@ fn configuration(job: &Job<'_>, port: u16) -> String {
     let server = |name: &str, locations: &str| {
         format!("server {{ {listen} server_name {name};\n{locations}}}\n")
     };
-    let location = |prefix: &str| format!("location {prefix} {{ proxy_pass http://be/; }}\n");
+    let location = |prefix: &str| match job.scenario.protocol {
+        // With gRPC the path is rewritten by itself, and the headers have another directive.
+        Protocol::Grpc => format!(
+            "location {prefix} {{ rewrite ^{prefix}(.*)$ /$1 break; grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for; \
+             grpc_set_header X-Request-Id $request_id; grpc_pass grpc://be; }}\n"
+        ),
+        Protocol::Http1 | Protocol::Tls | Protocol::Http2 => {
+            format!("location {prefix} {{ proxy_pass http://be/; }}\n")
+        }
+    };
     let servers = match job.scenario.routes {
         Routes::One => server("_", &location("/svc/")),
         Routes::Many { hosts, paths } => {

@@ -8,10 +8,10 @@ use super::{CORE, Job, Peer, Running};
 use crate::{
     harness::{
         gateway::{Gateway, PROGRAM},
-        manifest::{self, host, mapping, secret},
+        manifest::{self, host, mapping, object, secret},
         process,
     },
-    scenario::{Protocol, Routes},
+    scenario::{Body, Protocol, Routes},
 };
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Peer for Postern {
         let gateway = launch(command, job, folder, Duration::from_mins(2))?;
         let port = match job.scenario.protocol {
             Protocol::Tls => 8443,
-            Protocol::Http1 | Protocol::Http2 => 8080,
+            Protocol::Http1 | Protocol::Http2 | Protocol::Grpc => 8080,
         };
         Ok(Running {
             pid: gateway.pid(),
@@ -49,12 +49,21 @@ pub(crate) fn launch(
     patience: Duration,
 ) -> Result<Gateway> {
     let routes = match job.scenario.routes {
+        Routes::One if job.scenario.protocol == Protocol::Grpc => {
+            let spec = "{hostname: \"*\", prefix: /svc/, service: \"be:80\", grpc: true}";
+            object("Mapping", "one", spec)
+        }
         Routes::One => mapping("one", "*", "/svc/", "be:80"),
         Routes::Many { hosts, paths } => manifest::mappings(hosts, paths, "be:80"),
     };
     fs::write(folder.join("routes.yaml"), routes)?;
     let claims = manifest::claims(job.scenario.claims);
     fs::write(folder.join("claims.yaml"), claims)?;
+    if job.scenario.body == Body::Text {
+        let spec = "{compression: {codings: [Gzip], effort: Fast}}";
+        let text = object("GatewaySettings", "postern", spec);
+        fs::write(folder.join("settings.yaml"), text)?;
+    }
     if job.scenario.protocol == Protocol::Tls {
         let text = secret("bench", job.pair) + &host("all", "*", "bench");
         fs::write(folder.join("host.yaml"), text)?;

@@ -1,6 +1,12 @@
 //! The attacks of the tests in a world of full size, and the page that says what came of them.
 
-use std::{cell::Cell, fs, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    cell::Cell,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use tokio::time::Instant;
@@ -29,11 +35,15 @@ pub(crate) fn prove(size: Size) -> Result<String> {
     fill(&server, size)?;
     siege::populate(&server);
     eprintln!("soak: the world is there; a gateway reads it");
-    let gateway = gateway(&server)?;
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("access.log");
+    let gateway = gateway(&server, &log)?;
     let siege = Siege {
         server: &server,
         cleartext: gateway.address(8080)?,
         tls: gateway.address(8443)?,
+        orders: gateway.address(6379)?,
+        log: &log,
         diagnostics: gateway.diagnostics()?,
         listens: 1,
         marks: Cell::new(0),
@@ -99,9 +109,9 @@ fn fill(server: &Server, size: Size) -> Result<()> {
     Ok(())
 }
 
-fn gateway(server: &Server) -> Result<Gateway> {
+fn gateway(server: &Server, log: &Path) -> Result<Gateway> {
     let kubeconfig = server.kubeconfig(POSTERN_TOKEN, "postern");
-    let kubeconfig = kubeconfig.display().to_string();
+    let [kubeconfig, log] = [&kubeconfig, log].map(|path| path.display().to_string());
     let arguments = [
         "--kubeconfig",
         &kubeconfig,
@@ -112,6 +122,10 @@ fn gateway(server: &Server) -> Result<Gateway> {
         "--workers",
         "1",
         "--echo",
+        "--bind",
+        "6379=127.0.0.1:0",
+        "--access-log",
+        &log,
     ];
     let mut gateway = Gateway::launch(process::tied(PROGRAM), &arguments)?;
     gateway.wait_until_ready(READY_WITHIN.max(PATIENCE))?;
@@ -121,7 +135,7 @@ fn gateway(server: &Server) -> Result<Gateway> {
 const HEAD: &str = "<!-- Written by `make soak ARGS='--only attacks'`. -->
 # Ownership, attacked
 
-A namespace writes whatever its rights let it write, to take requests that are others'. Each line is one attempt from
+A namespace writes whatever its rights let it write, to take requests and connections that are others'. Each line is one attempt from
 `tests/attacks/`, written through a real API server by a user with full rights on Postern's kinds in one namespace and nothing
 else, and judged by the answers of a real gateway. How claims work: [ownership](../concepts/ownership.md).
 

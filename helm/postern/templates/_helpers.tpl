@@ -121,3 +121,24 @@ consul.hashicorp.com/transparent-proxy-exclude-outbound-cidrs: {{ . | quote }}
 {{- toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/* Whether Hosts and Listeners are reached at the nodes: "yes" or nothing. */}}
+{{- define "postern.publishNodes" -}}
+{{- $service := .Values.service -}}
+{{- $ports := .Values.hostNetwork -}}
+{{- range .Values.listeners }}{{ $ports = or $ports .hostPort }}{{ end -}}
+{{- if not .Values.publishService -}}
+{{- if $service.enabled -}}
+{{- if and (eq $service.type "NodePort") (not $service.externalIPs) }}yes{{ end -}}
+{{- else if $ports }}yes{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The Service whose addresses are told, or nothing. */}}
+{{- define "postern.publishService" -}}
+{{- if .Values.publishService -}}
+{{- .Values.publishService -}}
+{{- else if and .Values.service.enabled (not (include "postern.publishNodes" .)) -}}
+{{- printf "%s/%s" .Release.Namespace (include "postern.fullname" .) -}}
+{{- end -}}
+{{- end }}

@@ -12,7 +12,7 @@ use crate::{
         route_claim::{LabelOperator, LabelRequirement, NamespaceSelector},
     },
     report::Code,
-    resource::{Kind, ResourceSet},
+    resource::{Kind, ResourceSet, Unavailable},
 };
 
 /// The label that the API server gives every namespace; in a folder nobody does.
@@ -32,10 +32,15 @@ pub(super) fn owners(
     if let Some(selector) = selector
         && !findings.is_unreadable("spec.namespaces.selector")
     {
-        let all = resources.namespaces.values();
-        let selected =
-            all.filter(|namespace| selects(selector, &namespace.key.name, &namespace.meta.labels));
-        owners.extend(selected.map(|namespace| Arc::clone(&namespace.key.name)));
+        let is_blind = resources.unavailable.get(&Kind::Namespace) == Some(&Unavailable::Forbidden);
+        if is_blind && !asks_for_names(selector) {
+            tell_of_labels(&owners, findings);
+        } else {
+            let all = resources.namespaces.values();
+            let selected = all
+                .filter(|namespace| selects(selector, &namespace.key.name, &namespace.meta.labels));
+            owners.extend(selected.map(|namespace| Arc::clone(&namespace.key.name)));
+        }
     }
     let is_told = !findings.is_unreadable("spec.namespaces") && !are_unseen(spec, resources);
     if owners.is_empty() && is_told {
@@ -47,6 +52,30 @@ pub(super) fn owners(
         );
     }
     owners
+}
+
+/// Says that the labels of namespaces are not known here. None of them is chosen: a selector that asks for the absence of a label must
+/// not open a wall.
+fn tell_of_labels(named: &BTreeSet<Arc<str>>, findings: &mut Findings) {
+    let rest = if named.is_empty() {
+        "nobody can route there"
+    } else {
+        "only the namespaces that it names can route there"
+    };
+    findings.push(
+        Code::NamespacesNotRead,
+        "spec.namespaces.selector",
+        format!("Namespaces may not be read by this installation, so none is chosen by its labels and {rest}"),
+        "Bind the ClusterRole that reads Namespaces, or name the namespaces",
+    );
+}
+
+/// Whether a selector asks for nothing but what a namespace is called.
+fn asks_for_names(selector: &NamespaceSelector) -> bool {
+    let mut exact = selector.match_labels.iter().flatten();
+    let mut rest = selector.match_expressions.iter().flatten();
+    exact.all(|(key, _)| key == NAME_LABEL)
+        && rest.all(|requirement| requirement.key.as_deref() == Some(NAME_LABEL))
 }
 
 /// Whether it is for labels, and namespaces may not be read.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::{Cell, Claim, Claims, RegionKey, is_below, listed};
+use super::{Cell, Claim, Claims, RegionKey, is_below, kept::Kept};
 use crate::{
     compile::{
         finding::Findings,
@@ -28,6 +28,10 @@ use crate::{
 pub(in crate::compile) struct Placement {
     /// Each once.
     pub(in crate::compile) regions: SmallVec<[RegionKey; 1]>,
+    /// What it serves, where claims leave it something else than all that it asks for but for theirs.
+    pub(in crate::compile) kept: Vec<String>,
+    /// Whether it has nothing outside of its own claim but paths that begin with the same letters, which are hardly meant.
+    pub(in crate::compile) is_stray: bool,
     pub(in crate::compile) findings: Findings,
 }
 
@@ -50,15 +54,22 @@ struct Paths<'m> {
 
 /// The claims of the cells that a route has something in common with, the most specific first, up to one that has it inside.
 #[derive(Default)]
-struct Met<'c> {
-    own: Vec<&'c Claim>,
-    others: Vec<&'c Claim>,
+pub(super) struct Met<'c> {
+    pub(super) own: Vec<Own<'c>>,
+    pub(super) others: Vec<&'c Claim>,
     /// Whose the route is as a whole, but for what more specific ones have.
-    cover: Option<(&'c Cell, &'c Claim)>,
+    pub(super) cover: Option<(&'c Cell, &'c Claim)>,
     /// Of what is others', the most specific one that has the path which the route names.
-    meant: Option<(&'c Cell, &'c Claim)>,
+    pub(super) meant: Option<(&'c Cell, &'c Claim)>,
     /// Whether the route asks for the path of a cell of its own: what else begins with the same letters was hardly meant.
     is_own_path: bool,
+}
+
+/// A cell of the namespace's own that a route has something in common with.
+pub(super) struct Own<'c> {
+    pub(super) host: &'c HostPattern,
+    pub(super) cell: &'c Cell,
+    pub(super) claim: &'c Claim,
 }
 
 impl Claims {
@@ -92,17 +103,22 @@ impl Claims {
         let names = met
             .own
             .iter()
-            .map(|claim| RegionKey::Claim(claim.name.clone()));
+            .map(|own| RegionKey::Claim(own.claim.name.clone()));
         placement.regions.extend(names);
         placement.regions.sort();
         placement.regions.dedup();
         // With a part of it in a claim of its own, the rest is no reason to refuse it.
         let denied = unclaimed == Unclaimed::Deny && !met.own.is_empty();
-        if met.cover.is_none() && !denied {
+        let has_rest = met.cover.is_none() && !denied;
+        if has_rest {
             placement.regions.push(RegionKey::Unclaimed);
         }
         if !matches!(asked.name, NameMatch::Unnamed) {
-            tell(&met.others, asked, namespace, &mut placement.findings);
+            let is_prefix = matches!(asked.path, PathMatch::Prefix(_));
+            placement.is_stray = has_rest && is_prefix && met.is_own_path;
+            let kept = Kept::of(&met, asked, namespace, has_rest);
+            placement.kept = kept.places(&met, asked);
+            kept.tell(&met, asked, namespace, &mut placement.findings);
         }
         placement
     }
@@ -141,7 +157,7 @@ impl Claims {
                     continue;
                 };
                 if claim.owners.contains(namespace) {
-                    met.own.push(claim);
+                    met.own.push(Own { host, cell, claim });
                     met.is_own_path |= covered && *paths.start == *cell.path;
                 } else if !met.is_own_path {
                     met.others.push(claim);
@@ -208,30 +224,6 @@ impl<'m> Names<'m> {
         };
         covers(&host.name, &own.name)
     }
-}
-
-/// Says by which claims a part of a route belongs to others. What they claim is not for everybody to know.
-fn tell(others: &[&Claim], asked: &Match, namespace: &str, findings: &mut Findings) {
-    let mut names: Vec<_> = others.iter().map(|claim| &*claim.name).collect();
-    names.sort_unstable();
-    names.dedup();
-    let next = match *names {
-        [] => return,
-        [name] => {
-            format!("Leave it so, or have namespace {namespace} added to RouteClaim {name}")
-        }
-        _ => "Leave it so, or choose a narrower hostname or path".to_owned(),
-    };
-    findings.push(
-        Code::PartlyClaimed,
-        "spec.hostname",
-        format!(
-            "A part of {} belongs to others by {}; this object serves the rest",
-            pair_of(asked),
-            listed(&names)
-        ),
-        next,
-    );
 }
 
 impl<'m> Paths<'m> {

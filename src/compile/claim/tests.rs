@@ -29,6 +29,10 @@ fn claims(claims: &[(&str, &str, &str, &str)]) -> Claims {
 
 /// What claims say of a route of namespace `own`.
 fn placement(claims: &Claims, spec: &Value) -> Placement {
+    placement_in(claims, spec, Unclaimed::FirstCome)
+}
+
+fn placement_in(claims: &Claims, spec: &Value, unclaimed: Unclaimed) -> Placement {
     let document = json!({
         "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
         "metadata": { "name": "m", "namespace": "own" }, "spec": spec,
@@ -43,7 +47,7 @@ fn placement(claims: &Claims, spec: &Value) -> Placement {
         &mut Interner::default(),
     );
     let matching = lowered.matching.as_ref().unwrap();
-    claims.place("own", matching, Unclaimed::FirstCome)
+    claims.place("own", matching, unclaimed)
 }
 
 /// Where a route of namespace `own` may serve: names of claims, `-` for what is unclaimed; then whether something is said.
@@ -217,4 +221,143 @@ fn an_owner_is_named_and_many_are_counted() {
     };
     let said = "namespaces with certain labels by RouteClaim c";
     assert_eq!(unseen.owner(), said);
+}
+
+#[test]
+fn what_claims_leave_to_a_route_is_said_exactly() {
+    let claims = claims(&[
+        ("cart", "x.com", "/cart", "other"),
+        ("mine", "x.com", "/own", "own"),
+        ("low", "*.y.com", "/", "other"),
+        ("high", "z.y.com", "/z", "own"),
+    ]);
+    let route =
+        |host: &str, prefix: &str| json!({ "hostname": host, "prefix": prefix, "service": "s" });
+    let any_case =
+        json!({ "hostname": "x.com", "prefix": "/cart", "caseSensitive": false, "service": "s" });
+    let exact =
+        json!({ "hostname": "x.com", "prefix": "/cart", "prefixExact": true, "service": "s" });
+    let dotted = self::claims(&[("dot", "x.com", "/a.b", "other")]);
+    let mine = "serves what RouteClaim high gives namespace own";
+    let rest = "serves the rest";
+    for (claims, spec, unclaimed, kept, said) in [
+        (
+            &claims,
+            route("x.com", "/cart"),
+            Unclaimed::FirstCome,
+            &["x.com~/cart[^/].*"][..],
+            "x.com/cart and what is below it belong to others by RouteClaim cart; this object serves the paths that go on with the \
+             same letters, such as /cart-1, as far as nobody has claimed them",
+        ),
+        (
+            &dotted,
+            route("x.com", "/a.b"),
+            Unclaimed::FirstCome,
+            &[r"x.com~/a\.b[^/].*"],
+            "such as /a.b-1",
+        ),
+        (
+            &claims,
+            route("x.com", "/car"),
+            Unclaimed::FirstCome,
+            &[],
+            rest,
+        ),
+        (&claims, any_case, Unclaimed::FirstCome, &[], rest),
+        (
+            &claims,
+            route("x.com", "/cartoon"),
+            Unclaimed::FirstCome,
+            &[],
+            "",
+        ),
+        (
+            &claims,
+            route("x.com", "/cart/"),
+            Unclaimed::FirstCome,
+            &[],
+            "x.com/cart/ belongs to",
+        ),
+        (
+            &claims,
+            exact,
+            Unclaimed::FirstCome,
+            &[],
+            "x.com/cart belongs to",
+        ),
+        (
+            &claims,
+            route("x.com", "/own"),
+            Unclaimed::FirstCome,
+            &[],
+            "",
+        ),
+        (
+            &claims,
+            route("x.com", "/"),
+            Unclaimed::FirstCome,
+            &[],
+            rest,
+        ),
+        (
+            &claims,
+            route("x.com", "/"),
+            Unclaimed::Deny,
+            &["x.com/own"],
+            "by RouteClaim cart; this object serves what RouteClaim mine gives namespace own",
+        ),
+        (
+            &claims,
+            route("x.com", "/own"),
+            Unclaimed::Deny,
+            &["x.com/own"],
+            "",
+        ),
+        (
+            &claims,
+            route("z.y.com", "/"),
+            Unclaimed::FirstCome,
+            &["z.y.com/z"],
+            mine,
+        ),
+        (
+            &claims,
+            route("*.y.com", "/"),
+            Unclaimed::FirstCome,
+            &["z.y.com/z"],
+            mine,
+        ),
+        (
+            &claims,
+            route("*.y.com", "/z/a"),
+            Unclaimed::FirstCome,
+            &["z.y.com/z/a"],
+            mine,
+        ),
+    ] {
+        let placement = placement_in(claims, &spec, unclaimed);
+        let text = placement
+            .findings
+            .0
+            .first()
+            .map_or("", |found| &*found.message);
+        assert_eq!(placement.kept, kept, "{spec}");
+        let is_said = text.contains(said) && (text.is_empty() == said.is_empty());
+        assert!(is_said, "{spec}: {text}");
+    }
+}
+
+#[test]
+fn what_only_begins_with_the_letters_of_a_claimed_path_is_hardly_meant() {
+    let claims = claims(&[("mine", "x.com", "/own", "own")]);
+    for (host, path, is_stray) in [
+        ("x.com", "/own", true),
+        ("x.com", "/own/", false),
+        ("x.com", "/ow", false),
+        ("x.com", "/", false),
+        ("*.com", "/own", false),
+    ] {
+        let spec = json!({ "hostname": host, "prefix": path, "service": "s" });
+        assert_eq!(placement(&claims, &spec).is_stray, is_stray, "{host}{path}");
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Oldest, Tables, age};
+use super::{Oldest, Tables, age, examples};
 use crate::{
     compile::{
         mapping::PathKey,
@@ -13,7 +13,7 @@ use crate::{
         slot::{self, Linked, Placed, SlotHost},
         touched::Touched,
     },
-    graph::{HostPattern, host::NamePattern, table::RouteTable},
+    graph::{HostPattern, route::Pattern, table::RouteTable},
     resource::Mapping,
 };
 
@@ -43,20 +43,23 @@ impl HostSlots {
         })
     }
 
-    /// Whether the hostname is a regular expression for this one; which names it has in common with a wildcard nobody can
-    /// say, but for `*`.
+    /// Whether the hostname is a regular expression that has a name in common with this one, as far as some examples tell.
     pub(super) fn is_regex_for(&self, pattern: &HostPattern) -> bool {
-        let name = match &pattern.name {
-            NamePattern::Any => return true,
-            NamePattern::Exact(name) => name,
-            NamePattern::Suffix(_) | NamePattern::Prefix(_) => return false,
-        };
+        self.regex()
+            .is_some_and(|regex| examples::share(regex, pattern))
+    }
+
+    /// The same of another regular expression.
+    pub(super) fn is_regex_like(&self, other: &Self) -> bool {
+        let both = self.regex().zip(other.regex());
+        both.is_some_and(|(own, other)| examples::both_match(own, other))
+    }
+
+    fn regex(&self) -> Option<&Pattern> {
         let mut patterns = self
             .placed()
-            .filter_map(|placed| placed.regex_host.as_ref());
-        patterns
-            .next()
-            .is_some_and(|regex| regex.regex.is_match(name))
+            .filter_map(|placed| placed.regex_host.as_deref());
+        patterns.next()
     }
 
     pub(super) fn placed(&self) -> impl Iterator<Item = &Placed> {

@@ -2,7 +2,7 @@
 //! from a route. The object that loses them is told who takes them.
 //!
 //! Looked for on the same hostname and on all that have names in common with it, as far as that can be told: which names an
-//! expression and a wildcard other than `*` share, or two expressions, nobody can say. What Hosts select by labels is compared
+//! expression and a wildcard other than `*` share, or two expressions, only examples say. What Hosts select by labels is compared
 //! with its like alone: what else such a Host has depends on the labels of others, and changes without a change of a path.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,9 +109,10 @@ impl RegionSlots {
             SlotHost::Pattern(pattern) => (Some(self.meeting(pattern)), None),
             SlotHost::Regex(_) => {
                 let all = self.hosts.iter();
-                let is_matched = |(other, _): &(&SlotHost, &HostSlots)| match other {
+                let is_matched = |(other, own): &(&SlotHost, &HostSlots)| match other {
                     SlotHost::Pattern(pattern) => slots.is_regex_for(pattern),
-                    SlotHost::Regex(_) | SlotHost::Selected(_) => false,
+                    SlotHost::Regex(_) => *other != host && slots.is_regex_like(own),
+                    SlotHost::Selected(_) => false,
                 };
                 (None, Some(all.filter(is_matched)))
             }

@@ -15,7 +15,7 @@ use crate::{
         seen::Changed,
         settings, settled, tcp, virtual_host,
     },
-    report::Settled,
+    report::{Code, Diagnostic, Settled},
     resource::ResourceSet,
 };
 
@@ -30,8 +30,8 @@ impl State {
     ) -> Dirty {
         let read = changed.settings || changed.unavailable || changed.claims;
         let settings = read && self.lower_settings(resources, options);
-        let claims =
-            (changed.claims || changed.namespaces || settings) && self.lower_claims(resources);
+        let claims = (changed.claims || changed.namespaces || changed.unavailable || settings)
+            && self.lower_claims(resources);
         let services = self.update_cluster(resources, options, changed, renamed);
         let cluster = services.is_none();
         let references = cluster || changed.tls || settings;
@@ -46,6 +46,8 @@ impl State {
             self.listeners = listener::lower_all(resources, options, &self.settings);
             tcp::port::open(resources, options, &self.settings, &mut self.listeners);
         }
+        let untold = self.are_claims_untold(resources);
+        let untold = std::mem::replace(&mut self.claims_untold, untold) != untold;
         let scopes = virtual_host::scopes(&self.hosts);
         let scopes_changed = scopes != self.scopes;
         self.scopes = scopes;
@@ -61,7 +63,17 @@ impl State {
             scopes: scopes_changed,
             claims,
             hosts: hosts || listeners,
+            untold,
         }
+    }
+
+    /// Whether claims may not be read, and there is no object of the platform to say so.
+    fn are_claims_untold(&self, resources: &ResourceSet) -> bool {
+        let listeners = self.listeners.iter();
+        let mut in_force = listeners.filter_map(|listener| listener.object.as_ref());
+        settings::are_claims_unread(resources)
+            && !self.claims_told
+            && !in_force.any(|object| self.settings.may_settle(&object.key.namespace))
     }
 
     /// What leads elsewhere now; None when that may be everything.
@@ -94,6 +106,9 @@ impl State {
             in_graph,
             ..Place::default()
         };
+        let is_told = |found: &Diagnostic| found.code == Code::ClaimsNotRead;
+        let mut in_force = found.iter().filter(|found| found.in_force);
+        self.claims_told = in_force.any(|found| found.findings.0.iter().any(is_told));
         let found = found.into_iter();
         self.reports.replace(
             Pass::Settings,

@@ -7,7 +7,8 @@ use crate::{
     compile::{
         Options,
         reports::Pass,
-        tcp::{self, Known, Linking},
+        tcp::{self, Known, Linking, behind::Shape},
+        touched::Touched,
         upstream::Resolver,
     },
     graph::Listener,
@@ -15,8 +16,13 @@ use crate::{
 };
 
 impl State {
-    /// Gives the Listeners the TCPMappings that there are now.
-    pub(super) fn link_tcp(&mut self, resources: &ResourceSet, options: &Options) {
+    /// Gives the Listeners the TCPMappings that there are now. Adds the Mappings that may be behind others than before.
+    pub(super) fn link_tcp(
+        &mut self,
+        resources: &ResourceSet,
+        options: &Options,
+        touched: &mut Touched,
+    ) {
         let resolver = Resolver {
             options,
             settings: &self.settings,
@@ -30,6 +36,7 @@ impl State {
             routing: &self.routing,
             hosts: &self.hosts,
             listeners: &self.linked.listeners,
+            are_claims_untold: self.claims_untold,
             resolver,
         };
         let mut known = Known {
@@ -45,5 +52,12 @@ impl State {
             }
         }
         self.reports.replace(Pass::Tcp, linked.reports.into_iter());
+        let shapes = self.linked.listeners.iter();
+        let shapes: Vec<_> = shapes.map(|listener| Shape::of(listener)).collect();
+        if shapes != self.behind {
+            self.behind = shapes;
+            touched.extend(self.mappings.keys());
+        }
+        self.report_hosts();
     }
 }

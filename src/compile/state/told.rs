@@ -9,11 +9,13 @@ use crate::{
         finding::Findings,
         mapping::{Lowered, Match, NameMatch},
         reports::{self, Pass, Place},
-        routing, settled,
+        routing, settings, settled,
         slot::{self, SlotKey},
+        tcp::behind::{self, Behind},
         touched::Touched,
         twin,
     },
+    graph::HostTls,
     report::{Code, Diagnostic, ObjectReport},
     resource::ObjectKey,
 };
@@ -27,7 +29,13 @@ impl State {
             findings
                 .0
                 .extend(note.into_iter().flat_map(|note| note.findings.0.clone()));
+            tell_of_claims(self.claims_untold, &mut findings);
             let in_graph = note.is_some_and(|note| note.placed);
+            let is_shown = in_graph && !matches!(host.tls, HostTls::None);
+            if let Some(names) = host.pattern.as_ref().filter(|_| is_shown) {
+                let listeners = &self.linked.listeners;
+                behind::tell(Behind::Certificate, names, listeners, &mut findings);
+            }
             let serves = host.pattern.iter().filter(|_| in_graph);
             let place = Place {
                 in_graph,
@@ -83,6 +91,7 @@ impl State {
         if let Some(twin) = self.twin(&object.key) {
             twin::tell(&twin, &mut findings);
         }
+        tell_of_claims(self.claims_untold, &mut findings);
         let mut regions = state.placement.regions.iter();
         if let Some(reason) = regions.find_map(|region| self.settings.refusal_in(region)) {
             let extent = match self.settings.refusal {
@@ -103,10 +112,12 @@ impl State {
                 findings.0.extend(note.findings.0.iter().cloned());
             }
             let taken = self.routing.taken(&object.key, slot);
-            let taken = taken.filter(|_| !self.is_never_asked(lowered, slot));
+            let is_stray = state.placement.is_stray && slot.0 == RegionKey::Unclaimed;
+            let taken = taken.filter(|_| !is_stray && !self.is_never_asked(lowered, slot));
             findings.0.extend(taken.cloned());
         }
-        let serves = self.serves(lowered, &mut findings);
+        let serves = self.serves(state, &mut findings);
+        let name = lowered.matching.as_ref().map(|matching| &matching.name);
         let is_claimed = |found: &Diagnostic| found.code == Code::ClaimedByOthers;
         let is_told = findings.0.iter().any(is_claimed);
         if lowered.matching.is_some() && serves.is_empty() && !is_told {
@@ -118,13 +129,23 @@ impl State {
             );
         }
         let in_graph = placed && !serves.is_empty();
+        if let Some(NameMatch::Pattern(hostname)) = name.filter(|_| in_graph) {
+            let listeners = &self.linked.listeners;
+            behind::tell(
+                Behind::Requests,
+                &hostname.pattern,
+                listeners,
+                &mut findings,
+            );
+        }
         let refused = !in_graph && findings.first_error().is_some();
         let is_part =
             |found: &Diagnostic| matches!(found.code, Code::PartlyClaimed | Code::PartlyConflict);
         // One without a hostname asks for those of the Hosts that select it, and has them in what it serves.
         let is_named = |matching: &Match| !matches!(matching.name, NameMatch::Unnamed);
         let is_named = lowered.matching.as_ref().is_some_and(is_named);
-        let kept_out = is_named && findings.0.iter().any(is_part);
+        let is_cut = !state.placement.kept.is_empty();
+        let kept_out = is_named && (is_cut || findings.0.iter().any(is_part));
         let place = Place {
             in_graph,
             serves: if in_graph { serves } else { Vec::new() },
@@ -149,7 +170,8 @@ impl State {
     }
 
     /// Where a Mapping is served, given that it is in a route.
-    fn serves(&self, lowered: &Lowered, findings: &mut Findings) -> Vec<String> {
+    fn serves(&self, state: &MappingState, findings: &mut Findings) -> Vec<String> {
+        let (lowered, kept) = (&state.lowered, &state.placement.kept);
         let Some(matching) = &lowered.matching else {
             return Vec::new();
         };
@@ -160,7 +182,13 @@ impl State {
             NameMatch::Regex(_) => coverage.covers(&crate::graph::HostPattern::ANY, labels),
             NameMatch::Unnamed => return self.serves_selected(lowered, matching, findings),
         };
-        covered.then(|| slot::pair(lowered)).into_iter().collect()
+        if !covered {
+            Vec::new()
+        } else if kept.is_empty() {
+            vec![slot::pair(lowered)]
+        } else {
+            kept.clone()
+        }
     }
 
     /// The same for one without a hostname: the names of the Hosts that select it, but for those that others have claimed.
@@ -198,5 +226,12 @@ impl State {
             findings.push(code, "spec.prefix", message, next);
         }
         serves.into_iter().collect()
+    }
+}
+
+/// Says that claims do not hold, where nobody else can.
+fn tell_of_claims(are_untold: bool, findings: &mut Findings) {
+    if are_untold {
+        settings::tell_of_unread_claims(findings);
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct Grouping<'g, 'l, 'k> {
 }
 
 /// The routes of a port by the names of handshakes; none keeps a name out.
-type Names = BTreeMap<HostPattern, Option<Arc<TcpRoute>>>;
+pub(super) type Names = BTreeMap<HostPattern, Option<Arc<TcpRoute>>>;
 
 impl Grouping<'_, '_, '_> {
     /// The tables of all ports; of each place the candidates, the oldest first.
@@ -61,13 +61,16 @@ impl Grouping<'_, '_, '_> {
                 .filter_map(|(place, candidates)| Some((place.host.as_ref()?, &**candidates)))
                 .collect();
             let mut any = of_port.filter(|(place, _)| place.host.is_none());
-            let table = TcpTable {
-                any: any.next().and_then(|(place, candidates)| {
-                    self.group(place, &whole(candidates)).map(Arc::new)
-                }),
-                by_name: self.names(port, &hosts).into_iter().collect(),
-            };
-            tables.insert(port, table);
+            let mut names = self.names(port, &hosts);
+            let any = any.next().and_then(|(place, candidates)| {
+                let any = self.group(place, &whole(candidates)).map(Arc::new);
+                if self.has_names(port) {
+                    self.wall(port, candidates, any.as_ref(), &mut names);
+                }
+                any
+            });
+            let by_name = names.into_iter().collect();
+            tables.insert(port, TcpTable { by_name, any });
         }
         tables
     }
@@ -101,7 +104,7 @@ impl Grouping<'_, '_, '_> {
             }
         }
         for (host, members) in &made {
-            for kept in self.keep_out(host, members) {
+            for kept in self.keep_out(host, &host.to_string(), members) {
                 names.entry(kept).or_insert(None);
             }
         }
@@ -126,7 +129,7 @@ impl Grouping<'_, '_, '_> {
     }
 
     /// The route of some TCPMappings, the oldest first; none when there are none.
-    fn group(&mut self, place: &Place, members: &[usize]) -> Option<TcpRoute> {
+    pub(super) fn group(&mut self, place: &Place, members: &[usize]) -> Option<TcpRoute> {
         let client_tls = self.all[*members.first()?].client_tls;
         let is_alike = |member: &&usize| self.all[**member].client_tls == client_tls;
         let (fitting, others): (Vec<&usize>, Vec<&usize>) = members.iter().partition(is_alike);
@@ -173,7 +176,12 @@ impl Grouping<'_, '_, '_> {
     }
 
     /// The names of a wildcard that others have claimed; says so.
-    fn keep_out(&mut self, host: &HostPattern, members: &[usize]) -> Vec<HostPattern> {
+    pub(super) fn keep_out(
+        &mut self,
+        host: &HostPattern,
+        shown: &str,
+        members: &[usize],
+    ) -> Vec<HostPattern> {
         let mut kept = Vec::new();
         for member in members {
             let tcp = &mut self.all[*member];
@@ -189,7 +197,7 @@ impl Grouping<'_, '_, '_> {
                     Code::PartlyClaimed,
                     "spec.host",
                     format!(
-                        "A part of {host} belongs to others by {}; this object serves the rest",
+                        "A part of {shown} belongs to others by {}; this object serves the rest",
                         listed(&by)
                     ),
                     "Leave it so, or choose a narrower host",
@@ -200,7 +208,7 @@ impl Grouping<'_, '_, '_> {
     }
 }
 
-fn whole(candidates: &[Candidate]) -> Vec<usize> {
+pub(super) fn whole(candidates: &[Candidate]) -> Vec<usize> {
     let whole = candidates.iter().filter(|candidate| candidate.is_whole);
     whole.map(|candidate| candidate.position).collect()
 }

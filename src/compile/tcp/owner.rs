@@ -51,10 +51,15 @@ impl Firsts {
             claim.refuse_connections("spec.port", &names, Part::All, namespace, findings);
             return Extent::None;
         }
-        let Some(host) = &place.host else {
-            let is_all =
-                on_port.is_some() || self.comes_first(tcp, place, false, linking, findings);
-            return if is_all { Extent::All } else { Extent::None };
+        let mut listeners = linking.listeners.iter();
+        let has_names = listeners.any(|listener| listener.port == place.port && listener.tls);
+        let host = match &place.host {
+            Some(host) => host,
+            None if on_port.is_some() => return Extent::All,
+            // The rest of the names is asked for, too.
+            None if has_names => &HostPattern::ANY,
+            None if self.comes_first(tcp, place, false, linking, findings) => return Extent::All,
+            None => return Extent::None,
         };
         let mut own = linking.claims.owned_within(namespace, host);
         let has_own = own.next().is_some();
@@ -68,7 +73,12 @@ impl Firsts {
             // What is refused as a whole is told of each part.
             Say::No(..) if has_own => rest,
             Say::No(claim, part) => {
-                claim.refuse_connections("spec.host", &host.to_string(), part, namespace, findings);
+                let field = if place.host.is_some() {
+                    "spec.host"
+                } else {
+                    "spec.port"
+                };
+                claim.refuse_connections(field, &place.to_string(), part, namespace, findings);
                 rest
             }
             // A claim on a port says nothing of the names that are asked for there.
@@ -142,7 +152,9 @@ fn takes_from_others(
         let by = &other.object.key;
         let may_settle = linking.settings.instance_namespaces.contains(&by.namespace);
         let is_stranger = by.namespace != *namespace && !may_settle;
-        (is_stranger && share_a_name(names, host) && age(&other.object) < age(object)).then_some(by)
+        // What is claimed of them is not what this one would have.
+        let is_met = share_a_name(names, host) && !linking.claims.deciders(names).is_any();
+        (is_stranger && is_met && age(&other.object) < age(object)).then_some(by)
     });
     let Some(first) = mappings.chain(hosts).min() else {
         return false;

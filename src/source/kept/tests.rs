@@ -120,6 +120,7 @@ fn a_file_is_replaced_as_a_whole_and_is_its_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateDir {
         folder: folder.path().join("below"),
+        is_good: |_| true,
         owner: owner(),
     };
     assert!(state.read().unwrap().is_none(), "there is no file yet");
@@ -147,6 +148,7 @@ fn what_cannot_be_written_leaves_the_last_one() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateDir {
         folder: folder.path().to_owned(),
+        is_good: |_| true,
         owner: owner(),
     };
     state.write(&contents(), at()).unwrap();

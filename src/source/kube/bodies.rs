@@ -20,7 +20,7 @@ use super::{
     secrets::{Fetch, Holding, Outcome, Output, Place, Secrets},
 };
 use crate::{
-    resource::{AnyObject, Kind, ObjectKey},
+    resource::{AnyObject, Kind, ObjectKey, SecretData},
     source::Change,
 };
 
@@ -35,8 +35,22 @@ pub(super) struct Bodies {
     permits: Arc<Semaphore>,
     /// Secrets whose bodies could not be fetched, and why.
     unread: HashMap<ObjectKey, String>,
-    /// The last document of each body that was fetched, while it is wanted; none are kept where nobody asks for them.
-    documents: Option<HashMap<ObjectKey, Arc<str>>>,
+    /// Of each body that was fetched, while it is wanted; none are kept where nobody asks for them.
+    documents: Option<Documents>,
+}
+
+/// What is kept for the next process.
+struct Documents {
+    is_good: fn(&SecretData) -> bool,
+    held: HashMap<ObjectKey, Document>,
+}
+
+/// The last document of a body.
+struct Document {
+    text: Arc<str>,
+    is_good: bool,
+    /// The last one that was good, if this is not.
+    former: Option<Arc<str>>,
 }
 
 /// The end of a request. None: there is a Secret, and it cannot be decoded.
@@ -48,14 +62,17 @@ type Body = (AnyObject, Option<Arc<str>>);
 // === impl Bodies ===
 
 impl Bodies {
-    pub(super) fn new(client: kube::Client, keeps: bool) -> Self {
+    pub(super) fn new(client: kube::Client, is_good: Option<fn(&SecretData) -> bool>) -> Self {
         Self {
             client,
             secrets: Secrets::default(),
             fetches: JoinSet::new(),
             permits: Arc::new(Semaphore::new(FETCHES)),
             unread: HashMap::new(),
-            documents: keeps.then(HashMap::new),
+            documents: is_good.map(|is_good| Documents {
+                is_good,
+                held: HashMap::new(),
+            }),
         }
     }
 
@@ -93,7 +110,7 @@ impl Bodies {
     pub(super) fn want(&mut self, wanted: &Arc<BTreeSet<ObjectKey>>) -> Vec<Change> {
         self.unread.retain(|key, _| wanted.contains(key));
         if let Some(documents) = &mut self.documents {
-            documents.retain(|key, _| wanted.contains(key));
+            documents.held.retain(|key, _| wanted.contains(key));
         }
         let output = self.secrets.want(wanted, Instant::now());
         self.carry_out(output)
@@ -124,7 +141,7 @@ impl Bodies {
             Ok(Some((object, document))) => {
                 self.unread.remove(key);
                 if let (Some(documents), Some(document)) = (&mut self.documents, document) {
-                    documents.insert(key.clone(), document);
+                    documents.put(&object, document);
                 }
                 Outcome::Body(object)
             }
@@ -160,7 +177,11 @@ impl Bodies {
         let (mut there, mut absent) = (Vec::new(), Vec::new());
         for (key, holding) in self.secrets.holdings() {
             match holding {
-                Holding::Held => there.push(self.documents.as_ref()?.get(key)?.clone()),
+                Holding::Held => {
+                    let document = self.documents.as_ref()?.held.get(key)?;
+                    there.extend(document.former.clone());
+                    there.push(document.text.clone());
+                }
                 Holding::Absent => absent.push(key.clone()),
                 Holding::Unknown => return None,
             }
@@ -182,6 +203,9 @@ impl Bodies {
             };
             self.fetches.spawn(work.in_current_span());
         }
+        if let Some(documents) = &mut self.documents {
+            documents.forget(&output.changes);
+        }
         output.changes
     }
 
@@ -194,6 +218,40 @@ impl Bodies {
             warn!(secret = %key, error = %why, "Cannot read a Secret, trying again");
         }
         self.unread.insert(key.clone(), why);
+    }
+}
+
+// === impl Documents ===
+
+impl Documents {
+    fn put(&mut self, object: &AnyObject, text: Arc<str>) {
+        let AnyObject::Secret(secret) = object else {
+            return;
+        };
+        let is_good = (self.is_good)(&secret.spec);
+        let before = self.held.remove(&secret.key);
+        let former = before.and_then(|before| {
+            if before.is_good {
+                Some(before.text)
+            } else {
+                before.former
+            }
+        });
+        let document = Document {
+            text,
+            is_good,
+            former: former.filter(|_| !is_good),
+        };
+        self.held.insert(secret.key.clone(), document);
+    }
+
+    /// A Secret that is gone leaves nothing behind.
+    fn forget(&mut self, changes: &[Change]) {
+        for change in changes {
+            if let Change::Delete(key) = change {
+                self.held.remove(key);
+            }
+        }
     }
 }
 

@@ -63,6 +63,8 @@ pub(super) struct Hub {
     keeper: Option<Keeper>,
     synced: bool,
     is_degraded: bool,
+    /// Whether it was said that Postern's own kinds may not be read.
+    spares_own_kinds: bool,
 }
 
 // === impl Hub ===
@@ -80,7 +82,8 @@ impl Hub {
         let keeper = kube.state.clone().map(Keeper::new);
         let mut catalogue = Catalogue::default();
         catalogue.spares_own_kinds = kube.spares_own_kinds;
-        let bodies = Bodies::new(kube.client.clone(), keeper.is_some());
+        let is_good = kube.state.as_ref().map(|state| state.is_good);
+        let bodies = Bodies::new(kube.client.clone(), is_good);
         Self {
             kube,
             namespaces: namespaces.into_iter().collect(),
@@ -98,6 +101,7 @@ impl Hub {
             keeper,
             synced: false,
             is_degraded: false,
+            spares_own_kinds: false,
         }
     }
 

@@ -92,7 +92,7 @@ pub async fn read(client: &kube::Client, namespaces: &[String]) -> Result<Once, 
         if unread.forbidden && unread.namespace.is_none() && is_whole {
             once.set
                 .unavailable
-                .insert(unread.kind, Unavailable::Forbidden);
+                .insert(unread.kind, Unavailable::Unasked);
         }
     }
     Ok(once)

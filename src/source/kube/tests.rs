@@ -10,7 +10,7 @@ use super::{
     mock::{LONG, Reply, client, list, object},
     *,
 };
-use crate::resource::{Group, Kind, ResourceSet, key::KINDS};
+use crate::resource::{Group, Kind, ResourceSet, Unavailable, key::KINDS};
 
 /// What the API server answers, by path. What is not there is a list of nothing, and a watch of which nothing is heard.
 #[derive(Clone, Default)]
@@ -57,7 +57,21 @@ impl Cluster {
         self.start_with(namespaces, None)
     }
 
+    /// In the place of an Emissary Deployment.
+    fn start_in_place(&self) -> Source {
+        self.start_as(&[], None, true)
+    }
+
     fn start_with(&self, namespaces: &[&str], state: Option<StateDir>) -> Source {
+        self.start_as(namespaces, state, false)
+    }
+
+    fn start_as(
+        &self,
+        namespaces: &[&str],
+        state: Option<StateDir>,
+        spares_own_kinds: bool,
+    ) -> Source {
         let replies = self.0.clone();
         let client = client(move |uri| {
             let reply = {
@@ -79,7 +93,7 @@ impl Cluster {
         let health = Health::new();
         let kube = Kube {
             selector: Selector::default(),
-            spares_own_kinds: false,
+            spares_own_kinds,
             client,
             secret_namespaces: Vec::new(),
             secret_names: Vec::new(),
@@ -316,6 +330,53 @@ async fn with_a_list_of_namespaces_each_has_its_watches() {
     assert_eq!(source.set.mappings.len(), 1);
     let names: Vec<_> = source.set.namespaces.keys().map(|key| &*key.name).collect();
     assert_eq!(names, ["apps", "postern"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_place_of_another_gateway_own_kinds_may_be_forbidden_and_no_claim_holds() {
+    let cluster = Cluster::new();
+    let own = |cluster: &Cluster, but: &[Kind]| {
+        for row in KINDS.iter().filter(|row| row.0 == Group::Postern) {
+            let path = path(row.1);
+            if but.contains(&row.1) {
+                cluster.clear(&path);
+            } else {
+                cluster.set(&path, Reply::Status(403, "it is forbidden"));
+            }
+        }
+    };
+    own(&cluster, &[]);
+    let mut source = cluster.start_in_place();
+    source.until(|source| source.synced).await;
+    let forbidden =
+        |source: &Source, kind| source.set.unavailable.get(&kind) == Some(&Unavailable::Forbidden);
+    assert!(forbidden(&source, Kind::RouteClaim) && forbidden(&source, Kind::GatewaySettings));
+    assert!(!forbidden(&source, Kind::Mapping), "Emissary has some, too");
+    let readiness = source.health.readiness();
+    assert!(readiness.degraded.is_empty(), "{readiness:?}");
+
+    own(&cluster, &[Kind::RouteClaim]);
+    source
+        .until(|source| !forbidden(source, Kind::RouteClaim))
+        .await;
+
+    // Claims without the settings that say how high the walls are: it waits.
+    let mut source = cluster.start_in_place();
+    source.pause(Duration::from_mins(1)).await;
+    assert!(!source.synced);
+    assert!(
+        source.says().contains("gatewaysettings"),
+        "{}",
+        source.says()
+    );
+    own(&cluster, &[Kind::RouteClaim, Kind::GatewaySettings]);
+    source.until(|source| source.synced).await;
+
+    // Whoever is no other's place waits as ever.
+    own(&cluster, &[]);
+    let mut source = cluster.start(&[]);
+    source.pause(Duration::from_mins(1)).await;
+    assert!(!source.synced);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    report::replica::ANNOTATION,
     resource::{Group, Kind},
     status::{name::Names, testing::lease},
 };
@@ -37,6 +38,30 @@ async fn a_generation_is_everywhere_when_every_ready_replica_has_reached_it() {
             "{mark} and {other:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_are_told_of_ready_replicas() {
+    let now = Instant::now();
+    let mut fleet = fleet(now);
+    assert!(fleet.nodes(now).is_empty());
+    for (name, ready, node) in [
+        ("b", true, "10.0.0.2"),
+        ("c", true, "10.0.0.1"),
+        ("d", true, "10.0.0.2"),
+        ("e", false, "10.0.0.3"),
+    ] {
+        let mut lease = lease(name, ready, "100", 0);
+        let annotations = lease.metadata.annotations.as_mut().unwrap();
+        let said = annotations.get_mut(ANNOTATION).unwrap();
+        let mut replica: Replica = serde_json::from_str(said).unwrap();
+        replica.nodes = vec![node.parse().unwrap()];
+        *said = serde_json::to_string(&replica).unwrap();
+        fleet.observe(Event::Apply(lease), now);
+    }
+    let nodes: Vec<_> = fleet.nodes(now).iter().map(ToString::to_string).collect();
+    assert_eq!(nodes, ["10.0.0.1", "10.0.0.2"]);
+    assert!(fleet.nodes(now + EXPIRY).is_empty());
 }
 
 #[tokio::test(start_paused = true)]

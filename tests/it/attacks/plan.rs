@@ -20,6 +20,8 @@ pub(crate) struct Attack {
     mapping: Option<Value>,
     /// The spec of a Host.
     host: Option<Value>,
+    /// The spec of a TCPMapping.
+    tcp: Option<Value>,
     /// Any other object.
     object: Option<Value>,
     /// Those of either.
@@ -46,7 +48,7 @@ pub(crate) struct Attack {
     pub(crate) first_come: Option<String>,
 }
 
-/// A request.
+/// A request; or a connection, as `tcp://:PORT`, or `tcp://NAME:PORT` for one with the name in a TLS handshake.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
@@ -65,6 +67,11 @@ pub(crate) enum Defence {
 }
 
 impl Attack {
+    /// Whether it is one of TCPMappings.
+    pub(crate) fn is_of_connections(&self) -> bool {
+        self.tcp.is_some()
+    }
+
     /// With no more copies of its objects than that.
     pub(crate) fn at_most(mut self, copies: usize) -> Self {
         if let Some(times) = self.times.filter(|times| *times > copies) {
@@ -78,7 +85,11 @@ impl Attack {
     }
 
     pub(crate) fn objects(&self) -> Vec<Value> {
-        let kinds = [("Mapping", &self.mapping), ("Host", &self.host)];
+        let kinds = [
+            ("Mapping", &self.mapping),
+            ("Host", &self.host),
+            ("TCPMapping", &self.tcp),
+        ];
         let specs = kinds
             .into_iter()
             .filter_map(|(kind, spec)| Some((kind, spec.as_ref()?)));
@@ -105,6 +116,17 @@ impl Attack {
             },
             "spec": spec,
         })
+    }
+}
+
+impl Asked {
+    /// The port of a connection that is not HTTP, and the name that its handshake asks for.
+    pub(crate) fn connection(&self) -> Option<(u16, Option<&str>)> {
+        let (name, port) = self.url.strip_prefix("tcp://")?.split_once(':').unwrap();
+        Some((
+            port.parse().unwrap(),
+            Some(name).filter(|name| !name.is_empty()),
+        ))
     }
 }
 

@@ -30,11 +30,17 @@ fn no_attack_of_a_team_succeeds_in_claimed_space() {
         .collect();
     apply(&server, &surroundings.join("\n---\n"));
     siege::populate(&server);
-    let gateway = installation.replica("one");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let flags = ["--echo", "--bind", "6379=127.0.0.1:0", "--access-log"];
+    let flags: Vec<_> = flags.into_iter().chain([log.to_str().unwrap()]).collect();
+    let gateway = installation.with_flags("one", &flags);
     let siege = Siege {
         server: &server,
         cleartext: gateway.address(8080),
         tls: gateway.address(8443),
+        orders: gateway.address(6379),
+        log: &log,
         diagnostics: gateway.diagnostics(),
         listens: 10,
         marks: Cell::new(0),
@@ -75,7 +81,7 @@ fn no_attack_of_a_team_succeeds_in_claimed_space() {
 
 /// Takes away what the others on this server could stumble over; returns what could not be.
 fn surroundings_of(server: &super::server::Server) -> String {
-    let kinds = "routeclaims.postern.dev,mappings.postern.dev,hosts.postern.dev";
+    let kinds = "routeclaims.postern.dev,mappings.postern.dev,hosts.postern.dev,tcpmappings.postern.dev,listeners.postern.dev";
     let output = server
         .kubectl()
         .args(["delete", kinds, "--all", "--all-namespaces", "--wait=false"])

@@ -294,7 +294,8 @@ fn the_api_server_itself_refuses_a_bad_object_and_says_what_to_do() {
     for (kind, spec, expected) in REFUSED {
         let bad = object(kind, "bad", &serde_json::from_str(spec).unwrap());
         let refused = create(server, "crds-bad", &[bad]);
-        let text = said(&refused);
+        // The oldest version that is supported says `"object"` in the place of the value.
+        let text = said(&refused).replace("value: \"object\": ", "value: ");
         if refused.status.success() || !text.contains(expected) {
             wrong.push(format!(
                 "{kind} {spec}\n  expected: {expected}\n  answered: {text}"

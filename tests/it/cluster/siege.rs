@@ -1,8 +1,12 @@
 //! The attacks of `tests/attacks/` in a real API server: written by a user with full rights on Postern's kinds in one namespace
 //! and nothing else, and judged by real requests to a real gateway.
 
+#[path = "siege/connection.rs"]
+mod connection;
+
 use std::{
-    cell::Cell, collections::BTreeSet, fmt::Write as _, net::SocketAddr, thread, time::Duration,
+    cell::Cell, collections::BTreeSet, fmt::Write as _, net::SocketAddr, path::Path, thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -34,6 +38,10 @@ pub(crate) struct Siege<'s> {
     pub(crate) server: &'s Server,
     pub(crate) cleartext: SocketAddr,
     pub(crate) tls: SocketAddr,
+    /// Of the port of TCP.
+    pub(crate) orders: SocketAddr,
+    /// Its access log, which says who has a connection.
+    pub(crate) log: &'s Path,
     pub(crate) diagnostics: SocketAddr,
     /// Of every so many attacks the status is waited for, because it is written at leisure.
     pub(crate) listens: usize,
@@ -321,6 +329,9 @@ impl Siege<'_> {
 
     /// Everything about an answer that somebody could want to change: certificate, status, where to, and who answered.
     fn answer(&self, asked: &Asked) -> String {
+        if let Some((port, name)) = asked.connection() {
+            return self.connection(port, name);
+        }
         let mut request = Request::get(&asked.url);
         for (name, value) in &asked.headers {
             request = request.header(name, value);

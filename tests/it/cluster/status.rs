@@ -224,6 +224,8 @@ fn options(installation: &str, replica: &str) -> Options {
         namespaces: Vec::new(),
         silent: Vec::new(),
         publish: None,
+        node_addresses: Vec::new(),
+        preset: None,
         build: "test".to_owned(),
         digest: Box::new(|| "digest".to_owned()),
         health,

@@ -342,6 +342,8 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: restricted}}
     assert_eq!(namespaces, BTreeSet::from(["given", "own"]));
     let claims = set.unavailable.get(&Kind::RouteClaim);
     assert_eq!(claims, Some(&Unavailable::Forbidden));
+    let labels = set.unavailable.get(&Kind::Namespace);
+    assert_eq!(labels, Some(&Unavailable::Forbidden));
     assert!(
         watching
             .versions

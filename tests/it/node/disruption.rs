@@ -1,6 +1,11 @@
 //! What a platform team does to Postern on a working day, under load: no request may fail.
 
-use std::{thread, time::Duration};
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use tokio::time::Instant;
@@ -157,6 +162,37 @@ fn a_replica_that_is_killed_is_missed_only_until_it_is_noticed() {
     thread::sleep(AROUND);
     let after = load.stop();
     assert!(after.failed.is_empty(), "afterwards: {:?}", after.failed);
+}
+
+/// The kernel ends it, because something else in its control group takes the rest of the memory.
+#[test]
+fn a_replica_that_is_out_of_memory_is_missed_only_until_it_is_noticed() {
+    const LIMIT: u64 = 96 << 20;
+    let Outcome { sent, failed, .. } = outcome("one replica out of memory", |cluster| {
+        let gateway = gateways()[0];
+        // It waits for a line, and then for the end of one that never comes.
+        let mut eater = Command::new("sh")
+            .args(["-c", "read line; exec tail /dev/zero"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        gateway.share_memory(eater.id(), LIMIT);
+        eater.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while gateway.is_there() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let survived = gateway.is_there();
+        eater.kill().unwrap();
+        eater.wait().unwrap();
+        assert!(!survived, "the kernel has not ended it");
+        thread::sleep(Duration::from_secs(1));
+        rolled_out(cluster);
+        let pods = cluster.get(&["pods", "-n", "postern"]).to_string();
+        assert!(pods.contains("OOMKilled"), "{pods}");
+    });
+    assert!(failed.len() * 2 < sent, "{} of {sent} failed", failed.len());
 }
 
 /// Long enough for every watch to be lost and begun again.

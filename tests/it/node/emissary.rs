@@ -9,7 +9,7 @@ use super::cluster::{Cluster, shared};
 use crate::client::{Answer, Request};
 
 /// Namespace, rights, Deployment and Service as the chart of Emissary-ingress has them; of Postern's there is the image, and one
-/// variable. The last rule is needed where Postern's definitions are installed, as they are here.
+/// variable. Postern's own kinds are installed here, and its role cannot read them.
 const INSTALLATION: &str = "
 apiVersion: v1
 kind: Namespace
@@ -28,7 +28,6 @@ rules:
 - {apiGroups: [getambassador.io], resources: ['*'], verbs: [get, list, watch, update, patch, create, delete]}
 - {apiGroups: [networking.k8s.io], resources: [ingresses, ingressclasses], verbs: [get, list, watch]}
 - {apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [update]}
-- {apiGroups: [postern.dev], resources: ['*'], verbs: [get, list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding

@@ -16,7 +16,7 @@ use crate::client::Request;
 const RELEASED: &str = "tests/chart/releases/postern-0.1.0.tgz";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn until(what: &str, holds: impl Fn() -> bool) {
+pub(super) fn until(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");
@@ -24,7 +24,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn apply(cluster: &Cluster, objects: &str) {
+pub(super) fn apply(cluster: &Cluster, objects: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("objects.yaml");
     fs::write(&path, objects).unwrap();

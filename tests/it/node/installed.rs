@@ -5,7 +5,10 @@ use std::{fs, net::SocketAddr, thread, time::Duration};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::cluster::{AUDIT_LOG, file, shared};
+use super::{
+    cluster::{AUDIT_LOG, file, shared},
+    daemon::{OUTSIDER, seen_of_outsider},
+};
 use crate::client::Request;
 
 #[test]
@@ -42,12 +45,11 @@ fn the_port_of_the_node_leads_to_postern_as_well() {
 #[test]
 fn the_client_is_the_one_that_connected_to_the_load_balancer() {
     let cluster = shared();
-    let address = SocketAddr::new(cluster.address(), 80);
-    let answer = cluster.inside(|| Request::get("http://anything/quote/").try_send(address));
-    let told = answer.unwrap().told();
+    let url = format!("http://{}/quote/", cluster.address());
     assert_eq!(
-        told["headers"]["x-forwarded-for"][0], "10.244.0.1",
-        "the node is the client, and `externalTrafficPolicy: Local` keeps its address: {told:#}"
+        seen_of_outsider(&cluster, &url),
+        OUTSIDER,
+        "`externalTrafficPolicy: Local` keeps its address"
     );
 }
 

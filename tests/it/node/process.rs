@@ -62,6 +62,32 @@ impl Process {
         users.map(|user| user.parse().unwrap()).collect()
     }
 
+    /// Puts another process into the control group for memory that this one is in, and limits the group. Of the two, the
+    /// kernel ends this one when they need more.
+    pub(crate) fn share_memory(self, other: u32, limit: u64) {
+        let groups = fs::read_to_string(self.entry("cgroup")).unwrap();
+        let of = |controller: &str| {
+            let mut lines = groups.lines().map(|line| line.splitn(3, ':'));
+            lines.find_map(|mut line| {
+                let found = line.nth(1)? == controller;
+                found.then(|| line.next().unwrap().trim_start_matches('/').to_owned())
+            })
+        };
+        let (folder, name) = match of("memory") {
+            Some(group) => (
+                Path::new("/sys/fs/cgroup/memory").join(group),
+                "memory.limit_in_bytes",
+            ),
+            None => (
+                Path::new("/sys/fs/cgroup").join(of("").unwrap()),
+                "memory.max",
+            ),
+        };
+        fs::write(self.entry("oom_score_adj"), "1000").unwrap();
+        fs::write(folder.join(name), limit.to_string()).unwrap();
+        fs::write(folder.join("cgroup.procs"), other.to_string()).unwrap();
+    }
+
     pub(crate) fn is_there(self) -> bool {
         self.entry("root").symlink_metadata().is_ok()
     }

@@ -108,6 +108,14 @@ impl Ask {
             query: self.query.as_deref(),
             forwarded_proto: None,
         };
+        // Of a name that is asked for in a handshake, TCPMappings have the connections before anybody else.
+        let taken = self.tls.then(|| listener.tcp.named(Some(authority.host())));
+        if let Some(route) = taken.flatten() {
+            return Some(Done {
+                whole: format!("{route:?}"),
+                ..Done::default()
+            });
+        }
         let mut trace = Trace::default();
         let decision = decide(listener, &request, self, &mut trace);
         let region = trace.steps.iter().find_map(|step| match step {
@@ -171,6 +179,19 @@ fn handshake(listener: &Listener, name: &str) -> String {
         Handshake::Unrecognized => "unrecognized ".to_owned(),
         Handshake::Broken(fail) => format!("broken {fail:?} "),
     }
+}
+
+/// What becomes of a connection that is not HTTP: its TLS, and which TCPMappings have it; None when they have no such.
+pub(crate) fn connection(graph: &Graph, port: u16, name: Option<&str>) -> Option<String> {
+    let listener = graph.listener(port)?;
+    let route = if !listener.tls {
+        listener.tcp.any.as_ref()
+    } else if listener.http {
+        listener.tcp.named(name)
+    } else {
+        listener.tcp.route(name)
+    }?;
+    Some(format!("{:?} {:?}", route.client_tls, route.members))
 }
 
 /// Every host with every path, and of the rest a little of each.

@@ -63,13 +63,16 @@ fn namespace_of(object: &Value) -> &str {
     text(&object["metadata"], "namespace").unwrap_or_default()
 }
 
+/// Who came first: the least.
+type Age<'w> = (Option<&'w str>, &'w str, &'w str);
+
 /// A hostname with a path, and who has claimed it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell<'w> {
     host: String,
     /// Its segments.
     path: Vec<String>,
-    age: (Option<&'w str>, &'w str, &'w str),
+    age: Age<'w>,
     pub(crate) claim: &'w str,
     pub(crate) owners: BTreeSet<&'w str>,
 }
@@ -87,6 +90,8 @@ fn unslashed(path: &str) -> String {
 #[derive(Debug)]
 pub(crate) struct World<'w> {
     cells: Vec<Cell<'w>>,
+    /// That claims ask for, each with the age of the claim and its namespaces.
+    ports: Vec<(u16, Age<'w>, BTreeSet<&'w str>)>,
     mappings: Vec<Mapping<'w>>,
     hosts: BTreeMap<String, &'w Value>,
     unclaimed: &'w str,
@@ -173,6 +178,9 @@ impl<'w> World<'w> {
             cells: of("RouteClaim")
                 .flat_map(|claim| cells(claim, &namespaces))
                 .collect(),
+            ports: of("RouteClaim")
+                .flat_map(|claim| ports(claim, &namespaces))
+                .collect(),
             mappings: of("Mapping")
                 .filter_map(|object| Mapping::read(object, merges))
                 .collect(),
@@ -208,6 +216,59 @@ impl<'w> World<'w> {
             }
         }
         oldest.values().any(|cell| cell.owners.contains(namespace))
+    }
+
+    /// The connections, by port and name, that claims give to others than a namespace. On the first of the ports there are no names.
+    pub(crate) fn connections_of_others<'n>(
+        &self,
+        namespace: &str,
+        ports: &[u16],
+        names: &[&'n str],
+    ) -> Vec<(u16, Option<&'n str>)> {
+        let mut all = Vec::new();
+        for port in ports {
+            let mut asking: Vec<_> = self
+                .ports
+                .iter()
+                .filter(|(asked, ..)| asked == port)
+                .collect();
+            asking.sort_by_key(|(_, age, _)| *age);
+            let owners = asking.first().map(|(.., owners)| owners);
+            let is_port = owners.is_some_and(|owners| !owners.contains(namespace));
+            let is_own = owners.is_some() && !is_port;
+            for name in names.iter().copied().map(Some).chain([None]) {
+                let is_name = name.is_some_and(|name| self.is_of_others(namespace, name));
+                // Where names are asked for, claims on names decide about them: who claims a port has the rest.
+                let has_names = *port != ports[0];
+                if is_port && !has_names || is_name && has_names && !is_own {
+                    all.push((*port, name));
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether claims give the connections to a name to others than a namespace: of the hostnames that it is of, the most specific
+    /// one decides of which somebody has a path.
+    pub(crate) fn is_of_others(&self, namespace: &str, name: &str) -> bool {
+        let mut hosts: BTreeMap<_, BTreeMap<&[String], &Cell<'_>>> = BTreeMap::new();
+        for cell in self.cells.iter().filter(|cell| has_name(&cell.host, name)) {
+            let (is_exact, length) = (!cell.host.starts_with('*'), cell.host.len());
+            let paths = hosts.entry(Reverse((is_exact, length, &cell.host)));
+            let first = paths.or_default().entry(&cell.path).or_insert(cell);
+            if cell.age < first.age {
+                *first = cell;
+            }
+        }
+        for cells in hosts.values() {
+            if cells.values().any(|cell| !cell.owners.contains(namespace)) {
+                return true;
+            }
+            if cells.contains_key(&[][..]) {
+                return false;
+            }
+        }
+        false
     }
 
     /// The route of a request that the virtual host with this id lets through.
@@ -257,6 +318,7 @@ impl<'w> World<'w> {
             .iter()
             .flatten()
             .filter(|loser| loser.namespace != found[0].namespace && loser.is_comparable(found[0]));
+        let losers = losers.filter(|loser| !self.is_stray(loser));
         let losers = losers.map(|loser| loser.id.clone()).collect();
         let served = found.iter().filter(|mapping| !mapping.is_shadow());
         let mut members: Vec<_> = served.map(|mapping| mapping.id.clone()).collect();
@@ -299,27 +361,48 @@ impl<'w> World<'w> {
 
     /// Whether one cell has everything that a Mapping asks for.
     fn is_claimed(&self, mapping: &Mapping<'_>) -> bool {
-        self.cells.iter().any(|cell| {
-            let is_named = match &mapping.name {
-                Name::Pattern(pattern) => {
-                    let pattern = pattern.split(':').next().unwrap_or_default();
-                    let is_wild = pattern.starts_with('*');
-                    cell.host == "*"
-                        || cell.host == pattern
-                        || !pattern.ends_with('*') && !is_wild && has_name(&cell.host, pattern)
-                        || is_wild
-                            && cell.host.starts_with('*')
-                            && pattern[1..].ends_with(&cell.host[1..])
-                }
-                Name::Regex(_) | Name::Unnamed => cell.host == "*",
-            };
-            is_named && mapping.is_below(&cell.path)
-        })
+        let mut cells = self.cells.iter();
+        cells.any(|cell| cell.has_names_of(mapping) && mapping.is_below(&cell.path))
+    }
+
+    /// Whether a Mapping has outside of its own claim what only begins with the same letters.
+    fn is_stray(&self, mapping: &Mapping<'_>) -> bool {
+        let path = if mapping.case_sensitive {
+            mapping.path.clone()
+        } else {
+            mapping.path.to_lowercase()
+        };
+        let path = unslashed(&path);
+        let mut cells = self.cells.iter();
+        mapping.kind == Kind::Prefix
+            && cells.any(|cell| {
+                let is_own = cell.owners.contains(mapping.namespace);
+                let is_own = is_own && format!("/{}", cell.path.join("/")) == path;
+                is_own && cell.has_names_of(mapping)
+            })
     }
 }
 
-fn cells<'w>(claim: &'w Value, namespaces: &[&'w Value]) -> Vec<Cell<'w>> {
-    let spec = &claim["spec"];
+impl Cell<'_> {
+    /// Whether every name of a Mapping is one of its hostname.
+    fn has_names_of(&self, mapping: &Mapping<'_>) -> bool {
+        match &mapping.name {
+            Name::Pattern(pattern) => {
+                let pattern = pattern.split(':').next().unwrap_or_default();
+                let is_wild = pattern.starts_with('*');
+                self.host == "*"
+                    || self.host == pattern
+                    || !pattern.ends_with('*') && !is_wild && has_name(&self.host, pattern)
+                    || is_wild
+                        && self.host.starts_with('*')
+                        && pattern[1..].ends_with(&self.host[1..])
+            }
+            Name::Regex(_) | Name::Unnamed => self.host == "*",
+        }
+    }
+}
+
+fn owners<'w>(spec: &'w Value, namespaces: &[&'w Value]) -> BTreeSet<&'w str> {
     let mut owners: BTreeSet<_> = list(&spec["namespaces"]["names"]).into_iter().collect();
     if let Some(wanted) = spec["namespaces"]["selector"]["matchLabels"].as_object() {
         let having = namespaces
@@ -327,6 +410,22 @@ fn cells<'w>(claim: &'w Value, namespaces: &[&'w Value]) -> Vec<Cell<'w>> {
             .filter(|namespace| has_labels(&labels(namespace), wanted));
         owners.extend(having.map(|namespace| name_of(namespace)));
     }
+    owners
+}
+
+fn ports<'w>(
+    claim: &'w Value,
+    namespaces: &[&'w Value],
+) -> impl Iterator<Item = (u16, Age<'w>, BTreeSet<&'w str>)> {
+    let spec = &claim["spec"];
+    let asked = spec["ports"].as_array().into_iter().flatten();
+    let asked = asked.map(|port| u16::try_from(port.as_u64().unwrap()).unwrap());
+    asked.map(move |port| (port, age(claim), owners(spec, namespaces)))
+}
+
+fn cells<'w>(claim: &'w Value, namespaces: &[&'w Value]) -> Vec<Cell<'w>> {
+    let spec = &claim["spec"];
+    let owners = owners(spec, namespaces);
     let paths = match &spec["paths"] {
         Value::Null => vec!["/"],
         paths => list(paths),

@@ -105,7 +105,14 @@ fn tells_nothing_of_others(objects: &[Value]) -> Result<(), String> {
         let namespace = &*said.key.namespace;
         let own = |object: &&Value| object["metadata"]["namespace"] == namespace;
         let own: Vec<_> = objects.iter().filter(own).map(Value::to_string).collect();
-        let own: BTreeSet<_> = own.iter().flat_map(|text| words(text)).collect();
+        let mut own: BTreeSet<_> = own.iter().flat_map(|text| words(text)).collect();
+        // What claims give it, it is told.
+        let claims = report.objects.iter().filter(|claim| {
+            let mut owners = claim.settled.owners().into_iter().flatten();
+            owners.any(|owner| &**owner == namespace)
+        });
+        let given: Vec<_> = claims.flat_map(|claim| &claim.serves).collect();
+        own.extend(given.iter().flat_map(|place| words(place)));
         // Claims belong to no namespace.
         let is_claim = namespace.is_empty();
         for text in texts(said, is_named(objects, said))

@@ -1,5 +1,8 @@
 //! Worlds: objects of several namespaces that nest, overlap and contradict each other, drawn from a seed.
 
+#[path = "world/other.rs"]
+mod other;
+
 use std::sync::OnceLock;
 
 use fastrand::Rng;
@@ -9,6 +12,8 @@ use serde_json::{Value, json};
 pub(crate) const TEAMS: [&str; 3] = ["alpha", "bravo", "carol"];
 pub(crate) const STRANGER: &str = "evil";
 pub(crate) const PLATFORM: &str = "postern";
+/// Of the Listeners, where the platform has some: TCP, HTTP with TLS, and TLS.
+pub(crate) const PORTS: [u16; 3] = [6379, 8443, 9443];
 
 /// What objects are made of: the fewer names, the more they meet.
 pub(crate) struct Pool {
@@ -130,6 +135,8 @@ impl<'p> Drawer<'p> {
         }
         let group = match kind {
             "AuthService" | "TLSContext" | "Module" => "getambassador.io/v3alpha1",
+            "ReferenceGrant" => "gateway.networking.k8s.io/v1beta1",
+            "Service" | "Secret" => "v1",
             _ => "postern.dev/v1alpha1",
         };
         json!({ "apiVersion": group, "kind": kind, "metadata": metadata, "spec": spec })
@@ -151,6 +158,9 @@ impl<'p> Drawer<'p> {
             all.push(secret(namespace));
         }
         all.extend((0..claims).map(|_| self.claim()));
+        if self.pool.is_harsh && self.percent(70) {
+            all.extend(listeners());
+        }
         all
     }
 
@@ -195,6 +205,12 @@ impl<'p> Drawer<'p> {
             let teams: Vec<_> = (0..number).map(|_| self.one(&TEAMS)).collect();
             json!({ "names": teams })
         };
+        if self.pool.is_harsh && self.percent(30) {
+            spec["ports"] = json!([self.one(&PORTS), self.one(&PORTS)]);
+            if self.percent(30) {
+                spec.as_object_mut().unwrap().remove("hostnames");
+            }
+        }
         self.object("RouteClaim", "", &spec)
     }
 
@@ -286,9 +302,11 @@ impl<'p> Drawer<'p> {
     pub(crate) fn hostile(&mut self, namespace: &str, number: usize) -> Vec<Value> {
         (0..number)
             .map(|_| match self.random.u8(..100) {
-                0..55 => self.mapping(namespace),
-                55..80 => self.host(namespace),
-                80..86 => self.spoilt(namespace),
+                0..40 => self.mapping(namespace),
+                40..58 => self.host(namespace),
+                58..70 => self.hostile_tcp_mapping(namespace),
+                70..82 => self.other(namespace),
+                82..86 => self.spoilt(namespace),
                 86..90 => self.object(
                     "Listener",
                     namespace,
@@ -340,6 +358,12 @@ impl<'p> Drawer<'p> {
             let namespace = self.one(&others);
             all.extend(self.hostile(namespace, 2));
         }
+        if self.pool.is_harsh {
+            for _ in 0..self.random.usize(..9) {
+                let namespace = self.one(&others);
+                all.push(self.tcp_mapping(namespace));
+            }
+        }
         for _ in 0..hosts {
             let namespace = if self.percent(40) {
                 PLATFORM
@@ -352,13 +376,28 @@ impl<'p> Drawer<'p> {
     }
 }
 
+fn listeners() -> Vec<Value> {
+    let listener = |port: u16, protocol: &str| {
+        json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "Listener",
+            "metadata": { "name": protocol.to_lowercase(), "namespace": PLATFORM },
+            "spec": { "port": port, "protocol": protocol, "securityModel": "XFP",
+                      "hostBinding": { "namespace": { "from": "ALL" } } },
+        })
+    };
+    let of_tcp = PORTS.into_iter().zip(["TCP", "HTTPS", "TLS"]);
+    let all = of_tcp.chain([(8080, "HTTP")]);
+    all.map(|(port, protocol)| listener(port, protocol))
+        .collect()
+}
+
 pub(crate) fn namespaces() -> [&'static str; 5] {
     let [a, b, c] = TEAMS;
     [a, b, c, STRANGER, PLATFORM]
 }
 
 /// The certificate of a namespace: the same in every world, because it takes long to make.
-fn secret(namespace: &str) -> Value {
+pub(crate) fn secret(namespace: &str) -> Value {
     static MADE: OnceLock<Vec<(String, String)>> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let make = |_| {

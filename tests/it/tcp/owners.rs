@@ -8,26 +8,21 @@ use postern::{
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
-use crate::ownership::asking::{options, set};
+use crate::ownership::{
+    asking::{connection, options, set},
+    world::{PLATFORM, secret},
+};
 
 const PORTS: [u16; 3] = [6379, 8443, 9443];
 const NAMES: [&str; 5] = ["x.com", "a.x.com", "b.a.x.com", "y.org", "com"];
 const TEAMS: [&str; 3] = ["a", "b", "c"];
-
-/// Which objects take a connection, and what becomes of its TLS.
-fn asked(graph: &Graph, port: u16, name: Option<&str>) -> Option<String> {
-    let listener = graph.listener(port)?;
-    let named = listener.tcp.named(name).filter(|_| listener.tls);
-    let route = named.or(listener.tcp.any.as_ref())?;
-    Some(format!("{:?} {:?}", route.client_tls, route.members))
-}
 
 fn all_asked(graph: &Graph) -> Vec<(u16, Option<&'static str>, Option<String>)> {
     let names = || NAMES.into_iter().map(Some).chain([None]);
     let places = PORTS
         .into_iter()
         .flat_map(|port| names().map(move |name| (port, name)));
-    let told = places.map(|(port, name)| (port, name, asked(graph, port, name)));
+    let told = places.map(|(port, name)| (port, name, connection(graph, port, name)));
     told.collect()
 }
 
@@ -40,14 +35,22 @@ fn platform() -> Vec<Value> {
                      "hostBinding": {"namespace": {"from": "ALL"}}},
         })
     };
+    // With a certificate for every name, so that there is TLS to lose.
+    let host = json!({
+        "apiVersion": "postern.dev/v1alpha1", "kind": "Host",
+        "metadata": {"name": "all", "namespace": PLATFORM},
+        "spec": {"hostname": "*", "tlsSecret": {"name": "certificate"}},
+    });
     vec![
         listener(PORTS[0], "TCP"),
         listener(PORTS[1], "HTTPS"),
         listener(PORTS[2], "TLS"),
+        secret(PLATFORM),
+        host,
     ]
 }
 
-pub(super) fn tcp_mapping(namespace: &str, name: &str, day: u32, spec: &Value) -> Value {
+fn tcp_mapping(namespace: &str, name: &str, day: u32, spec: &Value) -> Value {
     json!({
         "apiVersion": "postern.dev/v1alpha1", "kind": "TCPMapping",
         "metadata": {"name": name, "namespace": namespace,
@@ -159,13 +162,15 @@ proptest! {
             object["metadata"]["namespace"] == "b" || object["metadata"]["namespace"] == "c"
         });
         let (with, without) = (graph(&[rest.clone(), theirs].concat()), graph(&rest));
-        let (now, alone) = (asked(&with, port, Some(name)), asked(&without, port, Some(name)));
+        let (now, alone) = (connection(&with, port, Some(name)), connection(&without, port, Some(name)));
         prop_assert_eq!(now, alone, "port {} for {}", port, name);
         let any = |graph: &Graph| graph.listener(port).unwrap().tcp.any.clone();
         prop_assert_eq!(any(&with), any(&without));
         for other in PORTS {
             let Some(listener) = with.listener(other) else { continue };
-            let told = listener.tcp.named(Some(name)).map(|route| format!("{:?}", route.members));
+            // Whoever has claimed a port has the rest of what is asked for there.
+            let named = listener.tcp.named(Some(name)).filter(|route| Some(*route) != listener.tcp.any.as_ref());
+            let told = named.map(|route| format!("{:?}", route.members));
             let strangers = takers(told.as_ref()).into_iter().any(|team| team != "a");
             prop_assert!(!strangers, "{} on {}: {:?}", name, other, told);
         }

@@ -6,13 +6,15 @@ use tracing::{debug, warn};
 
 use super::Hub;
 use crate::{
-    resource::{Kind, Unavailable},
+    resource::{Group, Kind, Unavailable},
     source::{
         Change,
         kube::{
+            Kube,
             found::Found,
             request::Failure,
-            resource, running,
+            resource::{self, Resource},
+            running,
             watch::{Heard, Message},
         },
     },
@@ -76,7 +78,9 @@ impl Hub {
         };
         // What everybody goes on without is said once, with what is lost by it.
         let is_forbidden = matches!(failure, Failure::Forbidden(_));
-        let is_news = is_news && !(is_forbidden && is_dispensable(running.resource.kind));
+        let is_dispensable =
+            is_dispensable(running.resource.kind) || is_spared(&self.kube, &running.resource);
+        let is_news = is_news && !(is_forbidden && is_dispensable);
         running.failed(failure, is_news);
         match failure {
             Failure::NotFound if resource::is_installed(running.resource.group) => {
@@ -106,6 +110,28 @@ impl Hub {
                     keeper.list(&name, &found);
                 }
                 batch.extend(self.known.list(&name, found));
+                warn!(
+                    "Namespaces may not be read, so no RouteClaim is for a namespace by its labels"
+                );
+                self.available(Kind::Namespace, Some(Unavailable::Forbidden), batch);
+            }
+            // Who can read claims has built walls, and how high they are is in the settings.
+            Kind::GatewaySettings
+                if is_spared(&self.kube, &running.resource)
+                    && !self.unavailable.contains_key(&Kind::RouteClaim) => {}
+            // In the place of another gateway its permissions are enough.
+            kind if is_spared(&self.kube, &running.resource) => {
+                running.excuse();
+                if !std::mem::replace(&mut self.spares_own_kinds, true) {
+                    warn!(
+                        "Kinds of postern.dev are installed and may not be read, so their objects are as if they were not there: \
+                         no RouteClaim holds here, and hostnames and paths belong to who came first; allow get, list and \
+                         watch of them for that"
+                    );
+                }
+                if matches!(kind, Kind::RouteClaim | Kind::GatewaySettings) {
+                    self.available(kind, Some(Unavailable::Forbidden), batch);
+                }
             }
             // Whoever reads some namespaces only may not be let read what is for all of them.
             Kind::RouteClaim if !self.namespaces.is_empty() => {
@@ -150,6 +176,11 @@ impl Hub {
         };
         batch.push(Change::Unavailable(kind, why));
     }
+}
+
+/// Whether the kind is Postern's own, and the installation serves without those.
+fn is_spared(kube: &Kube, resource: &Resource) -> bool {
+    kube.spares_own_kinds && resource.group == Group::Postern
 }
 
 /// Whether an installation that may not read the objects of a kind serves what it can without them.

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    resource::{AnyObject, SecretData},
     source::kept::{Owner, StateDir},
     telemetry::health::Part,
 };
@@ -11,6 +12,7 @@ use crate::{
 fn state(folder: &TempDir) -> StateDir {
     StateDir {
         folder: folder.path().to_owned(),
+        is_good: |secret| secret.data.contains_key("token"),
         owner: Owner {
             server: "https://192.0.2.1/".to_owned(),
             installation: "default".to_owned(),
@@ -211,4 +213,52 @@ async fn a_set_is_kept_whole_and_again_only_when_something_is_different() {
     source.pause(Duration::from_secs(10)).await;
     let kept = read().unwrap();
     assert!(kept.secrets.is_empty() && kept.absent.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_content_of_a_secret_is_kept_before_the_present_one() {
+    const BODY: &str = "/api/v1/namespaces/apps/secrets/tls";
+    let is_good = |secret: &SecretData| secret.data.contains_key("token");
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = a_cluster();
+    let mut source = cluster.start_with(&[], Some(state(&folder)));
+    source.until(|source| source.synced).await;
+    want(&source);
+    for (version, data) in [
+        (3, json!({"tokem": "Z29uZQ=="})),
+        (4, json!({"tokem": "YQ=="})),
+    ] {
+        source.pause(Duration::from_secs(10)).await;
+        // Its watch has to ask anew.
+        cluster.set("/api/v1/secrets", Reply::Status(410, "too old"));
+        source.pause(Duration::from_mins(20)).await;
+        let mut body = object("tls", version);
+        body["data"] = data;
+        cluster.set(
+            "/api/v1/secrets",
+            Reply::Json(list(version, &[object("tls", version)])),
+        );
+        cluster.set(BODY, Reply::Json(body));
+        source.pause(Duration::from_mins(20)).await;
+    }
+
+    let away = Cluster::new();
+    away.set_all(Reply::Status(503, "away"));
+    let mut source = away.start_with(&[], Some(state(&folder)));
+    want(&source);
+    let mut set = ResourceSet::default();
+    while !set.secrets.contains_key(&secret_key("tls")) {
+        for change in source.changes.recv().await.unwrap() {
+            match change {
+                Change::Put(AnyObject::Secret(secret)) => set.insert_secret(secret, is_good),
+                change => change.apply(&mut set),
+            }
+        }
+    }
+    let token = |secret: &SecretData, name: &str| secret.data[name].0.to_vec();
+    assert_eq!(token(&set.secrets[&secret_key("tls")].spec, "tokem"), b"a");
+    assert_eq!(
+        token(&set.former_secrets[&secret_key("tls")].spec, "token"),
+        b"secret"
+    );
 }
