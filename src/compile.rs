@@ -14,6 +14,7 @@ mod cluster;
 mod compression;
 mod context;
 mod dependents;
+mod few;
 mod finding;
 mod host;
 mod installation;
@@ -139,7 +140,7 @@ fn age<T>(object: &Object<T>) -> Age<'_> {
     let key = &object.key;
     (
         matches!(object.origin, Origin::Annotation { .. }),
-        object.meta.created,
+        object.meta.revision.created,
         &key.namespace,
         &key.name,
         // `postern.dev` before `getambassador.io`, which may be an older spelling of the same object.

@@ -14,7 +14,7 @@ pub use list::ReportList;
 use serde::{Deserialize, Serialize};
 pub use settled::{Field, Settled};
 
-use crate::resource::{ObjectKey, Origin};
+use crate::resource::{ObjectKey, Origin, Revision};
 
 /// One thing to say about one object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,22 +33,17 @@ pub struct Diagnostic {
 pub struct ObjectReport {
     pub key: ObjectKey,
     pub origin: Origin,
-    pub uid: Arc<str>,
-    /// Seconds since 1970; none in a folder, unless the manifest says it.
-    pub created: Option<i64>,
-    /// The generation that this report is about.
-    pub generation: i64,
-    /// Of the object as it was when this was first said of it: what changed since has changed no word.
-    pub resource_version: Arc<str>,
+    /// That of the object as it was when this was first said of it: what changed since has changed no word.
+    pub revision: Arc<Revision>,
     /// In the order of their codes and fields, without duplicates.
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Box<[Diagnostic]>,
     /// Whether something of the object is in the graph, serving as it says or answering with a code.
     pub in_graph: bool,
     /// Where it serves, as a person writes it: `example.com/api/`, `:8080`.
-    pub serves: Vec<String>,
+    pub serves: Box<[Box<str>]>,
     /// What an object asks for that does not get all of it, if that can be read: it has errors and nothing in the graph, or a
     /// part belongs to others.
-    pub asks: Option<Asked>,
+    pub asks: Option<Box<Asked>>,
     /// By which of its fields it settles how requests are handled.
     pub settled: Settled,
     /// For a Host with a certificate: when it ends, in seconds since 1970. Data, not a judgement: the compiler has no clock.
@@ -110,11 +105,7 @@ impl PartialEq for ObjectReport {
         let Self {
             key,
             origin,
-            uid,
-            created,
-            generation,
-            // A label that nobody selects by makes a new version, and nothing new to say: what is equal keeps its `Arc`.
-            resource_version: _,
+            revision,
             diagnostics,
             in_graph,
             serves,
@@ -124,9 +115,8 @@ impl PartialEq for ObjectReport {
         } = self;
         *key == other.key
             && *origin == other.origin
-            && *uid == other.uid
-            && *created == other.created
-            && *generation == other.generation
+            // What is equal keeps its `Arc`.
+            && revision.is_generation_of(&other.revision)
             && *diagnostics == other.diagnostics
             && *in_graph == other.in_graph
             && *serves == other.serves

@@ -14,6 +14,6 @@ pub use kubernetes::{
 pub use positions::{Positions, SharedPaths};
 pub use set::{
     AnyObject, CONFIG_ANNOTATION, FileProblem, FileProblemKind, Mapping, Meta, Object, Objects,
-    ResourceSet, Unavailable,
+    ResourceSet, Revision, Unavailable,
 };
 pub use strings::Strings;

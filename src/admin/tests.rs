@@ -15,7 +15,7 @@ use crate::{
         VirtualHost,
     },
     report::{Code, Diagnostic, ObjectReport},
-    resource::{Group, Kind, ObjectKey, Origin},
+    resource::{Group, Kind, ObjectKey, Origin, Revision},
     telemetry::metrics,
 };
 
@@ -43,18 +43,18 @@ fn snapshot() -> Snapshot {
     let object = ObjectReport {
         key: ObjectKey::new(Group::Postern, Kind::Mapping, "apps", "quote"),
         origin: Origin::Cluster,
-        uid: "".into(),
-        created: None,
-        generation: 3,
-        resource_version: "".into(),
-        diagnostics: vec![Diagnostic::new(
+        revision: Arc::new(Revision {
+            generation: 3,
+            ..Revision::default()
+        }),
+        diagnostics: Box::new([Diagnostic::new(
             Code::ServiceNotFound,
             "spec.service",
             "there is no Service apps/qoute",
             "Correct the name",
-        )],
+        )]),
         in_graph: true,
-        serves: vec!["*/quote/".to_owned()],
+        serves: ["*/quote/".into()].into(),
         asks: None,
         settled: crate::report::Settled::default(),
         certificate_not_after: None,

@@ -121,7 +121,7 @@ impl Claims {
             let owners = namespaces::owners(&object.spec, resources, &mut findings);
             let contact = object.spec.contact.as_deref().map(str::trim);
             claims.list.push(Claim {
-                name: Arc::clone(&object.key.name),
+                name: Arc::from(&*object.key.name),
                 owners: owners.clone(),
                 unseen: namespaces::are_unseen(&object.spec, resources),
                 contact: contact.filter(|text| !text.is_empty()).map(Arc::from),

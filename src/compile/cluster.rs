@@ -292,7 +292,7 @@ fn namespaces(resources: &ResourceSet, options: &Options) -> BTreeSet<Arc<str>> 
     let mut namespaces: BTreeSet<_> = resources
         .namespaces
         .keys()
-        .map(|key| Arc::clone(&key.name))
+        .map(|key| Arc::from(&*key.name))
         .collect();
     namespaces.insert(Arc::clone(&options.namespace));
     let mut add = |keys: &mut dyn Iterator<Item = &ObjectKey>| {
@@ -354,7 +354,7 @@ impl From<&ObjectKey> for ServiceName {
     fn from(key: &ObjectKey) -> Self {
         Self {
             namespace: Arc::clone(&key.namespace),
-            name: Arc::clone(&key.name),
+            name: Arc::from(&*key.name),
         }
     }
 }

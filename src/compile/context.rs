@@ -65,7 +65,7 @@ impl Contexts {
             let mut findings = Findings::of(&object.problems);
             let context = lower(object, secrets, &mut findings);
             let key = &object.key;
-            let name = (Arc::clone(&key.name), Arc::clone(&key.namespace));
+            let name = (Arc::from(&*key.name), Arc::clone(&key.namespace));
             contexts.by_name.insert(name, context);
             reports.push(ContextReport {
                 object: Arc::clone(object),

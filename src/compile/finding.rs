@@ -1,5 +1,6 @@
 //! What a pass has to say about one object, collected in any order.
 
+use super::few::Few;
 use crate::{
     crd::{
         HostSpec, ListenerSpec, MappingSpec, TcpMappingSpec, TlsContextSpec,
@@ -14,7 +15,7 @@ use crate::{
 
 /// Diagnostics of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Findings(pub(super) Vec<Diagnostic>);
+pub(super) struct Findings(pub(super) Few<Diagnostic>);
 
 impl Findings {
     /// Starts with what the schema has found.

@@ -236,7 +236,7 @@ impl PolicyReport<'_> {
     /// A name for what is known by another name already: for the namespace that it is in, or for all.
     fn resolver(&mut self, routing: Routing, settings: &mut Settings) {
         let key = &self.object.key;
-        let name = (Arc::clone(&key.name), Arc::clone(&key.namespace));
+        let name = (Arc::from(&*key.name), Arc::clone(&key.namespace));
         settings.resolvers.insert(name, routing);
         self.in_force = true;
     }

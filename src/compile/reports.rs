@@ -40,24 +40,22 @@ pub(super) struct Place {
 
 /// The report of an object, its diagnostics in order and each once.
 pub(super) fn object<T>(object: &Object<T>, findings: Findings, place: Place) -> ObjectReport {
-    let mut diagnostics = findings.0;
+    let mut diagnostics = Vec::from(findings.0);
     for diagnostic in &mut diagnostics {
         let field = std::mem::take(&mut diagnostic.field);
         diagnostic.field = as_written(object, field);
     }
     diagnostics.sort();
     diagnostics.dedup();
+    let serves = place.serves.into_iter();
     ObjectReport {
         key: object.key.clone(),
         origin: object.origin.clone(),
-        uid: Arc::clone(&object.meta.uid),
-        created: object.meta.created,
-        generation: object.meta.generation,
-        resource_version: Arc::clone(&object.meta.resource_version),
-        diagnostics,
+        revision: Arc::clone(&object.meta.revision),
+        diagnostics: diagnostics.into(),
         in_graph: place.in_graph,
-        serves: place.serves,
-        asks: place.asks,
+        serves: serves.map(String::into_boxed_str).collect(),
+        asks: place.asks.map(Box::new),
         settled: place.settled,
         certificate_not_after: place.certificate_not_after,
     }

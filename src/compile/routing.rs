@@ -10,6 +10,7 @@ use smallvec::{SmallVec, smallvec};
 use super::{
     MappingState,
     claim::{Claims, RegionKey},
+    few::Few,
     mapping::{Lowered, NameMatch},
     region::RegionSlots,
     selector::Selector,
@@ -197,10 +198,10 @@ pub(super) fn slots(state: &MappingState) -> SmallVec<[SlotKey; 1]> {
 }
 
 /// The selectors that decide where a Mapping without a hostname is.
-pub(super) fn selectors(lowered: &Lowered, scopes: &BTreeSet<Scope>) -> Box<[Arc<Selector>]> {
+pub(super) fn selectors(lowered: &Lowered, scopes: &BTreeSet<Scope>) -> Few<Arc<Selector>> {
     let matching = lowered.matching.as_ref();
     if !matching.is_some_and(|matching| matches!(matching.name, NameMatch::Unnamed)) {
-        return Box::default();
+        return Few::default();
     }
     let labels = &lowered.object.meta.labels;
     let selecting = scopes.iter().flatten();

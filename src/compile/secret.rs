@@ -188,7 +188,7 @@ impl Secrets<'_> {
     ) -> Option<Served> {
         let former = self.resources.former_secrets.get(secret)?;
         let served = read(&mut self.certificates.former, former).ok()?;
-        let which = match &*former.meta.resource_version {
+        let which = match &*former.meta.revision.resource_version {
             "" => "that it held before".to_owned(),
             version => format!("of its resourceVersion {version}"),
         };

@@ -263,7 +263,7 @@ fn route(group: &[usize], members: &mut [Member<'_>], rule: Rule) -> Option<Plac
         route: Arc::new(Route {
             rank: Arc::clone(&matching.rank),
             path: matching.path.clone(),
-            case_sensitive: matching.case_sensitive,
+            case_sensitive: matching.path_key.case_sensitive,
             conditions: Arc::clone(&matching.conditions),
             members: placed.into_iter().map(|(_, member)| member).collect(),
             shadow,

@@ -23,6 +23,7 @@ use super::{
     cluster::{Affected, Cluster},
     context::Contexts,
     dependents::{Dependency, Dependents},
+    few::Few,
     finding::Findings,
     host::LoweredHost,
     intern::Interner,
@@ -87,14 +88,14 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct MappingState {
     pub(super) lowered: Lowered,
-    /// What looking up its references has found, if anything.
-    resolved: Option<Box<Findings>>,
+    /// What looking up its references has found.
+    resolved: Findings,
     /// What it does when nothing else stands in the way.
     pub(super) action: Action,
     on: Arc<Dependency>,
     pub(super) placement: Arc<Placement>,
     /// See [`selectors`](super::routing::selectors).
-    pub(super) selectors: Box<[Arc<Selector>]>,
+    pub(super) selectors: Few<Arc<Selector>>,
 }
 
 /// What the passes before the Mappings have changed.

@@ -136,7 +136,7 @@ fn an_object_without_its_problem_is_served_again() {
     let (_, report) = compiler.compile(&resources);
     let report = report.object(&key("a")).unwrap();
     assert_eq!((report.in_graph, report.has_errors()), (true, false));
-    assert_eq!(report.serves, ["a.com/"]);
+    assert_eq!(*report.serves, ["a.com/".into()]);
 }
 
 #[test]

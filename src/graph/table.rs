@@ -17,7 +17,7 @@ use radix::{Cursor, Tree};
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     /// Descending by rank: a smaller position is a greater rank, which is all that the trees know of ranks.
-    routes: Vec<Arc<Route>>,
+    routes: Box<[Arc<Route>]>,
     sensitive: Tree,
     insensitive: Tree,
 }
@@ -50,7 +50,7 @@ impl RouteTable {
         Self {
             sensitive: Tree::new(entries(true).collect()),
             insensitive: Tree::new(folded.collect()),
-            routes,
+            routes: routes.into(),
         }
     }
 

@@ -167,7 +167,7 @@ fn endpoints(
     let slices = set
         .endpoint_slices
         .values()
-        .filter(|slice| slice.key.namespace == key.namespace && slice.spec.service == key.name);
+        .filter(|slice| slice.key.namespace == key.namespace && *slice.spec.service == *key.name);
     let mut found: BTreeMap<IpAddr, bool> = BTreeMap::new();
     for slice in slices {
         let has_port = |port| slice.spec.ports.iter().any(|(name, _)| *name == port);

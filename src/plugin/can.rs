@@ -211,7 +211,7 @@ fn tried(compiled: &Compiled, namespace: &str, what: &Value) -> Result<Tried> {
     let Decoded::Object(mut object) = decoded else {
         bail!("this is no place that an object could ask for");
     };
-    object.meta_mut().created = Some(i64::MAX);
+    object.meta_mut().revision_mut().created = Some(i64::MAX);
     let key = object.key().clone();
     let mut set = compiled.set.clone();
     set.insert(object);

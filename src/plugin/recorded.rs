@@ -1,7 +1,7 @@
 //! What `sync` and `bundle` say of a cluster, as if its objects were `tests/plugin/objects` and its Leases
 //! `tests/plugin/leases.yaml`. `UPDATE_GOLDEN=1` writes anew what is expected, into `tests/plugin/recorded`.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use clap::Parser as _;
 use jiff::Timestamp;
@@ -29,7 +29,8 @@ fn facts() -> Facts {
     let mut compiled = folder::compile(&cli.common.files, &cli.common).unwrap();
     let objects: Vec<_> = compiled.set.objects().collect();
     for (number, mut object) in objects.into_iter().enumerate() {
-        object.meta_mut().resource_version = (number + 101).to_string().into();
+        let revision = Arc::make_mut(&mut object.meta_mut().revision);
+        revision.resource_version = (number + 101).to_string().into();
         compiled.set.insert(object);
     }
     let compiled = source::compiled(compiled.set, compiled.options);

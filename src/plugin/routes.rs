@@ -196,7 +196,7 @@ pub(super) fn action(action: &ActionView, graph: &GraphView) -> String {
 }
 
 /// An upstream, in a few words.
-fn upstream(id: &str, graph: &GraphView) -> String {
+pub(super) fn upstream(id: &str, graph: &GraphView) -> String {
     // That it is for TCP is said beside it.
     stands_for(id, graph).unwrap_or_else(|| id.replacen(" tcp", "", 1))
 }

@@ -90,11 +90,16 @@ fn insert_applied(applied: &ResourceSet, set: &mut ResourceSet) {
 /// The objects of a set as they would be if they were applied to another: what is there already keeps its age, and what is new
 /// is younger than everything that has one.
 fn objects_of(applied: &ResourceSet, now: &ResourceSet) -> Vec<AnyObject> {
-    let has_ages = now.mappings.values().any(|m| m.meta.created.is_some());
+    let has_ages = now
+        .mappings
+        .values()
+        .any(|m| m.meta.revision.created.is_some());
     let mut objects: Vec<_> = applied.objects().collect();
     for object in &mut objects {
-        let before = now.meta(object.key()).and_then(|meta| meta.created);
-        object.meta_mut().created = before.or(has_ages.then_some(i64::MAX));
+        let before = now
+            .meta(object.key())
+            .and_then(|meta| meta.revision.created);
+        object.meta_mut().revision_mut().created = before.or(has_ages.then_some(i64::MAX));
         if let AnyObject::Service(service) = object {
             give_address(service, now);
         }

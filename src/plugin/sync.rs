@@ -217,7 +217,7 @@ impl std::fmt::Display for Stalled {
 /// The versions of all objects that have one.
 fn marks(set: &ResourceSet) -> Vec<(ObjectKey, Arc<str>)> {
     let versions = set.objects().map(|object| {
-        let version = Arc::clone(&object.meta().resource_version);
+        let version = Arc::clone(&object.meta().revision.resource_version);
         (object.key().clone(), version)
     });
     versions

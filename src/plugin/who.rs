@@ -185,10 +185,10 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
         owned.refused = refused.get(&place).cloned().unwrap_or_default();
     }
     // Who has a claim comes before who has the rest of the same place.
-    let mut all: Vec<_> = places.into_values().collect();
-    all.sort_by(|a, b| a.rank().cmp(&b.rank()));
-    all.extend(tcp::owned(facts, &objects));
-    all
+    let mut owned: Vec<_> = places.into_values().collect();
+    owned.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    owned.extend(tcp::owned(facts, &objects));
+    owned
 }
 
 fn place<'p>(places: &'p mut Places, hostname: &str, path: &str, region: &str) -> &'p mut Owned {

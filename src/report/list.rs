@@ -145,19 +145,24 @@ impl FromIterator<Arc<ObjectReport>> for ReportList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Group, Kind, Origin};
+    use crate::resource::{Group, Kind, Origin, Revision};
+
+    fn revision(generation: i64, version: &str) -> Arc<Revision> {
+        Arc::new(Revision {
+            generation,
+            resource_version: version.into(),
+            ..Revision::default()
+        })
+    }
 
     fn report(name: usize, generation: i64) -> ObjectReport {
         ObjectReport {
             key: ObjectKey::new(Group::Postern, Kind::Mapping, "apps", &format!("{name:04}")),
             origin: Origin::Cluster,
-            uid: "".into(),
-            created: None,
-            generation,
-            resource_version: "1".into(),
-            diagnostics: Vec::new(),
+            revision: revision(generation, "1"),
+            diagnostics: Box::default(),
             in_graph: true,
-            serves: Vec::new(),
+            serves: Box::default(),
             asks: None,
             settled: crate::report::Settled::default(),
             certificate_not_after: None,
@@ -212,11 +217,12 @@ mod tests {
         // The same of a later version is the same: the first one is kept.
         let again = list.clone();
         list.put(ObjectReport {
-            resource_version: "7".into(),
+            revision: revision(1, "7"),
             ..report(700, 1)
         });
         assert_eq!(copied(&list, &again), 0);
-        assert_eq!(before.get(&report(500, 1).key).unwrap().generation, 1);
-        assert_eq!(list.get(&report(500, 1).key).unwrap().generation, 2);
+        let generation =
+            |list: &ReportList| list.get(&report(500, 1).key).unwrap().revision.generation;
+        assert_eq!((generation(&before), generation(&list)), (1, 2));
     }
 }

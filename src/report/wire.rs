@@ -103,15 +103,15 @@ impl ObjectView {
             namespace: object.key.namespace.to_string(),
             name: object.key.name.to_string(),
             origin: object.origin.to_string(),
-            generation: object.generation,
+            generation: object.revision.generation,
             in_graph: object.in_graph,
-            serves: object.serves.clone(),
-            asks: object.asks.clone(),
+            serves: object.serves.iter().map(ToString::to_string).collect(),
+            asks: object.asks.as_deref().cloned(),
             settles: Some(object.settled.paths().collect()),
             tls_context: object.settled.context().map(str::to_owned),
             tls_secret: object.settled.secret().map(str::to_owned),
             owners: owners.map(|owners| owners.iter().map(ToString::to_string).collect()),
-            created: object.created,
+            created: object.revision.created,
             diagnostics: object.diagnostics.iter().map(DiagnosticView::of).collect(),
             certificate_not_after: object.certificate_not_after,
         }
@@ -168,10 +168,12 @@ impl DiagnosticView {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         report::{Code, Field, Settled},
-        resource::{Group, Kind, Origin},
+        resource::{Group, Kind, Origin, Revision},
     };
 
     #[test]
@@ -188,23 +190,24 @@ mod tests {
             let object = ObjectReport {
                 key: key.clone(),
                 origin: Origin::Cluster,
-                uid: "u".into(),
-                created: Some(7),
-                generation: 3,
-                resource_version: "7".into(),
-                diagnostics: vec![Diagnostic::new(Code::Conflict, "", "it is not yours", "")],
+                revision: Arc::new(Revision {
+                    generation: 3,
+                    created: Some(7),
+                    ..Revision::default()
+                }),
+                diagnostics: [Diagnostic::new(Code::Conflict, "", "it is not yours", "")].into(),
                 in_graph: false,
-                serves: Vec::new(),
-                asks: Some(Asked {
+                serves: Box::default(),
+                asks: Some(Box::new(Asked {
                     hostname: "example.com".to_owned(),
                     path: "/quote/".to_owned(),
                     exact: false,
-                }),
+                })),
                 settled,
                 certificate_not_after: None,
             };
             let report = Report {
-                objects: [std::sync::Arc::new(object)].into_iter().collect(),
+                objects: [Arc::new(object)].into_iter().collect(),
                 ..Report::default()
             };
             let view = ReportView::of(&report);

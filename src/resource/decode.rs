@@ -76,12 +76,10 @@ pub fn object(
     if group == Group::Emissary {
         variable::tell(document.get("spec"), &mut problems);
     }
-    let mut meta = meta::read(metadata, &mut problems);
     // A status waits for the version of its object.
     let has_status = matches!(group, Group::Postern | Group::Emissary);
-    if kind != Kind::Secret && !has_status {
-        meta.resource_version = Arc::default();
-    }
+    let has_version = kind == Kind::Secret || has_status;
+    let meta = meta::read(metadata, has_version, &mut problems);
     let found = Found {
         key,
         origin,

@@ -225,7 +225,7 @@ pub struct KeyParts {
     pub kind: Kind,
     /// Empty for what has no namespace.
     pub namespace: Arc<str>,
-    pub name: Arc<str>,
+    pub name: Box<str>,
 }
 
 impl ObjectKey {

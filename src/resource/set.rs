@@ -23,15 +23,22 @@ pub const READ_ANNOTATIONS: &[&str] = &[CONFIG_ANNOTATION];
 /// What every object has besides its spec, as far as anybody reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
+    /// What is reported on the object has the same one.
+    pub revision: Arc<Revision>,
+    pub labels: Strings,
+    /// Those in [`READ_ANNOTATIONS`]: the others can be larger than the spec.
+    pub annotations: Strings,
+}
+
+/// Which object it is, of all that have had its name, and how often that has changed. In a folder most have the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revision {
     pub uid: Arc<str>,
     pub generation: i64,
     /// Only of a Secret, and of kinds that Postern reports on.
     pub resource_version: Arc<str>,
     /// Seconds since 1970; none in a folder, unless the manifest says it.
     pub created: Option<i64>,
-    pub labels: Strings,
-    /// Those in [`READ_ANNOTATIONS`]: the others can be larger than the spec.
-    pub annotations: Strings,
 }
 
 /// One object: its name, where it was found, and what it says.
@@ -181,6 +188,26 @@ macro_rules! each_kind {
     };
 }
 
+impl Meta {
+    /// The revision, to be changed before anybody else has it; otherwise this makes a copy.
+    pub fn revision_mut(&mut self) -> &mut Revision {
+        Arc::make_mut(&mut self.revision)
+    }
+}
+
+impl Revision {
+    /// Whether both say the same: a label that nobody selects by makes a new version, and nothing else new.
+    pub fn is_generation_of(&self, other: &Self) -> bool {
+        let Self {
+            uid,
+            generation,
+            resource_version: _,
+            created,
+        } = self;
+        *uid == other.uid && *generation == other.generation && *created == other.created
+    }
+}
+
 impl AnyObject {
     pub fn key(&self) -> &ObjectKey {
         each_kind!(self, object => &object.key)
@@ -285,7 +312,7 @@ impl ResourceSet {
         let key = secret.key.clone();
         self.absent_secrets.remove(&key);
         if let Some(before) = self.secrets.get(&key) {
-            let (old, new) = (&before.meta.uid, &secret.meta.uid);
+            let (old, new) = (&before.meta.revision.uid, &secret.meta.revision.uid);
             let is_another = !old.is_empty() && !new.is_empty() && old != new;
             if is_another || is_good(&secret.spec) {
                 self.former_secrets.remove(&key);
@@ -358,10 +385,8 @@ mod tests {
     /// Its content is good if it begins with `good`.
     fn secret(uid: &str, content: &str) -> Arc<Object<SecretData>> {
         let bytes = SecretBytes(content.as_bytes().into());
-        let meta = Meta {
-            uid: uid.into(),
-            ..Meta::default()
-        };
+        let mut meta = Meta::default();
+        meta.revision_mut().uid = uid.into();
         Arc::new(Object {
             key: key(),
             origin: Origin::Cluster,

@@ -236,8 +236,11 @@ fn metadata(
         .entry("labels")
         .or_insert_with(|| json!(*carrier.labels));
     // Among carried objects the carrier's age decides: these have no life of their own.
-    metadata.insert("generation".to_owned(), Value::from(carrier.generation));
-    match carrier.created.map(jiff::Timestamp::from_second) {
+    metadata.insert(
+        "generation".to_owned(),
+        Value::from(carrier.revision.generation),
+    );
+    match carrier.revision.created.map(jiff::Timestamp::from_second) {
         Some(Ok(created)) => metadata.insert(
             "creationTimestamp".to_owned(),
             Value::from(created.to_string()),

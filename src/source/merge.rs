@@ -1,17 +1,14 @@
 //! From the objects of all files to one set: which of two with the same name counts, and what differs from last time.
 
-use std::{
-    borrow::Borrow,
-    collections::{BTreeMap, HashMap, HashSet},
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::Change;
-use crate::resource::{AnyObject, FileProblem, FileProblemKind, ObjectKey, Origin, Position};
+use crate::resource::{
+    AnyObject, FileProblem, FileProblemKind, ObjectKey, Origin, Position, Revision,
+};
 
-/// Half of a SHA-256: there is nothing to win by two manifests of one's own that have the same.
-pub(super) type Digest = [u8; 16];
+/// A quarter of a SHA-256: there is nothing to win by two manifests of one's own that have the same.
+pub(super) type Digest = [u8; 8];
 
 /// An object as it was found in a file.
 #[derive(Clone, Debug)]
@@ -21,8 +18,6 @@ pub(super) struct Found {
     pub(super) digest: Digest,
     /// Where in its file; that of its carrier for what was in an annotation.
     pub(super) at: Position,
-    /// A number that no other reading of an object has.
-    pub(super) serial: u64,
 }
 
 /// What a file holds.
@@ -38,49 +33,22 @@ pub(super) struct Contents {
 /// What has been sent so far.
 #[derive(Debug, Default)]
 pub(super) struct Merge {
-    live: HashSet<Live>,
+    /// In the order of their keys.
+    live: Vec<Live>,
     problems: BTreeMap<Arc<str>, Vec<FileProblem>>,
+    /// That of the object before: most are new together.
+    revision: Arc<Revision>,
 }
 
-/// What was sent of an object, found by its key.
+/// What was sent of an object.
 #[derive(Debug)]
 struct Live {
     object: AnyObject,
     digest: Digest,
-    serial: u64,
 }
 
-// === impl Live ===
-
-impl Live {
-    fn new(object: AnyObject, found: &Found) -> Self {
-        Self {
-            object,
-            digest: found.digest,
-            serial: found.serial,
-        }
-    }
-}
-
-impl Borrow<ObjectKey> for Live {
-    fn borrow(&self) -> &ObjectKey {
-        self.object.key()
-    }
-}
-
-impl PartialEq for Live {
-    fn eq(&self, other: &Self) -> bool {
-        self.object.key() == other.object.key()
-    }
-}
-
-impl Eq for Live {}
-
-impl Hash for Live {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.object.key().hash(state);
-    }
-}
+/// An object with the file that it is in.
+type Placed<'a> = (&'a Arc<str>, &'a mut Found);
 
 // === impl Merge ===
 
@@ -90,11 +58,8 @@ impl Merge {
         &mut self,
         files: impl Iterator<Item = (&'a Arc<str>, &'a mut Contents)>,
     ) -> Vec<Change> {
-        let files: Vec<_> = files.collect();
-        let winners = winners(&files);
-        let mut changes = Vec::new();
-        let mut first: HashMap<ObjectKey, (&Arc<str>, Position)> = HashMap::new();
-        let mut problems = BTreeMap::new();
+        let mut problems: BTreeMap<Arc<str>, Vec<FileProblem>> = BTreeMap::new();
+        let mut all: Vec<Placed<'_>> = Vec::new();
         for (path, contents) in files {
             let mut here = contents.problems.clone();
             here.extend(contents.unreadable.as_ref().map(|why| FileProblem {
@@ -102,84 +67,93 @@ impl Merge {
                 kind: FileProblemKind::Unreadable,
                 message: format!("cannot be read: {why}"),
             }));
-            let count = contents.found.len();
-            first.reserve(count);
-            if self.live.is_empty() {
-                self.live.reserve(count);
-                changes.reserve(count);
-            }
-            for found in &mut contents.found {
-                let key = found.object.key();
-                if let Some(winner) = winners.get(key)
-                    && *winner != holder(&found.object)
-                {
-                    let place = match winner {
-                        None => "as an object of its own".to_owned(),
-                        Some(carrier) => format!("in the annotation of {carrier}"),
-                    };
-                    here.push(FileProblem {
-                        at: found.at,
-                        kind: FileProblemKind::Duplicate,
-                        message: format!("{key} is already defined {place}"),
-                    });
-                    continue;
-                }
-                if let Some((path, at)) = first.get(key) {
-                    here.push(FileProblem {
-                        at: found.at,
-                        kind: FileProblemKind::Duplicate,
-                        message: format!("{key} is already defined at {path}:{at}"),
-                    });
-                    continue;
-                }
-                first.insert(key.clone(), (path, found.at));
-                changes.extend(self.put(found));
-            }
             if !here.is_empty() {
-                here.sort_by_key(|problem| problem.at);
                 problems.insert(path.clone(), here);
             }
+            all.reserve_exact(contents.found.len());
+            all.extend(contents.found.iter_mut().map(|found| (path, found)));
         }
-        let mut gone: Vec<_> = self
-            .live
-            .extract_if(|live| !first.contains_key(live.object.key()))
-            .map(|live| live.object.key().clone())
-            .collect();
-        gone.sort_unstable();
-        changes.extend(gone.into_iter().map(Change::Delete));
-        changes.extend(self.say(problems));
-        changes
+        // Of each object the first counts: one of its own before one in an annotation, and that of the first carrier before
+        // those of others. So it is in a cluster, whatever the names of the files.
+        all.sort_by(|(_, a), (_, b)| order(a).cmp(&order(b)));
+        let changes = self.replace(&mut all, &mut problems);
+        for here in problems.values_mut() {
+            here.sort_by_key(|problem| problem.at);
+        }
+        changes.into_iter().chain(self.say(problems)).collect()
     }
 
     pub(super) fn has(&self, key: &ObjectKey) -> bool {
-        self.live.contains(key)
+        let found = self
+            .live
+            .binary_search_by(|live| live.object.key().cmp(key));
+        found.is_ok()
     }
 
-    fn put(&mut self, found: &mut Found) -> Option<Change> {
-        let key = found.object.key();
-        let generation = match self.live.get(key) {
+    /// Puts the first of each object in the place of what was sent.
+    fn replace(
+        &mut self,
+        all: &mut [Placed<'_>],
+        problems: &mut BTreeMap<Arc<str>, Vec<FileProblem>>,
+    ) -> Vec<Change> {
+        let first = self.live.is_empty();
+        let mut changes = Vec::with_capacity(if first { all.len() } else { 0 });
+        let mut gone = Vec::new();
+        let mut live = Vec::with_capacity(all.len());
+        let mut before = std::mem::take(&mut self.live).into_iter().peekable();
+        for same in all.chunk_by_mut(|(_, a), (_, b)| a.object.key() == b.object.key()) {
+            let Some(((path, found), others)) = same.split_first_mut() else {
+                continue;
+            };
+            for (other_path, other) in others {
+                let here = problems.entry(Arc::clone(other_path)).or_default();
+                here.push(duplicate(other, path, found));
+            }
+            let key = found.object.key();
+            while let Some(old) = before.next_if(|old| old.object.key() < key) {
+                gone.push(Change::Delete(old.object.key().clone()));
+            }
+            let old = before.next_if(|old| old.object.key() == key);
+            changes.extend(self.put(found, old));
+            live.push(Live {
+                object: found.object.clone(),
+                digest: found.digest,
+            });
+        }
+        gone.extend(before.map(|old| Change::Delete(old.object.key().clone())));
+        live.shrink_to_fit();
+        self.live = live;
+        changes.extend(gone);
+        changes
+    }
+
+    /// Gives an object its revision, unless it is the one that was sent.
+    fn put(&mut self, found: &mut Found, old: Option<Live>) -> Option<Change> {
+        let generation = match old {
             None => 1,
-            Some(live) if live.serial == found.serial => return None,
-            Some(live) if live.digest == found.digest => {
-                // The same content: only where it stands may be different, and what is said about it must name the place.
-                if live.object.origin() == found.object.origin()
-                    && live.object.positions() == found.object.positions()
+            // The same content: only where it stands may be different, and what is said about it must name the place.
+            Some(old) if old.digest == found.digest => {
+                if old.object.origin() == found.object.origin()
+                    && old.object.positions() == found.object.positions()
                 {
-                    let object = live.object.clone();
-                    self.live.replace(Live::new(object, found));
+                    found.object = old.object;
                     return None;
                 }
-                live.object.meta().generation
+                old.object.meta().revision.generation
             }
-            Some(live) => live.object.meta().generation + 1,
+            Some(old) => old.object.meta().revision.generation + 1,
         };
         // No copy: until it is sent, nobody else has it. From then on all share it.
         let meta = found.object.meta_mut();
-        meta.generation = generation;
-        meta.uid = Arc::default();
-        meta.resource_version = Arc::default();
-        let live = Live::new(found.object.clone(), found);
-        self.live.replace(live);
+        let revision = Revision {
+            generation,
+            created: meta.revision.created,
+            ..Revision::default()
+        };
+        if *self.revision != revision {
+            self.revision = Arc::new(revision);
+        }
+        meta.revision = Arc::clone(&self.revision);
         Some(Change::Put(found.object.clone()))
     }
 
@@ -199,33 +173,29 @@ impl Merge {
     }
 }
 
+fn order(found: &Found) -> (&ObjectKey, Option<&ObjectKey>) {
+    (found.object.key(), carrier(&found.object))
+}
+
 /// Who carries an object, if anybody does.
-fn holder(object: &AnyObject) -> Option<ObjectKey> {
+fn carrier(object: &AnyObject) -> Option<&ObjectKey> {
     match object.origin() {
-        Origin::Annotation { of, .. } => Some(of.clone()),
+        Origin::Annotation { of, .. } => Some(of),
         Origin::Cluster | Origin::File { .. } => None,
     }
 }
 
-/// Of each object in an annotation, whose counts: one of its own before one in an annotation, and that of the first carrier
-/// before those of others. So it is in a cluster, whatever the names of the files.
-fn winners(files: &[(&Arc<str>, &mut Contents)]) -> HashMap<ObjectKey, Option<ObjectKey>> {
-    let found = || files.iter().flat_map(|(_, contents)| &contents.found);
-    let mut winners: HashMap<ObjectKey, Option<ObjectKey>> = HashMap::new();
-    for found in found() {
-        if let Some(carrier) = holder(&found.object) {
-            let winner = winners
-                .entry(found.object.key().clone())
-                .or_insert_with(|| Some(carrier.clone()));
-            *winner = winner.take().min(Some(carrier));
-        }
+/// Says that one object is there twice, and where the one is that counts.
+fn duplicate(found: &Found, path: &Arc<str>, first: &Found) -> FileProblem {
+    let by = carrier(&first.object);
+    let place = match by {
+        _ if by == carrier(&found.object) => format!("at {path}:{}", first.at),
+        None => "as an object of its own".to_owned(),
+        Some(by) => format!("in the annotation of {by}"),
+    };
+    FileProblem {
+        at: found.at,
+        kind: FileProblemKind::Duplicate,
+        message: format!("{} is already defined {place}", found.object.key()),
     }
-    if !winners.is_empty() {
-        for found in found().filter(|found| holder(&found.object).is_none()) {
-            if let Some(winner) = winners.get_mut(found.object.key()) {
-                *winner = None;
-            }
-        }
-    }
-    winners
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     report::ObjectReport,
-    resource::{Group, ObjectKey, Origin},
+    resource::{Group, ObjectKey, Origin, Revision},
 };
 use tracked::{Tracked, back_off, certificate_changes, waits};
 
@@ -135,15 +135,18 @@ impl Ledger {
         let tracked = self
             .objects
             .entry(key.clone())
-            .or_insert_with(|| Tracked::new(&report.uid));
+            .or_insert_with(|| Tracked::new(&report.revision.uid));
         let before = tracked.report.replace(report.clone());
         if before.as_ref().is_some_and(|b| Arc::ptr_eq(b, report)) {
             return false;
         }
-        let same = before.is_some_and(|b| b.uid == report.uid && b.generation == report.generation);
+        let now_at = &report.revision;
+        let is_same =
+            |before: &Revision| before.uid == now_at.uid && before.generation == now_at.generation;
+        let same = before.is_some_and(|before| is_same(&before.revision));
         if !same {
-            tracked.uid = report.uid.clone();
-            tracked.mark = report.resource_version.clone();
+            tracked.uid = now_at.uid.clone();
+            tracked.mark = now_at.resource_version.clone();
             tracked.reached = false;
             self.waiting.insert(key.clone());
         }
@@ -155,7 +158,7 @@ impl Ledger {
         let Some(watch) = version::watch_of(versions, &report.key) else {
             return;
         };
-        let version = &report.resource_version;
+        let version = &report.revision.resource_version;
         let known = self.newest.get(watch);
         if known.is_none_or(|known| !version::has_reached(known, version)) {
             Arc::make_mut(&mut self.newest).insert(watch.clone(), version.clone());

@@ -70,13 +70,13 @@ pub(super) fn entry(
     ];
     Installation {
         name: installation.to_owned(),
-        observed_generation: report.generation,
+        observed_generation: report.revision.generation,
         conditions: conditions
             .into_iter()
             .map(|(kind, finding)| Condition {
                 kind: kind.to_owned(),
                 status: finding.status,
-                observed_generation: report.generation,
+                observed_generation: report.revision.generation,
                 last_transition_time: String::new(),
                 reason: finding.reason.to_owned(),
                 message: finding.message,

@@ -28,7 +28,7 @@ pub(super) enum Kept {
 impl Kept {
     pub(super) fn of(met: &Met<'_>, asked: &Match, namespace: &str, has_rest: bool) -> Self {
         let is_own = |(_, claim): (_, &Claim)| claim.owners.contains(namespace);
-        let is_prefix = asked.path_key.kind == PathKind::Prefix && asked.case_sensitive;
+        let is_prefix = asked.path_key.kind == PathKind::Prefix && asked.path_key.case_sensitive;
         if !has_rest && !met.cover.is_some_and(is_own) {
             Self::Own
         } else if has_rest && is_prefix && met.own.is_empty() && met.meant.is_some() {

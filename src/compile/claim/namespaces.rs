@@ -39,7 +39,7 @@ pub(super) fn owners(
             let all = resources.namespaces.values();
             let selected = all
                 .filter(|namespace| selects(selector, &namespace.key.name, &namespace.meta.labels));
-            owners.extend(selected.map(|namespace| Arc::clone(&namespace.key.name)));
+            owners.extend(selected.map(|namespace| Arc::from(&*namespace.key.name)));
         }
     }
     let is_told = !findings.is_unreadable("spec.namespaces") && !are_unseen(spec, resources);

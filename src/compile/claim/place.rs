@@ -242,13 +242,13 @@ impl<'m> Paths<'m> {
             }
         };
         Self {
-            start: if asked.case_sensitive {
+            start: if asked.path_key.case_sensitive {
                 start
             } else {
                 start.to_ascii_lowercase().into()
             },
             exact,
-            case_sensitive: asked.case_sensitive,
+            case_sensitive: asked.path_key.case_sensitive,
         }
     }
 

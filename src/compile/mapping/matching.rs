@@ -24,7 +24,6 @@ pub(in crate::compile) struct Match {
     pub(in crate::compile) name: NameMatch,
     pub(in crate::compile) path: PathMatch,
     pub(in crate::compile) path_key: PathKey,
-    pub(in crate::compile) case_sensitive: bool,
     pub(in crate::compile) conditions: Arc<Conditions>,
     pub(in crate::compile) rank: Arc<Rank>,
     /// Equal for Mappings that share their traffic, given the same name and path.
@@ -125,7 +124,6 @@ pub(super) fn lower(
         name,
         path,
         path_key,
-        case_sensitive,
         rank,
     })
 }

@@ -88,7 +88,7 @@ impl State {
             selectors: routing::selectors(&lowered, &self.scopes),
             placement,
             lowered,
-            resolved: if_any(resolved),
+            resolved,
             action,
             on,
         };
@@ -148,13 +148,12 @@ impl State {
                 continue;
             };
             if matches!(state.lowered.intent, Intent::Forward(_)) {
-                let (findings, action, on) = self.resolve(&state.lowered, options);
+                let (resolved, action, on) = self.resolve(&state.lowered, options);
                 if on != state.on {
                     self.dependents.remove(&key, &state.on);
                     self.dependents.insert(&key, &on);
                     state.on = on;
                 }
-                let resolved = if_any(findings);
                 if resolved != state.resolved || !same(&action, &state.action) {
                     state.resolved = resolved;
                     state.action = action;
@@ -211,10 +210,6 @@ fn place(
         *last = Arc::new(placed);
     }
     Arc::clone(last)
-}
-
-fn if_any(findings: Findings) -> Option<Box<Findings>> {
-    (!findings.0.is_empty()).then(|| Box::new(findings))
 }
 
 /// The same, with an upstream that others share.

@@ -84,9 +84,10 @@ impl State {
         let lowered = &state.lowered;
         let object = &lowered.object;
         let mut findings = lowered.findings.clone();
-        let resolved = state.resolved.as_deref();
-        let elsewhere = resolved.into_iter().chain([&state.placement.findings]);
-        let elsewhere = elsewhere.flat_map(|found| found.0.iter().cloned());
+        let elsewhere = [&state.resolved, &state.placement.findings];
+        let elsewhere = elsewhere
+            .into_iter()
+            .flat_map(|found| found.0.iter().cloned());
         findings.0.extend(elsewhere);
         if let Some(twin) = self.twin(&object.key) {
             twin::tell(&twin, &mut findings);

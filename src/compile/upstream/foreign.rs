@@ -38,6 +38,10 @@ mod tests {
         resource::{Group, Kind},
     };
 
+    fn only(found: Diagnostic) -> Findings {
+        Findings([found].into_iter().collect())
+    }
+
     #[test]
     fn what_is_in_a_service_is_told_in_its_own_namespace_only() {
         let service = ServiceName {
@@ -55,7 +59,7 @@ mod tests {
             for code in asked {
                 let found = Diagnostic::new(code, "spec.service", "it has 81 (secret)", "secret");
                 let mut findings = Findings::default();
-                tell(&from, &service, Findings(vec![found]), &mut findings);
+                tell(&from, &service, only(found), &mut findings);
                 let [found] = &findings.0[..] else {
                     panic!("{code} must be told");
                 };
@@ -70,8 +74,8 @@ mod tests {
                 "",
             );
             let mut findings = Findings::default();
-            tell(&from, &service, Findings(vec![kept.clone()]), &mut findings);
-            assert_eq!(findings.0, [kept]);
+            tell(&from, &service, only(kept.clone()), &mut findings);
+            assert_eq!(*findings.0, [kept]);
         }
     }
 }

@@ -19,21 +19,19 @@ pub(in crate::graph) struct Tree {
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// Part of `bytes`: what follows the parent's key.
-    label: Part,
-    /// Part of `bytes`: the first byte of the label of each child, ascending.
-    branches: Part,
+    /// Of `bytes`: what follows the parent's key, then the first byte of the label of each child, ascending.
+    label_and_branches: Parts,
     /// The node of the first branch; the others follow it.
     first_child: u32,
-    /// Part of `values`: those whose key this is, and any text may follow.
-    prefix: Part,
-    /// Part of `values`: those whose key this is, and nothing may follow.
-    exact: Part,
+    /// Of `values`: those whose key this is, and any text may follow, then those where nothing may follow.
+    prefix_and_exact: Parts,
 }
 
+/// Two parts of a list, one after the other.
 #[derive(Clone, Copy, Debug, Default)]
-struct Part {
+struct Parts {
     start: u32,
+    middle: u32,
     end: u32,
 }
 
@@ -72,27 +70,34 @@ impl Tree {
                 child += 1;
                 start = end;
             }
-            tree.nodes[node].branches = tree.store(&branches);
+            tree.bytes.extend_from_slice(&branches);
+            tree.nodes[node].label_and_branches.end = index(tree.bytes.len());
         }
+        // Trees stay for long.
+        tree.nodes.shrink_to_fit();
+        tree.bytes.shrink_to_fit();
+        tree.values.shrink_to_fit();
         tree
     }
 
-    /// Gives a node its label and values, and returns the length of the label.
+    /// Gives a node its label and values, and returns the length of the label. Its branches are to follow.
     fn fill(&mut self, node: usize, below: &[Entry], depth: usize) -> usize {
         let (first, last) = (&below[0].0, &below[below.len() - 1].0);
         let ends = first.as_bytes()[depth..]
             .iter()
             .zip(&last.as_bytes()[depth..]);
         let common = ends.take_while(|(a, b)| a == b).count();
-        self.nodes[node].label = self.store(&first.as_bytes()[depth..depth + common]);
+        let label = self.bytes.len();
+        let text = &first.as_bytes()[depth..depth + common];
+        self.bytes.extend_from_slice(text);
+        self.nodes[node].label_and_branches = Parts::new(label, common, 0);
         let here = below.partition_point(|(key, ..)| key.len() == depth + common);
         // Sorted by key, then prefix before exact, then value.
         let prefixes = below[..here].partition_point(|(_, exact, _)| !exact);
         let start = self.values.len();
         self.values
             .extend(below[..here].iter().map(|(.., value)| *value));
-        self.nodes[node].prefix = Part::new(start, start + prefixes);
-        self.nodes[node].exact = Part::new(start + prefixes, start + here);
+        self.nodes[node].prefix_and_exact = Parts::new(start, prefixes, here - prefixes);
         common
     }
 
@@ -103,19 +108,13 @@ impl Tree {
         cursor.lists.last()?.first().copied()
     }
 
-    fn store(&mut self, bytes: &[u8]) -> Part {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        Part::new(start, self.bytes.len())
-    }
-
     /// Adds the values of all keys that `text` begins with, and of those exact ones that it is. With `fold`, the keys are in
     /// lower case and `text` is read so.
     pub(super) fn walk<'t>(&'t self, text: &[u8], fold: bool, cursor: &mut Cursor<'t>) {
         let mut rest = text;
         let mut next = self.nodes.first();
         while let Some(node) = next {
-            let label = node.label.of(&self.bytes);
+            let label = node.label_and_branches.first(&self.bytes);
             let Some((head, tail)) = rest.split_at_checked(label.len()) else {
                 return;
             };
@@ -123,9 +122,9 @@ impl Tree {
                 return;
             }
             rest = tail;
-            cursor.add(node.prefix.of(&self.values));
+            cursor.add(node.prefix_and_exact.first(&self.values));
             let Some(&byte) = rest.first() else {
-                cursor.add(node.exact.of(&self.values));
+                cursor.add(node.prefix_and_exact.second(&self.values));
                 return;
             };
             let byte = if fold {
@@ -133,7 +132,11 @@ impl Tree {
             } else {
                 byte
             };
-            next = match node.branches.of(&self.bytes).binary_search(&byte) {
+            next = match node
+                .label_and_branches
+                .second(&self.bytes)
+                .binary_search(&byte)
+            {
                 Ok(branch) => self.nodes.get(node.first_child as usize + branch),
                 Err(_) => None,
             };
@@ -141,16 +144,22 @@ impl Tree {
     }
 }
 
-impl Part {
-    fn new(start: usize, end: usize) -> Self {
+impl Parts {
+    /// Parts of these lengths.
+    fn new(start: usize, first: usize, second: usize) -> Self {
         Self {
             start: index(start),
-            end: index(end),
+            middle: index(start + first),
+            end: index(start + first + second),
         }
     }
 
-    fn of<T>(self, all: &[T]) -> &[T] {
-        &all[self.start as usize..self.end as usize]
+    fn first<T>(self, all: &[T]) -> &[T] {
+        &all[self.start as usize..self.middle as usize]
+    }
+
+    fn second<T>(self, all: &[T]) -> &[T] {
+        &all[self.middle as usize..self.end as usize]
     }
 }
 

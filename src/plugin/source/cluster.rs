@@ -257,7 +257,7 @@ fn count_live(facts: &mut Facts) {
                 Found::Annotation { of, .. } => of,
                 Found::Cluster | Found::File { .. } => &object.key,
             };
-            let mark = &compiled.set.meta(key)?.resource_version;
+            let mark = &compiled.set.meta(key)?.revision.resource_version;
             let has_reached = |replica: &&&ReplicaState| {
                 let versions = replica.says.as_ref().map(|says| &says.versions);
                 versions

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     plugin::{output::Format, source::leases::Leases},
-    resource::{AnyObject, Group, Kind, Meta, Object, Origin as Found, Positions},
+    resource::{AnyObject, Group, Kind, Meta, Object, Origin as Found, Positions, Revision},
 };
 
 fn replica(name: &str, version: &str, digest: &str) -> ReplicaState {
@@ -96,7 +96,10 @@ fn facts(leases: &[Lease], mappings: &[&str]) -> Facts {
             key: ObjectKey::new(Group::Postern, Kind::Mapping, "apps", &name),
             origin: Found::Cluster,
             meta: Meta {
-                resource_version: (*version).into(),
+                revision: Arc::new(Revision {
+                    resource_version: (*version).into(),
+                    ..Revision::default()
+                }),
                 ..Meta::default()
             },
             spec: (),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::field;
 use crate::{
     crd::schema::Problem,
-    resource::{Meta, set::READ_ANNOTATIONS},
+    resource::{Meta, Revision, set::READ_ANNOTATIONS},
 };
 
 /// The namespace, or the default one where none is written.
@@ -23,8 +23,12 @@ pub(super) fn namespace<'a>(
         .unwrap_or(default)
 }
 
-/// What every object has besides its spec.
-pub(super) fn read(metadata: Option<&Value>, problems: &mut Vec<Problem>) -> Meta {
+/// What every object has besides its spec; its version only where somebody waits for it.
+pub(super) fn read(
+    metadata: Option<&Value>,
+    has_version: bool,
+    problems: &mut Vec<Problem>,
+) -> Meta {
     let Some(Value::Object(metadata)) = metadata else {
         return Meta::default();
     };
@@ -34,15 +38,18 @@ pub(super) fn read(metadata: Option<&Value>, problems: &mut Vec<Problem>) -> Met
         "" => Arc::default(),
         text => Arc::from(text),
     };
-    let (uid, resource_version) = (shared("uid"), shared("resourceVersion"));
+    let (uid, version) = (shared("uid"), shared("resourceVersion"));
     let created = text("creationTimestamp").to_owned();
     let mut annotations = strings(metadata, "annotations", problems);
     annotations.retain(|name, _| READ_ANNOTATIONS.contains(&name.as_str()));
-    Meta {
+    let revision = Revision {
         uid,
-        resource_version,
         generation: generation(metadata, problems),
+        resource_version: if has_version { version } else { Arc::default() },
         created: seconds(&created, problems),
+    };
+    Meta {
+        revision: Arc::new(revision),
         labels: strings(metadata, "labels", problems).into(),
         annotations: annotations.into(),
     }

@@ -69,7 +69,7 @@ fn a_version_is_kept_where_somebody_waits_for_it_and_nothing_that_nobody_reads()
         });
         let object = decoded(&object);
         let meta = object.meta();
-        assert_eq!(&*meta.resource_version, version, "{kind}");
+        assert_eq!(&*meta.revision.resource_version, version, "{kind}");
         let kept: Vec<_> = meta.annotations.keys().collect();
         assert_eq!(kept, ["getambassador.io/config"], "{kind}");
     }
@@ -90,8 +90,8 @@ fn metadata_is_read_and_its_mistakes_are_problems() {
         panic!("a Mapping");
     };
     assert_eq!(mapping.key.to_string(), "Mapping apps/a");
-    assert_eq!(mapping.meta.created, Some(1_795_564_800));
-    assert_eq!(mapping.meta.generation, 3);
+    assert_eq!(mapping.meta.revision.created, Some(1_795_564_800));
+    assert_eq!(mapping.meta.revision.generation, 3);
     assert_eq!(mapping.meta.labels.len(), 1);
     assert_eq!(mapping.problems.len(), 1);
     assert_eq!(mapping.problems[0].field, "metadata.labels.z");

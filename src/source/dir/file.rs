@@ -27,11 +27,10 @@ use crate::{
 /// A List in a List is taken apart as well, but not without end.
 const MAX_LISTS: usize = 4;
 
-/// Reads files, each of which gets the serial numbers after those of the last.
+/// Reads files.
 #[derive(Debug)]
 pub(super) struct Reader {
     default_namespace: String,
-    serial: u64,
     paths: SharedPaths,
 }
 
@@ -41,7 +40,6 @@ impl Reader {
     pub(super) fn new(default_namespace: String) -> Self {
         Self {
             default_namespace,
-            serial: 0,
             paths: SharedPaths::default(),
         }
     }
@@ -106,7 +104,7 @@ impl Reader {
             &self.default_namespace,
             self.paths.share(positions.into()),
         ) {
-            Decoded::Object(object) => self.object(object, &value, at, contents),
+            Decoded::Object(object) => objects(object, &value, at, contents),
             Decoded::UnknownKind(version, kind) => {
                 let mistake = unknown::mistake(&version, &kind);
                 contents.problems.extend(mistake.map(|message| FileProblem {
@@ -122,39 +120,37 @@ impl Reader {
             }),
         }
     }
+}
 
-    fn object(&mut self, object: AnyObject, value: &Value, at: Position, contents: &mut Contents) {
-        contents.problems.extend(ignored_fields(&object, at));
-        let carried = annotation::objects(&object);
-        let annotation_at = object
-            .positions()
-            .get(&format!("metadata.annotations.{}", annotation::NAME))
-            .unwrap_or(at);
-        // There is nothing to read in an Ingress but what it carries.
-        if object.key().kind != Kind::Ingress || !carried.objects.is_empty() {
-            contents.found.push(self.found(object, value, at));
-        }
-        for (manifest, object) in carried.objects {
-            let found = self.found(object, &manifest, annotation_at);
-            contents.found.push(found);
-        }
-        for message in carried.problems {
-            contents.problems.push(FileProblem {
-                at: annotation_at,
-                kind: FileProblemKind::Annotation,
-                message,
-            });
-        }
+/// Adds an object, and those that it carries.
+fn objects(object: AnyObject, value: &Value, at: Position, contents: &mut Contents) {
+    contents.problems.extend(ignored_fields(&object, at));
+    let carried = annotation::objects(&object);
+    let annotation_at = object
+        .positions()
+        .get(&format!("metadata.annotations.{}", annotation::NAME))
+        .unwrap_or(at);
+    // There is nothing to read in an Ingress but what it carries.
+    if object.key().kind != Kind::Ingress || !carried.objects.is_empty() {
+        contents.found.push(found(object, value, at));
     }
+    for (manifest, object) in carried.objects {
+        contents.found.push(found(object, &manifest, annotation_at));
+    }
+    for message in carried.problems {
+        contents.problems.push(FileProblem {
+            at: annotation_at,
+            kind: FileProblemKind::Annotation,
+            message,
+        });
+    }
+}
 
-    fn found(&mut self, object: AnyObject, value: &Value, at: Position) -> Found {
-        self.serial += 1;
-        Found {
-            object,
-            digest: digest(value),
-            at,
-            serial: self.serial,
-        }
+fn found(object: AnyObject, value: &Value, at: Position) -> Found {
+    Found {
+        object,
+        digest: digest(value),
+        at,
     }
 }
 

@@ -209,7 +209,7 @@ impl Secrets {
         self.fetching -= 1;
         match outcome {
             Outcome::Body(object) => {
-                want.held = Some(object.meta().resource_version.clone());
+                want.held = Some(object.meta().revision.resource_version.clone());
                 want.asked = Some(asked.version);
                 want.absent = false;
                 want.backoff.reset();

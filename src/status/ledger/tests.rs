@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     report::{Code, Diagnostic, Report, ReportList},
-    resource::Kind,
+    resource::{Kind, Revision},
     status::{condition::Installation, name::Names, objects::Found, replica::Replica},
 };
 use kube::runtime::watcher::Event;
@@ -27,29 +27,29 @@ fn report(name: &str, generation: i64) -> ObjectReport {
     ObjectReport {
         key: key(name),
         origin: Origin::Cluster,
-        uid: "u".into(),
-        created: None,
-        generation,
-        resource_version: "1".into(),
-        diagnostics: Vec::new(),
+        revision: Arc::new(Revision {
+            uid: "u".into(),
+            generation,
+            resource_version: "1".into(),
+            created: None,
+        }),
+        diagnostics: Box::default(),
         in_graph: true,
-        serves: Vec::new(),
+        serves: Box::default(),
         asks: None,
         settled: crate::report::Settled::default(),
         certificate_not_after: None,
     }
 }
 
-fn at(resource_version: &str, report: ObjectReport) -> ObjectReport {
-    ObjectReport {
-        resource_version: resource_version.into(),
-        ..report
-    }
+fn at(resource_version: &str, mut report: ObjectReport) -> ObjectReport {
+    Arc::make_mut(&mut report.revision).resource_version = resource_version.into();
+    report
 }
 
 fn broken(name: &str, generation: i64) -> ObjectReport {
     ObjectReport {
-        diagnostics: vec![Diagnostic::new(Code::UnknownField, "spec.x", "m", "n")],
+        diagnostics: [Diagnostic::new(Code::UnknownField, "spec.x", "m", "n")].into(),
         ..report(name, generation)
     }
 }
@@ -324,13 +324,9 @@ async fn a_recreated_object_is_written_anew() {
     desk.apply("1", vec![report("a", 1)]);
     assert_eq!(desk.write_all(), ["a"]);
     desk.now += MS(5_000);
-    desk.apply(
-        "1",
-        vec![ObjectReport {
-            uid: "v".into(),
-            ..report("a", 1)
-        }],
-    );
+    let mut recreated = report("a", 1);
+    Arc::make_mut(&mut recreated.revision).uid = "v".into();
+    desk.apply("1", vec![recreated]);
     assert_eq!(desk.write_all(), ["a"]);
 }
 

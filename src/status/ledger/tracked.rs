@@ -67,7 +67,10 @@ impl Tracked {
             return;
         }
         self.says = found.consistent.then(|| found.says.digest(&found.uid));
-        let generation = self.report.as_ref().map(|report| report.generation);
+        let generation = self
+            .report
+            .as_ref()
+            .map(|report| report.revision.generation);
         if generation != Some(found.generation) {
             return;
         }

@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::{
     report::{Code, Diagnostic, ObjectReport},
-    resource::Origin,
+    resource::{Origin, Revision},
     status::verdict::{self, Rollout},
 };
 
@@ -11,16 +13,16 @@ fn report(group: Group, kind: Kind, code: Option<Code>) -> ObjectReport {
     ObjectReport {
         key: ObjectKey::new(group, kind, "apps", "quote"),
         origin: Origin::Cluster,
-        uid: "u".into(),
-        created: None,
-        generation: 2,
-        resource_version: "5".into(),
+        revision: Arc::new(Revision {
+            generation: 2,
+            ..Revision::default()
+        }),
         diagnostics: code
             .map(|code| Diagnostic::new(code, "spec.x", "it is wrong", "mend it"))
             .into_iter()
             .collect(),
         in_graph: true,
-        serves: Vec::new(),
+        serves: Box::default(),
         asks: None,
         settled: crate::report::Settled::default(),
         certificate_not_after: None,

@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::{
     report::Code,
-    resource::{Group, ObjectKey, Origin},
+    resource::{Group, ObjectKey, Origin, Revision},
 };
 
 const NOW: i64 = 1_780_000_000;
@@ -11,13 +13,13 @@ fn report(kind: Kind, diagnostics: Vec<Diagnostic>) -> ObjectReport {
     ObjectReport {
         key: ObjectKey::new(Group::Postern, kind, "apps", "quote"),
         origin: Origin::Cluster,
-        uid: "u".into(),
-        created: None,
-        generation: 7,
-        resource_version: "5".into(),
-        diagnostics,
+        revision: Arc::new(Revision {
+            generation: 7,
+            ..Revision::default()
+        }),
+        diagnostics: diagnostics.into(),
         in_graph: true,
-        serves: vec!["example.com/api/".to_owned()],
+        serves: ["example.com/api/".into()].into(),
         asks: None,
         settled: crate::report::Settled::default(),
         certificate_not_after: None,
@@ -36,7 +38,7 @@ fn now() -> Timestamp {
 fn line(report: &ObjectReport, rollout: Rollout) -> String {
     let entry = entry(report, "default", rollout, now());
     let words = entry.conditions.iter().map(|condition| {
-        assert_eq!(condition.observed_generation, report.generation);
+        assert_eq!(condition.observed_generation, report.revision.generation);
         assert!(!condition.message.is_empty(), "{condition:?}");
         let sign = if condition.status == Truth::True {
             "+"
@@ -211,7 +213,9 @@ fn what_a_certificate_says_changes_before_its_end_and_at_it() {
 #[test]
 fn what_an_object_serves_is_bounded() {
     let mut report = report(Kind::Mapping, vec![]);
-    report.serves = (0..100).map(|n| format!("{n}.example.com/")).collect();
+    report.serves = (0..100)
+        .map(|n| format!("{n}.example.com/").into())
+        .collect();
     let entry = entry(&report, "default", Rollout::Everywhere, now());
     assert_eq!(entry.serves.len(), MAX_SERVES);
 }

@@ -22,7 +22,7 @@ use tower::service_fn;
 use super::*;
 use crate::{
     report::ObjectReport,
-    resource::{Group, Kind, ObjectKey, Origin},
+    resource::{Group, Kind, ObjectKey, Origin, Revision},
     status::{Timing, metrics::StatusMetrics, testing::lease},
     telemetry::health::Health,
 };
@@ -236,13 +236,15 @@ fn snapshot(names: &[String]) -> Snapshot {
         Arc::new(ObjectReport {
             key: ObjectKey::new(Group::Postern, Kind::Mapping, "apps", name),
             origin: Origin::Cluster,
-            uid: format!("uid-{name}").into(),
-            generation: 1,
-            resource_version: "9".into(),
-            diagnostics: Vec::new(),
+            revision: Arc::new(Revision {
+                uid: format!("uid-{name}").into(),
+                generation: 1,
+                resource_version: "9".into(),
+                created: None,
+            }),
+            diagnostics: Box::default(),
             in_graph: true,
-            serves: Vec::new(),
-            created: None,
+            serves: Box::default(),
             asks: None,
             settled: crate::report::Settled::default(),
             certificate_not_after: None,

@@ -10,7 +10,7 @@ use kube::{
 };
 use postern::{
     report::{Code, Diagnostic, ObjectReport, Report},
-    resource::{Group, Kind, ObjectKey, Origin},
+    resource::{Group, Kind, ObjectKey, Origin, Revision},
     status::{Options, Snapshot, Status, StatusMetrics, Timing},
     telemetry::health::{Health, Part},
 };
@@ -104,17 +104,19 @@ impl Bench {
             Arc::new(ObjectReport {
                 key: ObjectKey::new(self.group, Kind::Mapping, &self.namespace, &name),
                 origin: Origin::Cluster,
-                uid: object.metadata.uid.unwrap().into(),
-                generation: object.metadata.generation.unwrap(),
-                resource_version: object.metadata.resource_version.unwrap().into(),
+                revision: Arc::new(Revision {
+                    uid: object.metadata.uid.unwrap().into(),
+                    generation: object.metadata.generation.unwrap(),
+                    resource_version: object.metadata.resource_version.unwrap().into(),
+                    created: None,
+                }),
                 diagnostics: bad
                     .contains(&name.as_str())
                     .then_some(problem)
                     .into_iter()
                     .collect(),
                 in_graph: true,
-                serves: vec![format!("example.com/{name}/")],
-                created: None,
+                serves: [format!("example.com/{name}/").into()].into(),
                 asks: None,
                 settled: postern::report::Settled::default(),
                 certificate_not_after: None,
@@ -224,8 +226,8 @@ fn options(installation: &str, replica: &str) -> Options {
         namespaces: Vec::new(),
         silent: Vec::new(),
         publish: None,
-        node_addresses: Vec::new(),
         preset: None,
+        node_addresses: Vec::new(),
         build: "test".to_owned(),
         digest: Box::new(|| "digest".to_owned()),
         health,

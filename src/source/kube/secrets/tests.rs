@@ -59,7 +59,8 @@ impl Vault {
     fn show(&mut self, output: Output) -> Vec<String> {
         let changes = output.changes.iter().map(|change| match change {
             Change::Put(object) => {
-                format!("+{} {}", object.key().name, object.meta().resource_version)
+                let version = &object.meta().revision.resource_version;
+                format!("+{} {version}", object.key().name)
             }
             Change::Delete(key) => format!("-{}", key.name),
             Change::AbsentSecret(key) => format!("0{}", key.name),
