@@ -82,6 +82,8 @@ const MAPPING: &[Row<MappingSpec>] = &[
 
 const HOST: &[Row<HostSpec>] = &[
     (Field::TlsSecret, |spec| spec.tls_secret.is_some()),
+    (Field::HostContext, |spec| spec.tls_context.is_some()),
+    (Field::Tls, |spec| spec.tls.is_some()),
     (Field::InsecureAction, |spec| {
         let policy = spec.request_policy.as_ref();
         let insecure = policy.and_then(|policy| policy.insecure.as_ref());
@@ -96,9 +98,24 @@ const CONTEXT: &[Row<TlsContextSpec>] = &[
     (Field::InsecureSkipVerify, |spec| {
         spec.insecure_skip_verify == Some(true)
     }),
+    (Field::MinTlsVersion, |spec| spec.min_tls_version.is_some()),
+    (Field::MaxTlsVersion, |spec| spec.max_tls_version.is_some()),
+    (Field::CipherSuites, |spec| spec.cipher_suites.is_some()),
+    (Field::EcdhCurves, |spec| spec.ecdh_curves.is_some()),
+    (Field::CrlSecret, |spec| spec.crl_secret.is_some()),
 ];
 
 const SETTINGS: &[Row<GatewaySettingsSpec>] = &[
+    (Field::AccessAllow, |spec| {
+        spec.access
+            .as_ref()
+            .is_some_and(|access| access.allow.is_some())
+    }),
+    (Field::AccessDeny, |spec| {
+        spec.access
+            .as_ref()
+            .is_some_and(|access| access.deny.is_some())
+    }),
     (Field::Resolver, |spec| spec.resolver.is_some()),
     (Field::DefaultHost, |spec| spec.default_host.is_some()),
     (Field::Underscores, |spec| {

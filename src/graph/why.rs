@@ -79,6 +79,8 @@ impl Graph {
                 tls: asked.tls,
                 sni: sni.as_deref(),
                 trusted: asked.from.is_some_and(|from| listener.trusts(from)),
+                // Whoever asks has what the handshake asks for.
+                shown: listener.asks(sni.as_deref()).filter(|_| asked.tls),
             },
             authority: &authority,
             path: &path,
@@ -128,6 +130,7 @@ impl Graph {
         all.extend(policy::of_requests(self.requests));
         all.extend(policy::of_clients(&self.clients));
         all.extend(policy::of_envoy(&self.envoy));
+        all.push(policy::of_access(self.access.as_ref()));
         all
     }
 
@@ -196,7 +199,8 @@ impl Graph {
 /// What the handshake comes to, and whether requests follow it.
 fn shake(listener: &Listener, sni: Option<&str>) -> (HandshakeAnswer, bool) {
     match listener.handshake(sni) {
-        Handshake::Certificate(certificate) => {
+        Handshake::Certificate(tls) => {
+            let certificate = &tls.certificate;
             let digest = certificate.digest.to_string();
             let view = CertificateView::of(certificate).unwrap_or(CertificateView {
                 digest,

@@ -35,7 +35,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
-    cases::{Case, with_certificate},
+    cases::{Case, pki},
     gateway::{Gateway, PATIENCE},
 };
 
@@ -170,7 +170,7 @@ pub(crate) fn steps() -> Vec<Step> {
         for mut step in current {
             let own_world = world.iter().map(|manifest| named(manifest, &step.last));
             step.manifests.extend(own_world);
-            step.manifests = step.manifests.into_iter().map(with_certificate).collect();
+            step.manifests = step.manifests.into_iter().map(pki::with_data).collect();
             steps.push(step);
         }
     }

@@ -239,6 +239,7 @@ fn a_name_of_tcp_has_the_connection_and_every_request_in_it() {
     };
     let route = TcpRoute {
         client_tls: ClientTls::Untouched,
+        tls: None,
         members: [member].into(),
     };
     let listener = Arc::make_mut(&mut graph.listeners[1]);

@@ -274,6 +274,28 @@ fn groups(policy: Policy) -> Groups {
                 (Settings, Field::Preset),
             ],
         ],
+        Policy::Access => &[
+            &[
+                (Settings, Field::AccessAllow),
+                (Settings, Field::AccessDeny),
+            ],
+            &[
+                (Module, Field::ModuleIpAllow),
+                (Module, Field::ModuleIpDeny),
+            ],
+        ],
+        Policy::Handshake => &[&[(Host, Field::Tls), (Host, Field::HostContext)]],
+        Policy::UpstreamHandshake => &[&[
+            (Context, Field::MinTlsVersion),
+            (Context, Field::MaxTlsVersion),
+            (Context, Field::CipherSuites),
+            (Context, Field::EcdhCurves),
+            (Context, Field::CrlSecret),
+        ]],
+        Policy::ForwardedCert => &[&[
+            (Module, Field::ModuleForwardedCert),
+            (Module, Field::ModuleCertDetails),
+        ]],
         Policy::Underscores => &[
             &[(Settings, Field::Underscores)],
             &[(Module, Field::ModuleUnderscores)],
