@@ -10,22 +10,26 @@ use super::Position;
 /// Positions by the path of the field (`spec.prefix`). Objects with the same fields can share the paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positions {
-    /// In their order.
-    paths: Arc<[Box<str>]>,
+    /// None when there are none.
+    paths: Option<Arc<Paths>>,
     /// One for each path.
     at: Box<[Position]>,
 }
 
+/// The paths of fields, in their order. Positions have one pointer to them, and not its length as well.
+type Paths = Box<[Box<str>]>;
+
 /// The lists of paths that objects share.
 #[derive(Debug, Default)]
-pub struct SharedPaths(HashSet<Arc<[Box<str>]>>);
+pub struct SharedPaths(HashSet<Arc<Paths>>);
 
 /// Objects have the same few fields: what is more than this is not worth keeping.
 const MAX_SHARED: usize = 1024;
 
 impl Positions {
     pub fn get(&self, path: &str) -> Option<Position> {
-        let found = self.paths.binary_search_by(|known| (**known).cmp(path));
+        let paths = self.paths.as_deref()?;
+        let found = paths.binary_search_by(|known| (**known).cmp(path));
         self.at.get(found.ok()?).copied()
     }
 
@@ -44,10 +48,12 @@ impl Positions {
 impl SharedPaths {
     /// The same positions, with paths that others have too.
     pub fn share(&mut self, mut positions: Positions) -> Positions {
-        if let Some(known) = self.0.get(&positions.paths) {
-            positions.paths = Arc::clone(known);
-        } else if self.0.len() < MAX_SHARED {
-            self.0.insert(Arc::clone(&positions.paths));
+        if let Some(paths) = &mut positions.paths {
+            if let Some(known) = self.0.get(paths) {
+                *paths = Arc::clone(known);
+            } else if self.0.len() < MAX_SHARED {
+                self.0.insert(Arc::clone(paths));
+            }
         }
         positions
     }
@@ -59,8 +65,9 @@ impl From<BTreeMap<String, Position>> for Positions {
             .into_iter()
             .map(|(path, at)| (path.into_boxed_str(), at))
             .unzip();
+        let paths = (!paths.is_empty()).then(|| Arc::new(paths.into()));
         Self {
-            paths: paths.into(),
+            paths,
             at: at.into(),
         }
     }
@@ -90,7 +97,11 @@ mod tests {
     fn objects_with_the_same_fields_share_their_paths() {
         let mut shared = SharedPaths::default();
         let [a, b] = [1, 2].map(|line| shared.share(positions(&["kind", "spec"], line)));
-        assert!(Arc::ptr_eq(&a.paths, &b.paths));
+        assert!(Arc::ptr_eq(
+            a.paths.as_ref().unwrap(),
+            b.paths.as_ref().unwrap()
+        ));
         assert_ne!(a, b);
+        assert_eq!(shared.share(positions(&[], 1)), Positions::default());
     }
 }

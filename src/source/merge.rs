@@ -199,3 +199,6 @@ fn duplicate(found: &Found, path: &Arc<str>, first: &Found) -> FileProblem {
         message: format!("{} is already defined {place}", found.object.key()),
     }
 }
+
+#[cfg(test)]
+mod tests;
