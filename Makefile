@@ -87,11 +87,18 @@ soak: ## Long proofs: changes under load, drain, hostile input, a real API serve
 	$(CARGO) bench --bench soak -- $(ARGS)
 
 .PHONY: image
-image: ## Build the image as an archive, without Docker: target/image/postern.tar
+image: ## Build the image as an archive, without Docker, and the list of what is in it: target/image/postern.{tar,cdx.json}
 	@tools/setup.sh image
 	@tests/cluster/build.sh image >/dev/null
 	@tools/image.sh build
 	@tools/image.sh archive target/image/postern.tar
+	@tools/image.sh bill target/image/postern.cdx.json
+
+.PHONY: plugin-archive
+plugin-archive: ## Build kubectl postern as krew installs it: archive, sum and manifest in target/plugin
+	@tools/setup.sh image
+	@tools/plugin-archive.sh build
+	@tools/plugin-archive.sh archive
 
 .PHONY: worlds
 worlds: ## What must hold about ownership in generated worlds; WORLDS=10000 for each property

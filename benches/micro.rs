@@ -111,6 +111,7 @@ fn whole_decision(criterion: &mut Criterion) {
                     tls: false,
                     sni: None,
                     trusted: false,
+                    shown: None,
                 },
                 authority: &authority,
                 path: &path,

@@ -7,7 +7,9 @@
 //!                                                   order, hosts, tls
 //! ```
 
+mod access;
 mod claim;
+mod client_certificate;
 mod cluster;
 mod compression;
 mod context;
@@ -36,6 +38,7 @@ mod settled;
 mod slot;
 mod state;
 mod tcp;
+mod terms;
 mod touched;
 mod twin;
 mod upstream;

@@ -7,12 +7,14 @@
 //!           │ authority  │ action     │ path      │
 //! ```
 
+pub mod access;
 pub mod affinity;
 pub mod authority;
 pub mod balance;
 pub mod breaker;
 pub mod certificate;
 pub mod client;
+pub mod client_certificate;
 pub mod compression;
 pub mod cors;
 pub mod decide;
@@ -33,6 +35,7 @@ pub mod route;
 pub mod shadow;
 pub mod table;
 pub mod tcp;
+pub mod terms;
 pub mod tls;
 pub mod upstream;
 pub mod why;
@@ -46,10 +49,12 @@ use http::HeaderValue;
 
 use matching::RouteSet;
 
+pub use access::Access;
 pub use affinity::{Affinity, AffinityCookie};
 pub use authority::{Authority, AuthorityError};
 pub use balance::Balance;
 pub use client::ClientPolicy;
+pub use client_certificate::{CertDetails, ClientCertificates, ForwardMode, ForwardedCert};
 pub use decide::{Connection, Decision, Entry, Handshake, HostChoice, Request, decide};
 pub use dial::{AddressSource, DialPolicy};
 pub use explain::{Step, Trace};
@@ -63,7 +68,8 @@ pub use route::{
     Action, Fail, Forward, ForwardTerms, HostRewrite, Member, Redirect, Rewrite, Route, RouteId,
 };
 pub use tcp::{ClientTls, TcpAction, TcpForward, TcpMember, TcpRoute, TcpTable};
-pub use tls::{Certificate, PrivateKey};
+pub use terms::{Group, Offer, Suite, Terms, Versions};
+pub use tls::{Certificate, PrivateKey, ServerTls};
 pub use upstream::{Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls};
 
 /// The compiled result.
@@ -74,6 +80,8 @@ pub struct Graph {
     pub requests: RequestPolicy,
     pub clients: ClientPolicy,
     pub envoy: EnvoyHeaders,
+    /// Whose requests are taken at all; everybody's without it.
+    pub access: Option<Access>,
     pub own: OwnPaths,
     /// Addresses that must not be dialled, whatever name led there.
     pub dial: DialPolicy,

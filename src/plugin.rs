@@ -225,4 +225,6 @@ fn print(page: &Page, cli: &Cli, console: &mut Console<'_>) -> Result<Verdict> {
 }
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;

@@ -53,7 +53,7 @@ pub struct ObjectReport {
 /// A place in the URL space that an object asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Asked {
-    /// `*` when the object does not say; a regular expression begins with `~`.
+    /// `*` when the object does not say; a regular expression begins with `~`. Of a TCPMapping: `db.example.com:5432`, or `:6379`.
     pub hostname: String,
     /// A regular expression begins with `~`.
     pub path: String,

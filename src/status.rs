@@ -83,6 +83,8 @@ pub struct Options {
     pub node_addresses: Vec<IpAddr>,
     /// The version of this build.
     pub build: String,
+    /// The preset that the process was started with.
+    pub preset: Option<String>,
     /// The digest of the graph in use; asked for only when the Lease is written for a new snapshot.
     pub digest: Box<dyn Fn() -> String + Send + Sync>,
     pub health: Health,
@@ -296,6 +298,7 @@ mod tests {
                 publish: None,
                 node_addresses: Vec::new(),
                 silent: Vec::new(),
+                preset: None,
                 build: "test".to_owned(),
                 digest: Box::new(String::new),
                 health: Health::new(),

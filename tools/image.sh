@@ -5,6 +5,7 @@
 #   tools/image.sh build                       build the program
 #   tools/image.sh files [PROGRAM]             lay out the files of the image
 #   tools/image.sh archive FILE [PROGRAM]      the same, and write the archive; prints the digest of the image
+#   tools/image.sh bill FILE                   write what the program is made of (SBOM: CycloneDX, JSON)
 #
 # PROGRAM is what `make image` builds unless another one is given. A program that
 # needs libraries (a build for tests) gets those of this machine; the one of
@@ -109,6 +110,20 @@ write_archive() {
   "$crane" digest --tarball "$archive"
 }
 
+# What is linked into the program, with versions, licences and digests of the sources: the same sources, the same bytes.
+bill() {
+  local file=$1 name=postern-bill.tmp
+  # It writes beside the manifest, and nowhere else.
+  # shellcheck disable=SC2064 # The name of now.
+  trap "rm -f '$repo/$name.json'" EXIT
+  (cd "$repo" && SOURCE_DATE_EPOCH=$epoch cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps \
+    --target "$architecture-unknown-linux-musl" --override-filename "$name")
+  mkdir -p "$(dirname "$file")"
+  # Where the sources were on this machine is nobody's business.
+  sed "s|path+file://$repo|path+file:///postern|g" "$repo/$name.json" >"$file"
+  say "$(grep -c '"purl"' "$file") packages: $file"
+}
+
 case ${1:-} in
   build) build ;;
   files) lay_out "${2:-}" ;;
@@ -116,5 +131,6 @@ case ${1:-} in
     lay_out "${3:-}"
     write_archive "${2:?usage: tools/image.sh archive FILE [PROGRAM]}"
     ;;
-  *) die "usage: tools/image.sh build | files [PROGRAM] | archive FILE [PROGRAM]" ;;
+  bill) bill "${2:?usage: tools/image.sh bill FILE}" ;;
+  *) die "usage: tools/image.sh build | files [PROGRAM] | archive FILE [PROGRAM] | bill FILE" ;;
 esac

@@ -89,6 +89,11 @@ if [ "$target" = deny ] && ! cargo deny --version >/dev/null 2>&1; then
   cargo install cargo-deny --locked --version '^0.20'
 fi
 
+if [ "$target" = image ] && ! cargo cyclonedx --version >/dev/null 2>&1; then
+  say "building cargo-cyclonedx (minutes, once)"
+  cargo install cargo-cyclonedx --locked --version '^0.5'
+fi
+
 if [ "$target" = image ]; then
   rustup target add "$(uname -m)-unknown-linux-musl" >&2
 fi

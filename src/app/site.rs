@@ -187,6 +187,9 @@ impl Site {
             publish: serve.publish_service.clone(),
             node_addresses: serve.node_addresses.clone(),
             build: VERSION.to_owned(),
+            preset: serve
+                .compat
+                .map(|crate::config::Compat::Emissary| "emissary".to_owned()),
             digest: Box::new(digest),
             health: health.clone(),
             metrics: status.clone(),

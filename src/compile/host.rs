@@ -4,18 +4,20 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Options,
+    client_certificate::{self, Asker},
+    context::{Context, Contexts},
     finding::Findings,
     installation,
     secret::{self, Referrer, Secrets},
     selector::Selector,
     settings::Settings,
-    twin,
+    terms, twin,
 };
 use crate::{
-    crd::{HostSpec, host::InsecureAction as Asked},
-    graph::{Fail, HostId, HostPattern, HostTls, InsecureAction},
+    crd::{HostSpec, TlsContextSpec, host::InsecureAction as Action},
+    graph::{Fail, HostId, HostPattern, HostTls, InsecureAction, Offer, ServerTls, Terms},
     report::Code,
-    resource::{Group, Object, Objects},
+    resource::{Group, Object, ObjectKey, Objects},
 };
 
 /// A Host as a plan item.
@@ -39,6 +41,7 @@ pub(super) fn lower_all(
     objects: &Objects<HostSpec>,
     options: &Options,
     settings: &Settings,
+    contexts: &Contexts,
     secrets: &mut Secrets<'_>,
 ) -> Vec<LoweredHost> {
     let mut hosts: Vec<_> = objects
@@ -47,7 +50,7 @@ pub(super) fn lower_all(
             let ids = object.spec.ambassador_id.as_deref();
             installation::includes(ids, &object.problems, options)
         })
-        .map(|object| lower(object, settings, secrets))
+        .map(|object| lower(object, settings, contexts, secrets))
         .collect();
     let group = |host: Option<&LoweredHost>| host.map(|host| host.object.key.group);
     if group(hosts.first()) == group(hosts.last()) {
@@ -65,17 +68,25 @@ pub(super) fn lower_all(
 fn lower(
     object: &Arc<Object<HostSpec>>,
     settings: &Settings,
+    contexts: &Contexts,
     secrets: &mut Secrets<'_>,
 ) -> LoweredHost {
     let mut findings = Findings::of(&object.problems);
     let spec = &object.spec;
     let pattern = hostname(spec, &mut findings);
+    let asked = Asked::of(object, contexts, settings, &mut findings);
     // Before the Secret is looked at: with a bad one cleartext goes on as the Host says.
     let broken = findings.first_error().map(|error| Fail {
         code: error.code.number(),
     });
     let mut not_after = None;
-    let tls = tls(object, secrets, &mut findings, &mut not_after);
+    let tls = tls(
+        object,
+        asked.as_ref(),
+        secrets,
+        &mut findings,
+        &mut not_after,
+    );
     LoweredHost {
         id: id(object),
         pattern,
@@ -134,17 +145,18 @@ fn insecure(spec: &HostSpec, broken: Option<Fail>, settings: &Settings) -> Insec
     match asked {
         // The reply with the code is for everybody.
         _ if broken.is_some() => InsecureAction::Route,
-        Some(Asked::Route) => InsecureAction::Route,
-        Some(Asked::Reject) => InsecureAction::Reject,
-        Some(Asked::Redirect) | None if settings.redirects_matched_only => {
+        Some(Action::Route) => InsecureAction::Route,
+        Some(Action::Reject) => InsecureAction::Reject,
+        Some(Action::Redirect) | None if settings.redirects_matched_only => {
             InsecureAction::RedirectMatched
         }
-        Some(Asked::Redirect) | None => InsecureAction::Redirect,
+        Some(Action::Redirect) | None => InsecureAction::Redirect,
     }
 }
 
 fn tls(
     object: &Object<HostSpec>,
+    asked: Option<&Asked<'_>>,
     secrets: &mut Secrets<'_>,
     findings: &mut Findings,
     not_after: &mut Option<i64>,
@@ -162,8 +174,8 @@ fn tls(
             HostTls::None
         };
     };
-    let Some(name) = reference.name.as_deref().filter(|name| !name.is_empty()) else {
-        if !findings.is_unreadable(FIELD) {
+    let Some(secret) = tls_secret(object) else {
+        if reference.name.is_none() && !findings.is_unreadable(FIELD) {
             findings.push(
                 Code::MissingField,
                 "spec.tlsSecret.name",
@@ -176,20 +188,175 @@ fn tls(
     if findings.is_unreadable("spec.tlsSecret.namespace") {
         return fail(Code::WrongType);
     }
-    let namespace = reference
-        .namespace
-        .as_deref()
-        .filter(|name| !name.is_empty());
-    let secret = secret::key(namespace.unwrap_or(&object.key.namespace), name);
     let by = Referrer {
         key: &object.key,
         field: FIELD,
     };
     let before = findings.0.len();
-    if let Some(served) = secrets.certificate(&by, &secret, findings) {
-        *not_after = served.not_after;
-        return HostTls::Certificate(served.certificate);
+    let Some(served) = secrets.certificate(&by, &secret, findings) else {
+        let reason = findings.0.get(before).map(|found| found.code);
+        return fail(reason.unwrap_or(Code::SecretNotFound));
+    };
+    *not_after = served.not_after;
+    let nothing = TlsContextSpec::default();
+    let by_whom = match asked {
+        Some(asked) => asked.asker(),
+        None => Asker {
+            spec: &nothing,
+            key: &object.key,
+            field: &|_| FIELD.to_owned(),
+        },
+    };
+    match client_certificate::asked(by_whom, Some(&secret), secrets, findings) {
+        Ok(clients) => {
+            let (terms, offer) = asked.map_or_else(Default::default, Asked::terms);
+            HostTls::Certificate(Arc::new(ServerTls::new(
+                served.certificate,
+                terms,
+                offer,
+                clients,
+            )))
+        }
+        Err(code) => fail(code),
     }
-    let reason = findings.0.get(before).map(|found| found.code);
-    fail(reason.unwrap_or(Code::SecretNotFound))
+}
+
+fn tls_secret(object: &Object<HostSpec>) -> Option<ObjectKey> {
+    let reference = object.spec.tls_secret.as_ref()?;
+    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let name = said(&reference.name)?;
+    let namespace = said(&reference.namespace);
+    let namespace = namespace.as_deref().unwrap_or(&object.key.namespace);
+    Some(secret::key(namespace, &name))
+}
+
+/// Further settings of a Host's TLS.
+struct Asked<'a> {
+    spec: &'a TlsContextSpec,
+    key: &'a ObjectKey,
+    terms: Terms,
+    offer: Offer,
+    field: fn(&str) -> String,
+}
+
+impl<'a> Asked<'a> {
+    /// What the Host says itself, or the TLSContext that it names. An error of it is one of the Host: it may protect.
+    fn of(
+        object: &'a Object<HostSpec>,
+        contexts: &'a Contexts,
+        settings: &Settings,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let spec = &object.spec;
+        if let (Some(_), Some(_)) = (&spec.tls, &spec.tls_context) {
+            findings.push(
+                Code::InvalidValue,
+                "spec.tlsContext",
+                "There are `tls` and `tlsContext`, and one of them counts",
+                "Remove one of them",
+            );
+        }
+        let asked = match (&spec.tls, &spec.tls_context) {
+            (Some(spec), _) => {
+                let terms = terms::terms(spec, "spec.tls", findings);
+                let offer = terms::offer(spec, "spec.tls", findings);
+                Self {
+                    spec,
+                    key: &object.key,
+                    terms,
+                    offer,
+                    field: |name| format!("spec.tls.{name}"),
+                }
+            }
+            (None, Some(named)) => {
+                let name = named.name.as_deref().filter(|name| !name.is_empty())?;
+                let context = contexts.find(name, &object.key.namespace, settings);
+                Self::of_context(name, object, context, findings)?
+            }
+            (None, None) => {
+                // Emissary's older way to have one; a Host that has been converted keeps it.
+                let name = format!("{}-context", object.key.name);
+                let context = contexts.own(&name, &object.key.namespace)?;
+                Self::of_context(&name, object, Some(context), findings)?
+            }
+        };
+        asked.check(object, findings);
+        Some(asked)
+    }
+
+    fn of_context(
+        name: &str,
+        object: &Object<HostSpec>,
+        context: Option<&'a Context>,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        const FIELD: &str = "spec.tlsContext";
+        let Some(context) = context.filter(|context| !context.broken) else {
+            let message = match context {
+                Some(context) => format!("{} has an error of its own", context.key),
+                None => format!(
+                    "There is no TLSContext {name} in namespace {}",
+                    object.key.namespace
+                ),
+            };
+            findings.push(
+                Code::TlsContextNotFound,
+                FIELD,
+                message,
+                "Create or correct the TLSContext, or its name here",
+            );
+            return None;
+        };
+        let spec = &*context.spec;
+        let own = object.spec.hostname.as_deref().unwrap_or("*");
+        let is_own = |name: &String| *name == own || **name == *object.key.name;
+        let hosts = spec.hosts.as_deref().unwrap_or_default();
+        if !hosts.is_empty() && !hosts.iter().any(is_own) {
+            findings.push(
+                Code::NoEffect,
+                FIELD,
+                format!(
+                    "The `hosts` of {} do not have {own}; it counts all the same",
+                    context.key
+                ),
+                "Add the hostname to `hosts`, or leave them out",
+            );
+        }
+        Some(Self {
+            spec,
+            key: &context.key,
+            terms: context.terms.clone(),
+            offer: context.offer,
+            field: |_| FIELD.to_owned(),
+        })
+    }
+
+    fn check(&self, object: &Object<HostSpec>, findings: &mut Findings) {
+        let own = tls_secret(object);
+        client_certificate::check(self.asker(), own.is_some(), findings);
+        let Some(text) = &self.spec.secret else {
+            return;
+        };
+        let named = secret::key_of(text, self.spec, &self.key.namespace);
+        if own.is_some_and(|own| own != named) {
+            findings.push(
+                Code::InvalidValue,
+                &(self.field)("secret"),
+                format!("It names {named}, and `tlsSecret` of the Host another Secret"),
+                "Name the Secret in `tlsSecret` only",
+            );
+        }
+    }
+
+    fn asker(&self) -> Asker<'_> {
+        Asker {
+            spec: self.spec,
+            key: self.key,
+            field: &self.field,
+        }
+    }
+
+    fn terms(&self) -> (Terms, Offer) {
+        (self.terms.clone(), self.offer)
+    }
 }

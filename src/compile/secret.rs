@@ -10,8 +10,9 @@ use rustls::{crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 
-use super::{cluster::Cluster, finding::Findings};
+use super::{client_certificate, cluster::Cluster, finding::Findings};
 use crate::{
+    crd::TlsContextSpec,
     graph::{
         Certificate, PrivateKey,
         tls::{KeyFormat, Roots},
@@ -48,6 +49,10 @@ pub(super) enum SecretError {
     TooMany(&'static str, usize),
     #[error("`{0}` is not PEM of a private key")]
     Key(&'static str),
+    #[error("`{0}` is not PEM of a list of revoked certificates")]
+    Revoked(&'static str),
+    #[error("`{0}` is not DER of an OCSP response")]
+    Staple(&'static str),
     #[error("the key cannot be used, or does not belong to the certificate")]
     Mismatch,
 }
@@ -95,6 +100,84 @@ impl Secrets<'_> {
         }
     }
 
+    /// The certificates in a Secret that clients must be signed by, and whether it says that they must show one; or None with
+    /// a finding. What Emissary reads counts first: beside it, `ca.crt` may be a wider authority.
+    pub(super) fn authorities(
+        &mut self,
+        by: &Referrer<'_>,
+        secret: &ObjectKey,
+        findings: &mut Findings,
+    ) -> Option<(Vec<Arc<[u8]>>, bool)> {
+        const NAMES: [&str; 3] = ["tls.crt", "ca.crt", "root-cert.pem"];
+        // Beside a certificate of Istio's is its authority.
+        const OF_ISTIO: [&str; 3] = ["root-cert.pem", "tls.crt", "ca.crt"];
+        let object = self.find(by, secret, findings)?;
+        let data = &object.spec.data;
+        let names = if data.contains_key("cert-chain.pem") {
+            OF_ISTIO
+        } else {
+            NAMES
+        };
+        match Self::listed(&object, &names) {
+            Ok(found) => {
+                let text = data.get("cert_required").map(|value| value.0.trim_ascii());
+                // Whatever is not a clear no.
+                let required = text.is_some_and(|text| {
+                    !text.is_empty() && !text.eq_ignore_ascii_case(b"false") && text != b"0"
+                });
+                Some((found, required))
+            }
+            Err(error) => {
+                invalid(by, secret, &error, findings);
+                None
+            }
+        }
+    }
+
+    /// The lists of revoked certificates in a Secret, or None with a finding.
+    pub(super) fn revoked(
+        &mut self,
+        by: &Referrer<'_>,
+        secret: &ObjectKey,
+        findings: &mut Findings,
+    ) -> Option<Vec<Arc<[u8]>>> {
+        let object = self.find(by, secret, findings)?;
+        let lists = client_certificate::lists(&object.spec);
+        match lists.map_err(|error| error.explained(&object)) {
+            Ok(lists) => Some(lists),
+            Err(error) => {
+                findings.push(
+                    Code::InvalidCertificate,
+                    by.field,
+                    format!("{secret} cannot be used: {error}"),
+                    "Put the PEM of the list in `crl.pem`",
+                );
+                None
+            }
+        }
+    }
+
+    /// Whether a Secret that is there has an entry.
+    pub(super) fn holds(&self, secret: &ObjectKey, name: &str) -> bool {
+        let found = self.resources.secrets.get(secret);
+        found.is_some_and(|object| object.spec.data.contains_key(name))
+    }
+
+    /// The certificates of the first of some entries that is there.
+    fn listed(
+        object: &Object<SecretData>,
+        names: &[&'static str],
+    ) -> Result<Vec<Arc<[u8]>>, SecretError> {
+        let is_there =
+            |name: &&&str| object.spec.data.contains_key(**name) || is_unreadable(object, name);
+        let found = names.iter().find(is_there);
+        let found = found
+            .ok_or(SecretError::Missing("tls.crt"))
+            .and_then(|name| chain(&object.spec, name, MAX_ROOTS))
+            .map_err(|error| error.explained(object))?;
+        Ok(found.iter().map(|root| Arc::from(&**root)).collect())
+    }
+
     /// The certificate that a Secret held before it held none.
     fn former(
         &mut self,
@@ -128,19 +211,10 @@ impl Secrets<'_> {
         secret: &ObjectKey,
         findings: &mut Findings,
     ) -> Option<Roots> {
-        const NAMES: [&str; 2] = ["ca.crt", "tls.crt"];
+        const NAMES: [&str; 3] = ["ca.crt", "root-cert.pem", "tls.crt"];
         let object = self.find(by, secret, findings)?;
-        let is_there =
-            |name: &&&str| object.spec.data.contains_key(**name) || is_unreadable(&object, name);
-        let found = NAMES.iter().find(is_there);
-        let roots = found
-            .ok_or(SecretError::Missing("tls.crt"))
-            .and_then(|name| chain(&object.spec, name, MAX_ROOTS))
-            .map_err(|error| error.explained(&object));
-        match roots {
-            Ok(roots) => Some(Roots::Only(
-                roots.iter().map(|root| Arc::from(&**root)).collect(),
-            )),
+        match Self::listed(&object, &NAMES) {
+            Ok(roots) => Some(Roots::Only(roots.into())),
             Err(error) => {
                 invalid(by, secret, &error, findings);
                 None
@@ -268,14 +342,36 @@ fn served(secret: &SecretData) -> Result<Served, SecretError> {
         digest.update(certificate);
     }
     digest.update(key.secret_der());
+    let staple = staple(secret)?;
+    if let Some(staple) = &staple {
+        digest.update(staple);
+    }
     Ok(Served {
         certificate: Arc::new(Certificate {
             digest: format!("{:x}", Bytes::from_owner(digest.finalize())).into(),
             chain: chain.iter().map(|der| Arc::from(&**der)).collect(),
             key: private_key(&key),
+            staple,
         }),
         not_after,
     })
+}
+
+/// The OCSP response that is sent with the certificate (RFC 6960), as it was put there.
+fn staple(secret: &SecretData) -> Result<Option<Arc<[u8]>>, SecretError> {
+    const NAME: &str = "tls.ocsp-staple";
+    /// Of what goes into one handshake.
+    const MOST: usize = 64 << 10;
+    let Some(response) = secret.data.get(NAME).map(|value| &value.0[..]) else {
+        return Ok(None);
+    };
+    // A SEQUENCE that ends where the entry does; the client looks at the rest.
+    let whole = x509_parser::der_parser::der::parse_der_sequence(response)
+        .is_ok_and(|(rest, _)| rest.is_empty());
+    if !whole || response.len() > MOST {
+        return Err(SecretError::Staple(NAME));
+    }
+    Ok(Some(response.into()))
 }
 
 fn chain(
@@ -322,4 +418,13 @@ fn private_key(key: &PrivateKeyDer<'_>) -> PrivateKey {
 /// Names a Secret.
 pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
     ObjectKey::new(Group::Core, Kind::Secret, namespace, name)
+}
+
+/// `name`, or `name.namespace`, split at the last dot as Emissary does, unless the object says that names have no namespace.
+pub(super) fn key_of(text: &str, spec: &TlsContextSpec, namespace: &str) -> ObjectKey {
+    let (name, namespace) = match text.rsplit_once('.') {
+        Some(both) if spec.secret_namespacing != Some(false) => both,
+        _ => (text, namespace),
+    };
+    key(namespace, name)
 }

@@ -9,7 +9,7 @@ use std::{
 use http::HeaderValue;
 
 use super::{
-    Options,
+    Options, access,
     claim::RegionKey,
     compression,
     finding::Findings,
@@ -25,7 +25,7 @@ use crate::{
             Underscores, Verification,
         },
     },
-    graph::{ClientPolicy, EnvoyHeaders, OwnPaths, RequestPolicy},
+    graph::{Access, ClientPolicy, EnvoyHeaders, OwnPaths, RequestPolicy},
     report::Code,
     resource::{Kind, Object, ObjectKey, ResourceSet, Unavailable},
 };
@@ -49,6 +49,8 @@ pub(super) struct Settings {
     pub(super) requests: RequestPolicy,
     pub(super) clients: ClientPolicy,
     pub(super) envoy: EnvoyHeaders,
+    /// Whose requests are taken at all.
+    pub(super) access: Option<Access>,
     pub(super) own: OwnPaths,
     pub(super) redirects_matched_only: bool,
     pub(super) verifies_with_authority_only: bool,
@@ -118,6 +120,7 @@ impl Settings {
             requests: RequestPolicy::default(),
             clients: ClientPolicy::default(),
             envoy: EnvoyHeaders::default(),
+            access: None,
             own: OwnPaths::default(),
             redirects_matched_only: false,
             verifies_with_authority_only: false,
@@ -164,6 +167,7 @@ pub(super) fn read<'r>(
             if object.spec.preset.unwrap_or(asked) == Preset::Emissary {
                 preset::apply(&object.spec, is_claimed, &mut settings, &mut findings);
             }
+            access::of_settings(&object.spec, &mut settings, &mut findings);
             check_ignored(&object.spec, &mut findings);
             tell_of_claims(resources, &mut findings);
         } else {
@@ -327,6 +331,8 @@ impl Settings {
             (spec.resolver.is_some(), "resolver", "resolver"),
             (compression.is_some(), "gzip", "compression"),
             (spec.grpc_web.is_some(), "enable_grpc_web", "grpcWeb"),
+            (spec.access.is_some(), "ip_allow", "access"),
+            (spec.access.is_some(), "ip_deny", "access"),
         ] {
             if said || unreadable(setting) {
                 self.decided.insert(key, setting);

@@ -82,6 +82,8 @@ const MAPPING: &[Row<MappingSpec>] = &[
 
 const HOST: &[Row<HostSpec>] = &[
     (Field::TlsSecret, |spec| spec.tls_secret.is_some()),
+    (Field::HostContext, |spec| spec.tls_context.is_some()),
+    (Field::Tls, |spec| spec.tls.is_some()),
     (Field::InsecureAction, |spec| {
         let policy = spec.request_policy.as_ref();
         let insecure = policy.and_then(|policy| policy.insecure.as_ref());
@@ -96,9 +98,24 @@ const CONTEXT: &[Row<TlsContextSpec>] = &[
     (Field::InsecureSkipVerify, |spec| {
         spec.insecure_skip_verify == Some(true)
     }),
+    (Field::MinTlsVersion, |spec| spec.min_tls_version.is_some()),
+    (Field::MaxTlsVersion, |spec| spec.max_tls_version.is_some()),
+    (Field::CipherSuites, |spec| spec.cipher_suites.is_some()),
+    (Field::EcdhCurves, |spec| spec.ecdh_curves.is_some()),
+    (Field::CrlSecret, |spec| spec.crl_secret.is_some()),
 ];
 
 const SETTINGS: &[Row<GatewaySettingsSpec>] = &[
+    (Field::AccessAllow, |spec| {
+        spec.access
+            .as_ref()
+            .is_some_and(|access| access.allow.is_some())
+    }),
+    (Field::AccessDeny, |spec| {
+        spec.access
+            .as_ref()
+            .is_some_and(|access| access.deny.is_some())
+    }),
     (Field::Resolver, |spec| spec.resolver.is_some()),
     (Field::DefaultHost, |spec| spec.default_host.is_some()),
     (Field::Underscores, |spec| {
@@ -141,7 +158,15 @@ pub(super) fn of_mapping(object: &Mapping, spec: &MappingSpec) -> Settled {
 }
 
 pub(super) fn of_host(object: &Object<HostSpec>) -> Settled {
-    of(HOST, object, &object.spec)
+    let mut settled = of(HOST, object, &object.spec);
+    let reference = object.spec.tls_secret.as_ref();
+    let named = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+    if let Some((reference, name)) = reference.and_then(|said| Some((said, named(&said.name)?))) {
+        let namespace = named(&reference.namespace);
+        let namespace = namespace.as_deref().unwrap_or(&object.key.namespace);
+        settled.add_secret(&format!("{namespace}/{name}"));
+    }
+    settled
 }
 
 pub(super) fn of_context(object: &Object<TlsContextSpec>) -> Settled {

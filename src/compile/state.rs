@@ -189,6 +189,7 @@ impl State {
             requests: self.settings.requests,
             clients: self.settings.clients.clone(),
             envoy: self.settings.envoy.clone(),
+            access: self.settings.access.clone(),
             own: self.settings.own,
             dial: self.cluster.dial_policy(options),
         };

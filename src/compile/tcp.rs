@@ -33,7 +33,7 @@ use super::{
 use crate::{
     crd::TcpMappingSpec,
     graph::{Listener, TcpTable, Upstream, UpstreamId},
-    report::{Code, ObjectReport, Settled},
+    report::{Asked, Code, ObjectReport, Settled},
     resource::Objects,
 };
 use group::{Candidate, Grouping};
@@ -153,8 +153,13 @@ fn report(
         if are_claims_untold {
             settings::tell_of_unread_claims(&mut tcp.findings);
         }
+        let in_graph = !tcp.serves.is_empty();
         let place = Told {
-            in_graph: !tcp.serves.is_empty(),
+            in_graph,
+            asks: tcp.place.filter(|_| !in_graph).map(|place| Asked {
+                hostname: place.to_string(),
+                ..Asked::default()
+            }),
             serves: std::mem::take(&mut tcp.serves).into_iter().collect(),
             settled: Settled::default(),
             ..Told::default()

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     graph::{
-        Target, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for,
+        Target, Terms, Upstream, UpstreamId, UpstreamProtocol, UpstreamTls, dial::stands_for,
         health::Health, tls::Roots, zone::Hints,
     },
     report::Code,
@@ -476,6 +476,12 @@ fn upstream_id(
         }
         if let Some(client) = &tls.client {
             let _ = write!(id, " client={}", client.digest);
+        }
+        if tls.terms != Terms::default() {
+            let _ = write!(id, " terms={}", tls.terms.told().join("; "));
+        }
+        if !tls.revoked.is_empty() {
+            let _ = write!(id, " revoked={}", roots_digest(&tls.revoked));
         }
     }
     if connect != Duration::from_secs(3) {

@@ -37,6 +37,9 @@ pub struct GatewaySettingsSpec {
     /// Whether `x-envoy-original-path`, `x-envoy-expected-rq-timeout-ms` and `x-envoy-upstream-service-time` are written, and
     /// responses come from the server `envoy`. Default: false.
     pub envoy_headers: Option<bool>,
+    /// From which addresses requests are taken; those of others are answered with 403. What cannot be read closes everything:
+    /// 503. Default: from all.
+    pub access: Option<AccessPolicy>,
     /// Compression of responses. Default: none.
     pub compression: Option<CompressionPolicy>,
     /// Whether web pages may speak gRPC-Web to Mappings with `grpc: true`. Default: false.
@@ -44,6 +47,30 @@ pub struct GatewaySettingsSpec {
     /// The installations that these settings are for, by their id. Default: `[default]`.
     #[schemars(length(max = 16), inner(length(max = 63)))]
     pub ambassador_id: Option<Vec<String>>,
+}
+
+/// From which addresses requests are taken: one list of the two.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AccessPolicy {
+    /// These, and no others. Default: all.
+    #[schemars(length(max = 1000))]
+    pub allow: Option<Vec<AddressEntry>>,
+    /// All but these. Default: none.
+    #[schemars(length(max = 1000))]
+    pub deny: Option<Vec<AddressEntry>>,
+}
+
+/// Addresses, as one of the two sees them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AddressEntry {
+    /// An address or a network (`10.0.0.0/8`) from which the connection comes. Default: none.
+    #[schemars(length(max = 64))]
+    pub peer: Option<String>,
+    /// An address or a network of the client, as trusted proxies name it. Default: none.
+    #[schemars(length(max = 64))]
+    pub remote: Option<String>,
 }
 
 /// Whether names without a Host are served.

@@ -20,7 +20,8 @@ pub struct HostSpec {
     /// no other Host has. Default: `*`.
     #[schemars(length(max = 262))]
     pub hostname: Option<String>,
-    /// The Secret with the certificate (`tls.crt`) and its key (`tls.key`). Without it there is no TLS for these names.
+    /// The Secret with the certificate (`tls.crt`) and its key (`tls.key`). Without it there is no TLS for these names. With an
+    /// authority beside them (`root-cert.pem`, as Istio writes it), clients are asked for a certificate of that.
     /// Default: none.
     pub tls_secret: Option<SecretReference>,
     /// What happens to requests without TLS. Default: they are redirected.
@@ -30,9 +31,10 @@ pub struct HostSpec {
     pub mapping_selector: Option<LabelSelector>,
     /// The older name of `mappingSelector`, used when that is absent. Default: none.
     pub selector: Option<LabelSelector>,
-    /// A TLSContext with further TLS settings. Default: none.
+    /// A TLSContext with further TLS settings, of this namespace or of one that settles things for everybody,
+    /// and not `tls` beside it. Default: the TLSContext NAME`-context` of this namespace, if there is one.
     pub tls_context: Option<NameReference>,
-    /// Further TLS settings. Default: none.
+    /// Further TLS settings: versions, cipher suites, protocols, and what is asked of the certificates of clients. Default: none.
     pub tls: Option<TlsContextSpec>,
     /// Where certificates come from. Postern takes them from `tlsSecret` only. Default: none.
     pub acme_provider: Option<AcmeProvider>,
@@ -121,20 +123,9 @@ pub struct AcmeProvider {
 impl Spec for HostSpec {
     const REQUIRED: &'static [&'static str] = &["tlsSecret.name", "tlsContext.name"];
     const NOT_IMPLEMENTED: &'static [&'static str] = &[
-        "tls.caSecret",
         "tls.cacertChainFile",
         "tls.certChainFile",
-        "tls.certRequired",
-        "tls.cipherSuites",
-        "tls.crlSecret",
-        "tls.ecdhCurves",
-        "tls.maxTlsVersion",
-        "tls.minTlsVersion",
         "tls.privateKeyFile",
-        "tls.redirectCleartextFrom",
-        "tls.secret",
-        "tls.secretNamespacing",
-        "tlsContext",
     ];
     const NO_EFFECT: &'static [&'static str] = &[
         "acmeProvider.authority",
@@ -143,22 +134,15 @@ impl Spec for HostSpec {
         "acmeProvider.registration",
         "previewUrl",
         "requestPolicy.insecure.additionalPort",
-        "tls.alpnProtocols",
         "tls.ambassadorId",
         "tls.hosts",
         "tls.insecureSkipVerify",
+        "tls.redirectCleartextFrom",
         "tls.sni",
     ];
     const OFF: &'static [(&'static str, &'static str)] = &[
         ("acmeProvider.authority", "none"),
         ("requestPolicy.insecure.additionalPort", "-1"),
-        ("tls.alpnProtocols", "h2,http/1.1"),
-        ("tls.alpnProtocols", "h2, http/1.1"),
-        ("tls.maxTlsVersion", "v1.3"),
-        ("tls.minTlsVersion", "v1.0"),
-        ("tls.minTlsVersion", "v1.1"),
-        ("tls.minTlsVersion", "v1.2"),
-        ("tls.secretNamespacing", "true"),
     ];
     const RULES: &'static [Rule<Self>] = super::rule::HOST;
 

@@ -60,7 +60,8 @@ impl Graph {
             .iter()
             .flat_map(|listener| listener.hosts.iter());
         for host in hosts {
-            if let HostTls::Certificate(certificate) = &host.tls
+            if let HostTls::Certificate(tls) = &host.tls
+                && let certificate = &tls.certificate
                 && !found.contains_key(&*certificate.digest)
                 && let Some(view) = CertificateView::of(certificate)
             {
@@ -91,6 +92,7 @@ mod tests {
                 format: KeyFormat::Pkcs8,
                 der: key.serialize_der().into(),
             },
+            staple: None,
         };
         let view = CertificateView::of(&certificate).unwrap();
         assert_eq!(view.names, ["a.example.com", "192.0.2.1"]);
@@ -111,6 +113,7 @@ mod tests {
                 format: KeyFormat::Pkcs8,
                 der: [].as_slice().into(),
             },
+            staple: None,
         };
         assert_eq!(CertificateView::of(&certificate), None);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::compression::Compression;
+use super::{ForwardedCert, compression::Compression};
 
 /// What is spoken beyond the usual. Nothing as a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct ClientPolicy {
     pub title_case: bool,
     /// Whether the port of the Listener is taken out of Host.
     pub strips_own_port: bool,
+    /// What upstreams are told of the certificates of clients.
+    pub forwarded_cert: ForwardedCert,
     /// Whether anybody may name his request.
     pub keeps_request_ids: bool,
 }

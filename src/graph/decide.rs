@@ -9,8 +9,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    Action, Authority, CanonicalPath, Certificate, Fail, Graph, HostTls, InsecureAction, Listener,
-    RequestPolicy, Route, SecurityModel, VirtualHost,
+    Action, Authority, CanonicalPath, ClientCertificates, Fail, Graph, HostTls, InsecureAction,
+    Listener, RequestPolicy, Route, SecurityModel, ServerTls, VirtualHost,
     listener::ACME_PREFIX,
     matching::{Explain, HeadView, Target},
     route::{Member, pick},
@@ -24,6 +24,8 @@ pub struct Connection<'c> {
     pub sni: Option<&'c str>,
     /// Whether forwarding headers of the peer count: see [`Listener::trusts`].
     pub trusted: bool,
+    /// The digest of what was asked of the client's certificate, and of what it therefore has satisfied.
+    pub shown: Option<&'c str>,
 }
 
 /// What the virtual host is chosen by, and what its routes see beside the head.
@@ -40,7 +42,7 @@ pub struct Request<'r> {
 /// What a TLS handshake gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handshake<'g> {
-    Certificate(&'g Arc<Certificate>),
+    Certificate(&'g Arc<ServerTls>),
     /// No Host has this name, or it has no certificate: the alert `unrecognized_name`.
     Unrecognized,
     /// The Host's certificate cannot be used: an alert; no other certificate stands in.
@@ -150,6 +152,12 @@ impl Listener {
         }
     }
 
+    /// The digest of what a handshake asks of the client's certificate.
+    pub fn asks(&self, sni: Option<&str>) -> Option<&str> {
+        let host = self.host_by_name(sni)?;
+        host.tls.asks().map(|clients| &*clients.digest)
+    }
+
     /// Whether forwarding headers of this peer count.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
@@ -161,7 +169,8 @@ impl Listener {
     }
 
     /// The Host of a request. On TLS it must be the one that the handshake named (RFC 9110, section 15.5.20): a client
-    /// that has shown itself to one Host has not shown itself to another.
+    /// that has shown itself to one Host has not shown itself to another, nor to the same one when it asks for more
+    /// than it did.
     pub fn host(&self, connection: Connection<'_>, authority: &Authority<'_>) -> HostChoice<'_> {
         if connection.tls && connection.sni != Some(authority.host()) {
             let named = self.host_by_name(connection.sni);
@@ -171,6 +180,9 @@ impl Listener {
             }
         }
         match self.hosts.best(authority.host(), authority.port()) {
+            Some(host) if connection.tls && !host.tls.is_satisfied(connection.shown) => {
+                HostChoice::Misdirected
+            }
             Some(host) => HostChoice::Host(host),
             None => HostChoice::None,
         }
@@ -192,10 +204,29 @@ impl Listener {
         }
     }
 
-    fn host_by_name(&self, name: Option<&str>) -> Option<&Arc<VirtualHost>> {
+    /// The Host of the names that a handshake asks for.
+    pub(super) fn host_by_name(&self, name: Option<&str>) -> Option<&Arc<VirtualHost>> {
         match name {
             Some(name) => self.hosts.best_by_name(name),
             None => self.hosts.any(),
+        }
+    }
+}
+
+impl HostTls {
+    /// Whether a connection may be this Host's that has satisfied what has this digest.
+    fn is_satisfied(&self, shown: Option<&str>) -> bool {
+        match self.asks() {
+            None => true,
+            Some(clients) => shown == Some(&*clients.digest),
+        }
+    }
+
+    /// What clients are asked for.
+    pub fn asks(&self) -> Option<&Arc<ClientCertificates>> {
+        match self {
+            Self::Certificate(tls) => tls.clients.as_ref(),
+            Self::None | Self::Broken(_) => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{Certificate, HostPattern, HostTable, TcpTable, matching::RouteSet};
+use super::{HostPattern, HostTable, ServerTls, TcpTable, matching::RouteSet};
 
 /// A port with its protocol stack, on every address.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub struct VirtualHost {
 pub enum HostTls {
     /// The Host names no certificate: `unrecognized_name`.
     None,
-    Certificate(Arc<Certificate>),
+    Certificate(Arc<ServerTls>),
     /// The certificate it names cannot be used: the handshake is refused, no other certificate stands in.
     Broken(super::Fail),
 }

@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Fail, HostTable, RouteId, Upstream, route::pick};
+use super::{Fail, HostTable, RouteId, ServerTls, Upstream, route::pick};
 
 /// What a Listener does with connections that are not HTTP.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct TcpTable {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpRoute {
     pub client_tls: ClientTls,
+    /// What TLS that ends here is spoken with, where no Host has the name.
+    pub tls: Option<Arc<ServerTls>>,
     pub members: Box<[TcpMember]>,
 }
 
@@ -123,6 +125,7 @@ mod tests {
         };
         Arc::new(TcpRoute {
             client_tls: ClientTls::Untouched,
+            tls: None,
             members: shares.iter().enumerate().map(member).collect(),
         })
     }

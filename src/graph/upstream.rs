@@ -2,7 +2,9 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Balance, Certificate, breaker::Breakers, health::Health, tls::Roots, zone::Hints};
+use super::{
+    Balance, Certificate, Terms, breaker::Breakers, health::Health, tls::Roots, zone::Hints,
+};
 
 /// Names an upstream. Two routes with the same id share a connection pool: the id says all that a connection depends on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,4 +80,18 @@ pub struct UpstreamTls {
     pub roots: Roots,
     /// Shown when the upstream asks for a client certificate.
     pub client: Option<Arc<Certificate>>,
+    pub terms: Terms,
+    /// DER of the lists of what the authorities have revoked.
+    pub revoked: Arc<[Arc<[u8]>]>,
+}
+
+impl UpstreamTls {
+    /// What is not as usual in the handshake, for people.
+    pub fn told(&self) -> Vec<String> {
+        let mut told = self.terms.told();
+        if !self.revoked.is_empty() {
+            told.push("revoked certificates are refused".to_owned());
+        }
+        told
+    }
 }

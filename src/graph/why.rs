@@ -6,13 +6,14 @@
 //! ```
 
 mod answer;
+mod connection;
 mod policy;
 mod question;
 mod recorder;
 
 pub use answer::{
-    Answer, Candidate, EntryAnswer, HandshakeAnswer, HostAnswer, ListenerAnswer, Lost,
-    MemberAnswer, Outcome, Verdict,
+    Answer, Candidate, ConnectionAnswer, EntryAnswer, HandshakeAnswer, HostAnswer, ListenerAnswer,
+    Lost, MemberAnswer, Outcome, Verdict,
 };
 pub use policy::{Policy, PolicyAnswer, of_member};
 pub use question::{Question, QuestionError};
@@ -27,7 +28,7 @@ use super::{
     decide,
     decide::https_location,
     path::{CanonicalPath, canonical},
-    wire::{ActionView, ConditionsView, PathView, TcpMemberView, UpstreamView, hostnames},
+    wire::{ActionView, ConditionsView, PathView, UpstreamView, hostnames},
 };
 
 /// What a trusted proxy in front says the scheme was.
@@ -39,6 +40,9 @@ impl Graph {
         let asked = Asked::of(question)?;
         let authority = Authority::parse(asked.authority()).map_err(QuestionError::Authority)?;
         let mut answer = Answer::new(&asked, &authority);
+        if asked.raw {
+            return self.connection(&asked, &authority, answer);
+        }
         let Some(listener) = self.serving(authority.port(), asked.tls) else {
             return Ok(answer.ends(Outcome::NoListener));
         };
@@ -50,12 +54,13 @@ impl Graph {
         let sni = asked.sni(&authority);
         if asked.tls {
             answer.sni.clone_from(&sni);
-            if let Some(route) = listener.tcp.named(sni.as_deref()) {
-                let members = route.members.iter().map(TcpMemberView::of).collect();
-                return Ok(answer.ends(Outcome::Connection { members }));
+            if let Some((host, route)) = connection::named(listener, sni.as_deref()) {
+                return Ok(connection::taken(answer, host, route));
             }
             let (handshake, goes_on) = shake(listener, sni.as_deref());
             answer.handshake = Some(handshake);
+            let secured_by = listener.host_by_name(sni.as_deref());
+            answer.secured_by = secured_by.map(|host| host_answer(host));
             if !goes_on {
                 return Ok(answer.ends(Outcome::NoHandshake));
             }
@@ -74,6 +79,8 @@ impl Graph {
                 tls: asked.tls,
                 sni: sni.as_deref(),
                 trusted: asked.from.is_some_and(|from| listener.trusts(from)),
+                // Whoever asks has what the handshake asks for.
+                shown: listener.asks(sni.as_deref()).filter(|_| asked.tls),
             },
             authority: &authority,
             path: &path,
@@ -123,6 +130,7 @@ impl Graph {
         all.extend(policy::of_requests(self.requests));
         all.extend(policy::of_clients(&self.clients));
         all.extend(policy::of_envoy(&self.envoy));
+        all.push(policy::of_access(self.access.as_ref()));
         all
     }
 
@@ -191,7 +199,8 @@ impl Graph {
 /// What the handshake comes to, and whether requests follow it.
 fn shake(listener: &Listener, sni: Option<&str>) -> (HandshakeAnswer, bool) {
     match listener.handshake(sni) {
-        Handshake::Certificate(certificate) => {
+        Handshake::Certificate(tls) => {
+            let certificate = &tls.certificate;
             let digest = certificate.digest.to_string();
             let view = CertificateView::of(certificate).unwrap_or(CertificateView {
                 digest,

@@ -45,6 +45,9 @@ pub struct GraphView {
     pub clients: ClientsView,
     #[serde(skip_serializing_if = "EnvoyView::is_nothing")]
     pub envoy: EnvoyView,
+    /// Whose addresses are let in, or kept out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<String>,
 }
 
 /// A Listener.
@@ -74,6 +77,9 @@ pub struct HostView {
     /// The names for which it is found here: its own, or some that others have claimed and that it may decide about.
     pub hostname: String,
     pub tls: Option<TlsView>,
+    /// What is not as usual in the handshake.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
     pub insecure: String,
     /// Its place among the route sets.
     pub route_set: usize,
@@ -164,6 +170,7 @@ impl GraphView {
             route_sets,
             upstreams,
             clients: ClientsView::of(&graph.clients),
+            access: graph.access.as_ref().map(ToString::to_string),
             envoy: EnvoyView {
                 check_alive: graph.own.check_alive,
                 check_ready: graph.own.check_ready,
@@ -228,10 +235,14 @@ impl HostView {
             hostname: names.to_string(),
             tls: match &host.tls {
                 HostTls::None => None,
-                HostTls::Certificate(certificate) => {
-                    Some(TlsView::Certificate(certificate.digest.to_string()))
+                HostTls::Certificate(tls) => {
+                    Some(TlsView::Certificate(tls.certificate.digest.to_string()))
                 }
                 HostTls::Broken(fail) => Some(TlsView::Broken(fail.to_string())),
+            },
+            terms: match &host.tls {
+                HostTls::Certificate(tls) => tls.told(),
+                HostTls::None | HostTls::Broken(_) => Vec::new(),
             },
             insecure: match host.insecure {
                 InsecureAction::Redirect => "redirect",

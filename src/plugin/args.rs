@@ -147,7 +147,7 @@ pub(super) struct Common {
     )]
     pub(super) installation: String,
 
-    /// The namespace that Postern runs in. Default: where its Leases are, or the GatewaySettings or Listeners of a folder
+    /// The namespace that Postern runs in: what is there speaks for everybody. Default: where its Leases are; without any, where all GatewaySettings are, else all Listeners; else `postern`, or for a folder without RouteClaims the namespace of `-n`
     #[arg(
         long,
         env = "POSTERN_NAMESPACE",

@@ -25,6 +25,9 @@ pub(super) struct Backing {
     /// `ClusterIP` when it is dialled by that, `endpoints` when they are dialled themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dialled: Option<&'static str>,
+    /// Who says so, and by which field: a resolver.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) by: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) cluster_ips: Vec<IpAddr>,
     /// Those of the port, in the order of their addresses; none when they are not known.
@@ -58,6 +61,7 @@ impl Backing {
         let mut backing = Self {
             service: service.to_owned(),
             dialled: None,
+            by: Vec::new(),
             cluster_ips: Vec::new(),
             endpoints: None,
             unknown: None,

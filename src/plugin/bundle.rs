@@ -41,7 +41,7 @@ impl Bundle {
 }
 
 /// The views that have no secrets in them, and nothing else.
-fn document(facts: &Facts) -> serde_json::Value {
+pub(super) fn document(facts: &Facts) -> serde_json::Value {
     let objects: Vec<_> = facts.objects.iter().map(|known| &known.view).collect();
     let replicas = facts.replicas.iter().flatten().map(|replica| {
         json!({

@@ -1,8 +1,10 @@
-//! `can claim`: whether a namespace may have a hostname or a path. The compiler is asked, with an object that does not exist.
+//! `can claim`: whether a namespace may have a hostname, a path or a port. The compiler is asked, with an object that does not
+//! exist.
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{
     facts::{Compiled, Facts, Scope},
@@ -10,10 +12,10 @@ use super::{
     place::Place,
 };
 use crate::{
-    compile::compile,
+    graph::ClientTls,
     report::wire::{DiagnosticView, ObjectView},
     resource::{
-        Origin, Positions,
+        Kind, Origin, Positions,
         decode::{self, Decoded},
     },
 };
@@ -29,10 +31,10 @@ pub(super) struct Can {
 
 #[derive(Debug, Subcommand)]
 enum CanVerb {
-    /// Whether a namespace would get the requests of a hostname and path, if it asked for them now
+    /// Whether a namespace would get the requests of a hostname and path, or the connections to a port, if it asked for them now
     Claim {
-        /// The hostname, perhaps with a path: `example.com`, `example.com/cart/`
-        #[arg(value_name = "HOST[/PATH]")]
+        /// The hostname, perhaps with a path, or the port, perhaps with the name that handshakes ask for: `example.com`, `example.com/cart/`, `:6379`, `tcp://db.example.com:5432`
+        #[arg(value_name = "HOST[/PATH]|[HOST]:PORT")]
         place: Place,
 
         /// The namespace that would ask. Default: yours
@@ -47,6 +49,9 @@ struct Told {
     allowed: bool,
     hostname: String,
     path: String,
+    /// Of connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
     namespace: String,
     because: Option<DiagnosticView>,
     /// It would get only a part, or something stands before it.
@@ -68,23 +73,20 @@ impl Can {
                 "`can` tries a Mapping that does not exist, and a replica has only what exists: leave --from-replica out to ask the cluster, or name a folder with -f"
             );
         };
-        let path = place.path.clone().unwrap_or_else(|| "/".to_owned());
-        let mut told = tried(compiled, place, &path, namespace)?;
-        if told.allowed && !path.ends_with('/') {
-            // A prefix is no whole segment: what begins with the same letters may be free where what is asked for is not.
-            let below = tried(compiled, place, &format!("{path}/"), namespace)?;
-            if !below.allowed {
-                told = Told { path, ..below };
-            }
-        }
-        let hidden = facts.unread(
-            &[
-                crate::resource::Kind::Mapping,
-                crate::resource::Kind::RouteClaim,
-            ],
-            "",
-        );
-        let what = format!("{}{}", told.hostname, told.path);
+        let told = if is_of_connections(place, facts) {
+            tried_port(compiled, place, namespace)?
+        } else {
+            tried_path(compiled, place, namespace)?
+        };
+        let kind = match told.port {
+            Some(_) => Kind::TcpMapping,
+            None => Kind::Mapping,
+        };
+        let hidden = facts.unread(&[kind, Kind::RouteClaim], "");
+        let what = match told.port {
+            Some(port) => format!("{}:{port}", told.hostname),
+            None => format!("{}{}", told.hostname, told.path),
+        };
         let mut text = match &told.because {
             None => format!("yes: namespace {namespace} may have {what}"),
             Some(found) => format!("no: {} ({})\n    {}", found.message, found.code, found.next),
@@ -104,12 +106,47 @@ impl Can {
     }
 }
 
-/// What the compiler says about a Mapping that is younger than all others.
-fn tried(compiled: &Compiled, place: &Place, path: &str, namespace: &str) -> Result<Told> {
-    let manifest = serde_json::json!({
-        "apiVersion": "postern.dev/v1alpha1",
+/// Whether no HTTP is meant: it is said, or the port is one where nothing else is served.
+fn is_of_connections(place: &Place, facts: &Facts) -> bool {
+    let listeners = || facts.graph.listeners.iter();
+    let only_tcp = |port| listeners().any(|listener| listener.port == port && listener.only_tcp);
+    place.raw || (place.path.is_none() && place.host.port.is_some_and(only_tcp))
+}
+
+fn tried_path(compiled: &Compiled, place: &Place, namespace: &str) -> Result<Told> {
+    let path = place.path.clone().unwrap_or_else(|| "/".to_owned());
+    let tried = |path: &str| tried(compiled, namespace, &mapping(place, path));
+    let told = |found: Tried| found.told(place, path.clone(), namespace);
+    let found = tried(&path)?;
+    if found.because.is_none() && !path.ends_with('/') {
+        // A prefix is no whole segment: what begins with the same letters may be free where what is asked for is not.
+        let below = tried(&format!("{path}/"))?;
+        if below.because.is_some() {
+            return Ok(told(below));
+        }
+    }
+    Ok(told(found))
+}
+
+fn tried_port(compiled: &Compiled, place: &Place, namespace: &str) -> Result<Told> {
+    let Some(port) = place.host.port else {
+        bail!("a connection has a port: write tcp://example.com:6379");
+    };
+    let found = tried(compiled, namespace, &tcp_mapping(compiled, place, port))?;
+    let told = found.told(place, String::new(), namespace);
+    Ok(Told {
+        hostname: place
+            .name()
+            .map(|name| name.to_string())
+            .unwrap_or_default(),
+        port: Some(port),
+        ..told
+    })
+}
+
+fn mapping(place: &Place, path: &str) -> Value {
+    json!({
         "kind": "Mapping",
-        "metadata": { "namespace": namespace, "name": TRIED },
         "spec": {
             "hostname": place.host.to_string(),
             "prefix": path,
@@ -117,33 +154,77 @@ fn tried(compiled: &Compiled, place: &Place, path: &str, namespace: &str) -> Res
             "hostRedirect": true,
             "service": "example.invalid",
             "headers": { TRIED: "1" },
-            "ambassadorId": [&*compiled.options.installation],
         },
+    })
+}
+
+/// What becomes of the client's TLS is as with those that have the place already.
+fn tcp_mapping(compiled: &Compiled, place: &Place, port: u16) -> Value {
+    let listener = compiled.graph.listener(port);
+    let name = place.name();
+    let route = listener.zip(name.as_ref()).and_then(|(listener, name)| {
+        let mut entries = listener.tcp.by_name.entries();
+        entries.find(|(pattern, _)| *pattern == name)?.1.as_ref()
     });
+    let ends_here = route.is_some_and(|route| route.client_tls == ClientTls::Terminate);
+    // A name of DNS, so that nothing depends on a Service.
+    let mut spec = json!({ "port": port, "service": "example.invalid:1" });
+    if let Some(name) = name {
+        spec["host"] = name.to_string().into();
+        spec["clientTls"] = if ends_here {
+            "Terminate"
+        } else {
+            "Passthrough"
+        }
+        .into();
+    }
+    json!({ "kind": "TCPMapping", "spec": spec })
+}
+
+/// What the compiler says about an object that does not exist.
+struct Tried {
+    because: Option<DiagnosticView>,
+    warnings: Vec<DiagnosticView>,
+}
+
+impl Tried {
+    fn told(self, place: &Place, path: String, namespace: &str) -> Told {
+        Told {
+            allowed: self.because.is_none(),
+            hostname: place.host.to_string(),
+            path,
+            port: None,
+            namespace: namespace.to_owned(),
+            because: self.because,
+            warnings: self.warnings,
+        }
+    }
+}
+
+/// What the compiler says about an object that is younger than all others.
+fn tried(compiled: &Compiled, namespace: &str, what: &Value) -> Result<Tried> {
+    let mut manifest = what.clone();
+    manifest["apiVersion"] = "postern.dev/v1alpha1".into();
+    manifest["metadata"] = json!({ "namespace": namespace, "name": TRIED });
+    manifest["spec"]["ambassadorId"] = json!([&*compiled.options.installation]);
     let decoded = decode::object(&manifest, Origin::Cluster, namespace, Positions::default());
     let Decoded::Object(mut object) = decoded else {
-        bail!("this is no place that a Mapping could ask for");
+        bail!("this is no place that an object could ask for");
     };
     object.meta_mut().revision_mut().created = Some(i64::MAX);
     let key = object.key().clone();
     let mut set = compiled.set.clone();
     set.insert(object);
-    let (_, report) = compile(&set, &compiled.options);
-    let report = report
+    let tried = compiled.again(set);
+    let report = tried
+        .report
         .object(&key)
         .context("the compiler must report on every object")?;
     let view = ObjectView::of(report);
     let because = view.first_error().cloned();
-    let warnings = view
-        .diagnostics
-        .into_iter()
-        .filter(|found| !found.is_error());
-    Ok(Told {
-        allowed: because.is_none(),
-        hostname: place.host.to_string(),
-        path: path.to_owned(),
-        namespace: namespace.to_owned(),
+    let warnings = view.diagnostics.into_iter();
+    Ok(Tried {
         because,
-        warnings: warnings.collect(),
+        warnings: warnings.filter(|found| !found.is_error()).collect(),
     })
 }

@@ -1,6 +1,7 @@
 //! `check`: whether the installation is sound.
 
 pub(super) mod catalogue;
+mod claims;
 mod cluster;
 mod mesh;
 mod pods;
@@ -153,6 +154,7 @@ fn rows(facts: &Facts, now: Timestamp) -> Vec<Row> {
     }
     rows.push(listeners(facts));
     rows.push(instance(facts));
+    rows.push(claims::row(facts));
     rows.push(certificates(facts, now));
     rows
 }
@@ -241,7 +243,10 @@ fn listeners(facts: &Facts) -> Row {
 
 /// Objects that settle something for everybody.
 fn instance(facts: &Facts) -> Row {
-    let settles = |kind: &str| !matches!(kind, "Mapping" | "Host" | "TLSContext" | "TCPMapping");
+    let settles = |kind: &str| {
+        let others = ["Mapping", "Host", "TLSContext", "TCPMapping", "RouteClaim"];
+        !others.contains(&kind)
+    };
     let own = { facts.objects.iter() }.filter(|known| settles(&known.view.kind));
     let broken: Vec<_> = own
         .filter(|known| State::of(known, facts).is_problem())

@@ -11,10 +11,10 @@ use clap_complete::Shell;
 use super::{
     Console,
     args::{Cli, Common, PROGRAM},
+    explain,
     facts::Facts,
-    kinds, source,
+    kinds, routes, source,
 };
-use crate::report::code::CODES;
 
 /// As the first argument: the rest are words to complete.
 pub(super) const VERB: &str = "__complete";
@@ -219,21 +219,23 @@ fn possible(arg: &Arg) -> Candidates {
 /// What the first argument of a verb may be.
 async fn argument(root: &Command, verb: &str, before: &[String]) -> Candidates {
     match verb {
-        "explain" => Candidates::of(
-            CODES
-                .iter()
-                .map(|info| (info.code.to_string(), info.reason.to_owned())),
-        ),
+        "explain" => Candidates::of(explain::codes().map(|(code, name)| (code, name.to_owned()))),
         "status" => match facts(before).await {
             Some(facts) => objects(&facts),
             None => Candidates::default(),
         },
-        "routes" | "who" | "endpoints" | "certs" | "claim" => hostnames(before, "", "").await,
+        "certs" => hostnames(before, "", "").await,
+        "routes" | "who" | "endpoints" | "claim" => {
+            let mut found = hostnames(before, "", "").await;
+            found.all.extend(connections(before, "").await);
+            found
+        }
         "why" => {
             let mut found = hostnames(before, "https://", "/").await;
             found
                 .all
                 .extend(hostnames(before, "http://", "/").await.all);
+            found.all.extend(connections(before, "tcp://").await);
             found
         }
         _ => {
@@ -285,6 +287,19 @@ async fn hostnames(before: &[String], start: &str, end: &str) -> Candidates {
     names.sort();
     names.dedup();
     Candidates::of(names)
+}
+
+/// The places of TCPMappings that are no patterns.
+async fn connections(before: &[String], start: &str) -> Vec<(String, String)> {
+    let Some(facts) = facts(before).await else {
+        return Vec::new();
+    };
+    let places = routes::tcp::all(&facts.graph).map(|row| {
+        let host = row.host.unwrap_or_default();
+        format!("{start}{host}:{}", row.port)
+    });
+    let plain = places.filter(|place| !place.contains('*'));
+    plain.map(|place| (place, String::new())).collect()
 }
 
 /// What the flags that are there already say where to look.

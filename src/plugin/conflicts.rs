@@ -15,7 +15,7 @@ use crate::report::{Code, wire::DiagnosticView};
 const COLUMNS: &str = "\
 Columns:
   OBJECT    who does not get what it asks for, or not all of it
-  ASKS FOR  the hostname and path that it asks for
+  ASKS FOR  the hostname and path, or the port, that it asks for
   RULE      the code of the rule that decided: see `kubectl postern explain PSTnnnn`
   WHY       to whom it belongs, or who takes it
 
@@ -38,6 +38,7 @@ const CONFLICTS: &[Code] = &[
     Code::ClaimConflict,
     Code::PartlyConflict,
     Code::LosesRequests,
+    Code::TlsGoesElsewhere,
     Code::HostConflict,
     Code::PortConflict,
 ];

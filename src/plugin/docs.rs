@@ -44,17 +44,19 @@ fn section(page: &mut String, title: &str, command: &clap::Command) {
 pub fn checks() -> String {
     let mut page = String::from(
         "# Checks\n\n\
-         What `kubectl postern check` looks at, and what to do about it. An advice is no failure: the exit code stays 0.\n\n\
-         | code | check | asks | remedy |\n|---|---|---|---|\n",
+         What `kubectl postern check` looks at, and what to do about it. An advice is no failure: the exit code stays 0. \
+         `kubectl postern explain PCK105` says what stands here of one.\n\n\
+         | code | check | asks | otherwise | remedy |\n|---|---|---|---|---|\n",
     );
     for check in catalogue::CHECKS {
         let catalogue::Check {
             code,
             name,
             asks,
+            harm,
             remedy,
         } = check;
-        let _infallible = writeln!(page, "| {code} | `{name}` | {asks} | {remedy} |");
+        let _infallible = writeln!(page, "| {code} | `{name}` | {asks} | {harm} | {remedy} |");
     }
     page
 }

@@ -1,4 +1,4 @@
-//! `endpoints`: where the requests for a hostname or a path are sent.
+//! `endpoints`: where the requests for a hostname or a path, or the connections to a port, are sent.
 
 use clap::Args;
 use serde::Serialize;
@@ -10,16 +10,16 @@ use super::{
     place::{Place, object_of},
     routes,
 };
-use crate::graph::wire::{ActionView, MemberView, TargetView, UpstreamView};
+use crate::graph::wire::{ActionView, TargetView, TcpActionView, UpstreamView};
 
 #[derive(Args, Debug)]
 pub(super) struct Endpoints {
-    /// The hostname, perhaps with a path: `example.com`, `example.com/cart/`
-    #[arg(value_name = "HOST[/PATH]")]
+    /// The hostname, perhaps with a path, or the port: `example.com`, `example.com/cart/`, `:6379`, `tcp://db.example.com:5432`
+    #[arg(value_name = "HOST[/PATH]|[HOST]:PORT")]
     place: Place,
 }
 
-/// What one Mapping of a route dials.
+/// What one object of a route dials.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
@@ -88,7 +88,16 @@ impl Endpoints {
                     continue;
                 }
                 for member in &route.members {
-                    let row = row(&host.hostname, &path, member, facts);
+                    let at = (&*host.hostname, &*path);
+                    let upstream = match &member.action {
+                        ActionView::Forward(forward) => Some(&*forward.upstream),
+                        ActionView::Redirect(_) | ActionView::Fail(_) => None,
+                    };
+                    let row = Row {
+                        upstream: routes::action(&member.action, graph),
+                        fails: matches!(member.action, ActionView::Fail(_)),
+                        ..row(at, &member.id, upstream, facts)
+                    };
                     let is_same = |other: &Row| {
                         (&other.hostname, &other.path, &other.from)
                             == (&row.hostname, &row.path, &row.from)
@@ -99,28 +108,54 @@ impl Endpoints {
                 }
             }
         }
+        rows.extend(self.connections(facts));
+        rows
+    }
+
+    /// Those of TCPMappings.
+    fn connections(&self, facts: &Facts) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for listener in &facts.graph.listeners {
+            let port = listener.port;
+            for route in &listener.tcp {
+                if !self.place.reaches_connections(port, route.host.as_deref()) {
+                    continue;
+                }
+                let at = format!("{}:{port}", route.host.as_deref().unwrap_or_default());
+                rows.extend(route.members.iter().map(|member| {
+                    let (upstream, shown) = match &member.action {
+                        TcpActionView::Forward { upstream, .. } => {
+                            (Some(&**upstream), routes::upstream(upstream, &facts.graph))
+                        }
+                        TcpActionView::Fail(code) => (None, format!("closed ({code})")),
+                    };
+                    Row {
+                        upstream: shown,
+                        fails: upstream.is_none(),
+                        ..row((&at, ""), &member.id, upstream, facts)
+                    }
+                }));
+            }
+        }
         rows
     }
 }
 
-fn row(hostname: &str, path: &str, member: &MemberView, facts: &Facts) -> Row {
-    let graph = &facts.graph;
-    let upstream = match &member.action {
-        ActionView::Forward(forward) => graph.upstreams.get_key_value(&forward.upstream),
-        ActionView::Redirect(_) | ActionView::Fail(_) => None,
-    };
+/// What there is to say of an upstream, by its id.
+fn row((hostname, path): (&str, &str), member: &str, upstream: Option<&str>, facts: &Facts) -> Row {
+    let upstream = upstream.and_then(|id| facts.graph.upstreams.get_key_value(id));
     let backing = upstream.and_then(|(id, upstream)| Backing::of(id, &upstream.target, facts));
     let upstream = upstream.map(|(_, upstream)| upstream);
     Row {
         hostname: hostname.to_owned(),
         path: path.to_owned(),
-        from: object_of(&member.id),
+        from: object_of(member),
+        upstream: String::new(),
         kind: upstream.map(|upstream| kind(upstream, backing.as_ref())),
         addresses: upstream.map(addresses).unwrap_or_default(),
         backing,
         judged: upstream.map(judged).unwrap_or_default(),
-        upstream: routes::action(&member.action, graph),
-        fails: matches!(member.action, ActionView::Fail(_)),
+        fails: false,
     }
 }
 

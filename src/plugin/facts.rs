@@ -12,7 +12,8 @@ use super::{
     source::{leases, replica::Diagnostics},
 };
 use crate::{
-    compile::Options,
+    compile::{Compiler, Options},
+    crd::gateway_settings::Preset,
     graph::{
         Graph,
         certificate::CertificateView,
@@ -75,6 +76,8 @@ pub(super) enum Answers {
 pub(super) struct Compiled {
     pub(super) set: ResourceSet,
     pub(super) options: Options,
+    /// What the replicas were started with.
+    pub(super) preset: Preset,
     pub(super) graph: Arc<Graph>,
     pub(super) report: Arc<Report>,
 }
@@ -246,6 +249,28 @@ impl Facts {
         };
         let compiled = super::source::compiled(ResourceSet::default(), options);
         super::source::facts(compiled, Origin::Cluster, Scope::default())
+    }
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// What the same compiler makes of a set.
+    pub(super) fn of(set: ResourceSet, options: Options, preset: Preset) -> Self {
+        let mut compiler = Compiler::new(options.clone()).with_preset(preset);
+        let (graph, report) = compiler.compile(&set);
+        Self {
+            set,
+            options,
+            preset,
+            graph,
+            report,
+        }
+    }
+
+    /// The same, of another set.
+    pub(super) fn again(&self, set: ResourceSet) -> Self {
+        Self::of(set, self.options.clone(), self.preset)
     }
 }
 

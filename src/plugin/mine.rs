@@ -38,7 +38,7 @@ impl Mine {
         let mut text = format!("{}{of}", many(owned.len(), "place"));
         if owned.is_empty() {
             text = format!(
-                "Nothing is owned{}: a Mapping for a free hostname and path is enough, see `can claim`",
+                "Nothing is owned{}: a Mapping for a free hostname and path, or a TCPMapping for a free port, is enough, see `can claim`",
                 of.replace(" of ", " by ")
             );
         }

@@ -1,28 +1,36 @@
-//! Places in the URL space, as people write them: `example.com`, `example.com/cart/`, `*.example.com/`.
+//! Places as people write them: in the URL space `example.com`, `example.com/cart/`, `*.example.com/`; of connections `:6379`,
+//! `db.example.com:5432`, `tcp://db.example.com:5432`.
 
 use std::str::FromStr;
 
 use crate::{
-    graph::{HostPattern, RequestPolicy, path::canonical},
+    graph::{HostPattern, RequestPolicy, host::NamePattern, path::canonical},
     report::Asked,
 };
 
-/// A hostname, perhaps with a path.
+/// A hostname, perhaps with a path or a port; or a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
+    /// With a port, where one is written.
     pub(super) host: HostPattern,
     /// Canonical.
     pub(super) path: Option<String>,
+    /// Whether connections are meant, and no requests.
+    pub(super) raw: bool,
 }
 
 impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bare = text
-            .strip_prefix("https://")
-            .or(text.strip_prefix("http://"));
-        let bare = bare.unwrap_or(text);
+        let tcp = text.strip_prefix("tcp://");
+        let bare = { text.strip_prefix("https://") }
+            .or(text.strip_prefix("http://"))
+            .or(tcp)
+            .unwrap_or(text);
+        if let Some(port) = bare.strip_prefix(':') {
+            return Self::of_port(port.trim_end_matches('/'));
+        }
         if bare.starts_with('/') {
             return Err(format!(
                 "a path needs its hostname before it: example.com{bare}, or *{bare} for every hostname"
@@ -32,7 +40,7 @@ impl FromStr for Place {
             Some(at) => (&bare[..at], Some(&bare[at..])),
             None => (bare, None),
         };
-        let host = host
+        let host: HostPattern = host
             .parse()
             .map_err(|error| format!("{host:?} is not a hostname: {error}"))?;
         let path = path.map(|path| {
@@ -40,21 +48,65 @@ impl FromStr for Place {
                 .map(|path| path.as_str().to_owned())
                 .map_err(|error| format!("{path:?} is not a path: {error}"))
         });
+        if tcp.is_some() && host.port.is_none() {
+            return Err(format!("a connection has a port: tcp://{host}:6379"));
+        }
         Ok(Self {
             host,
-            path: path.transpose()?,
+            path: path.transpose()?.filter(|_| tcp.is_none()),
+            raw: tcp.is_some(),
         })
     }
 }
 
 impl Place {
+    fn of_port(text: &str) -> Result<Self, String> {
+        let port = text.parse().ok().filter(|port| *port > 0);
+        let port = port.ok_or_else(|| format!("{text:?} is no port: write :6379"))?;
+        Ok(Self {
+            host: HostPattern {
+                port: Some(port),
+                ..HostPattern::ANY
+            },
+            path: None,
+            raw: true,
+        })
+    }
+
+    /// The name that a handshake asks for; none where only the port is said.
+    pub(super) fn name(&self) -> Option<HostPattern> {
+        let name = &self.host.name;
+        let is_any = self.raw && *name == NamePattern::Any;
+        (!is_any).then(|| HostPattern {
+            name: name.clone(),
+            port: None,
+        })
+    }
+
+    /// Whether connections of this place may come to a port, and ask there for names of this pattern; without one, for none that
+    /// is found.
+    pub(super) fn reaches_connections(&self, port: u16, host: Option<&str>) -> bool {
+        if self.host.port.is_some_and(|own| own != port) {
+            return false;
+        }
+        let Some(host) = host else {
+            return self.host.port.is_some();
+        };
+        let name = HostPattern {
+            name: self.host.name.clone(),
+            port: None,
+        };
+        { host.parse::<HostPattern>() }.is_ok_and(|pattern| pattern.overlaps(&name))
+    }
+
     /// Whether requests of this place may match routes of a hostname, as views write it.
     pub(super) fn reaches_host(&self, hostname: &str) -> bool {
         // What a regular expression matches is not known from its text.
-        hostname.starts_with('~')
-            || hostname
-                .parse::<HostPattern>()
-                .is_ok_and(|pattern| pattern.overlaps(&self.host))
+        !self.raw
+            && (hostname.starts_with('~')
+                || hostname
+                    .parse::<HostPattern>()
+                    .is_ok_and(|pattern| pattern.overlaps(&self.host)))
     }
 
     /// Whether requests of this place may have a path that begins with `prefix`, or the other way round.
@@ -68,7 +120,9 @@ impl Place {
 /// Whether a request would match what an object asks for, as far as its texts say.
 pub(super) fn is_asked(asked: &Asked, host: &str, port: Option<u16>, path: &str) -> bool {
     // Regular expressions are not built again here: they are told as what may match.
-    let host_fits = asked.hostname.starts_with('~')
+    let of_port = asked.hostname.strip_prefix(':').map(str::parse);
+    let host_fits = of_port.is_some_and(|own| own.ok() == port && port.is_some())
+        || asked.hostname.starts_with('~')
         || asked
             .hostname
             .parse::<HostPattern>()
@@ -128,14 +182,54 @@ mod tests {
             ("https://example.com:8443/", "example.com:8443", Some("/")),
             ("*.example.com/x", "*.example.com", Some("/x")),
             ("*", "*", None),
+            (":6379", "*:6379", None),
+            ("tcp://DB.example.com:5432/", "db.example.com:5432", None),
         ] {
             let place: Place = text.parse().unwrap();
             assert_eq!(place.host.to_string(), host, "{text}");
             assert_eq!(place.path.as_deref(), path, "{text}");
+            let raw = text.starts_with(':') || text.starts_with("tcp:");
+            assert_eq!(place.raw, raw, "{text}");
         }
-        for text in ["", "/path", "a.*.com", "example.com/%00"] {
+        for text in [
+            "",
+            "/path",
+            "a.*.com",
+            "example.com/%00",
+            ":",
+            ":0",
+            ":65536",
+            "tcp://example.com",
+        ] {
             assert!(text.parse::<Place>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn connections_are_told_by_port_and_name() {
+        for (text, port, host, reaches) in [
+            (":6379", 6379, None, true),
+            (":6379", 6379, Some("db.example.com"), true),
+            (":6379", 6380, None, false),
+            ("db.example.com", 6379, None, false),
+            ("db.example.com", 6379, Some("*.example.com"), true),
+            ("db.example.com:6379", 6379, None, true),
+            ("db.example.com:6379", 6379, Some("a.example.com"), false),
+            (
+                "tcp://db.example.com:1",
+                6379,
+                Some("db.example.com"),
+                false,
+            ),
+        ] {
+            let place: Place = text.parse().unwrap();
+            let found = place.reaches_connections(port, host);
+            assert_eq!(found, reaches, "{text} {port} {host:?}");
+        }
+        let place: Place = "tcp://db.example.com:6379".parse().unwrap();
+        assert!(!place.reaches_host("db.example.com"));
+        assert_eq!(place.name().unwrap().to_string(), "db.example.com");
+        assert_eq!(":6379".parse::<Place>().unwrap().name(), None);
     }
 
     #[test]
@@ -151,9 +245,12 @@ mod tests {
             (asked("a.example.com", "/a/", true), false),
             (asked("b.example.com", "/a/", false), false),
             (asked("~.*", "~/.*", false), true),
+            (asked(":443", "", false), true),
+            (asked(":444", "", false), false),
+            (asked("a.example.com:443", "", false), true),
         ] {
             assert_eq!(
-                is_asked(&asked, "a.example.com", None, "/a/b"),
+                is_asked(&asked, "a.example.com", Some(443), "/a/b"),
                 fits,
                 "{asked:?}"
             );

@@ -1,6 +1,6 @@
 //! `routes`: one line for each hostname and path, whatever it came from.
 
-mod tcp;
+pub(super) mod tcp;
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use crate::graph::wire::{ActionView, ConditionsView, GraphView, PathView, RouteV
 
 #[derive(Args, Debug)]
 pub(super) struct Routes {
-    /// Only routes that requests for this hostname, and perhaps path, may take: `example.com`, `example.com/cart/`
-    #[arg(value_name = "HOST[/PATH]")]
+    /// Only routes that requests for this hostname, and perhaps path, or connections to this port may take: `example.com`, `example.com/cart/`, `:6379`, `tcp://db.example.com:5432`
+    #[arg(value_name = "HOST[/PATH]|[HOST]:PORT")]
     place: Option<Place>,
 }
 
@@ -196,7 +196,7 @@ pub(super) fn action(action: &ActionView, graph: &GraphView) -> String {
 }
 
 /// An upstream, in a few words.
-fn upstream(id: &str, graph: &GraphView) -> String {
+pub(super) fn upstream(id: &str, graph: &GraphView) -> String {
     // That it is for TCP is said beside it.
     stands_for(id, graph).unwrap_or_else(|| id.replacen(" tcp", "", 1))
 }

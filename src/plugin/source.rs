@@ -17,7 +17,8 @@ use super::{
     facts::{Answers, Compiled, Facts, Known, Origin, Scope},
 };
 use crate::{
-    compile::{Options, compile},
+    compile::Options,
+    crd::gateway_settings::Preset,
     graph::wire::GraphView,
     report::wire::ReportView,
     resource::{AnyObject, ClusterIp, Object, ResourceSet, Service},
@@ -56,13 +57,7 @@ fn scope(common: &Common, current: Option<String>) -> Scope {
 
 /// What the compiler makes of a set.
 pub(super) fn compiled(set: ResourceSet, options: Options) -> Compiled {
-    let (graph, report) = compile(&set, &options);
-    Compiled {
-        set,
-        options,
-        graph,
-        report,
-    }
+    Compiled::of(set, options, Preset::None)
 }
 
 /// Facts of what was compiled here.

@@ -232,9 +232,10 @@ fn table(rows: &[Row<'_>], known: &[&Known], scope: &Scope, now: Timestamp) -> T
     table
 }
 
-/// The first place, in two columns, and how many more there are.
+/// The first place, in two columns, and how many more there are. A port says less than a hostname that is beside it.
 fn place(row: &Row<'_>) -> (String, String) {
-    let Some(first) = row.places.first() else {
+    let is_port = |place: &&String| place.starts_with(':');
+    let Some(first) = row.places.iter().min_by_key(is_port) else {
         return (String::new(), String::new());
     };
     let (host, path) = split(first);
@@ -242,7 +243,10 @@ fn place(row: &Row<'_>) -> (String, String) {
         1 => String::new(),
         count => format!(" (+{})", count - 1),
     };
-    (host.to_owned(), format!("{path}{more}"))
+    (
+        host.to_owned(),
+        format!("{path}{more}").trim_start().to_owned(),
+    )
 }
 
 /// `example.com/api/` at the slash; a regular expression for the path begins with `~`.

@@ -1,4 +1,6 @@
-//! `who`: who owns a hostname or a path.
+//! `who`: who owns a hostname, a path or a port.
+
+mod tcp;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,7 +14,7 @@ use super::{
     place::{Place, namespace_of, object_of},
     routes::{self, kubectl_id},
 };
-use crate::resource::Kind;
+use crate::{report::wire::ObjectView, resource::Kind};
 
 pub(super) const COLUMNS: &str = "\
 Columns:
@@ -24,23 +26,28 @@ Columns:
 #[derive(Args, Debug)]
 #[command(after_help = COLUMNS)]
 pub(super) struct Who {
-    /// The hostname, perhaps with a path: `example.com`, `example.com/cart/`, `*.example.com`
-    #[arg(value_name = "HOST[/PATH]")]
+    /// The hostname, perhaps with a path, or the port: `example.com`, `example.com/cart/`, `*.example.com`, `:6379`, `tcp://db.example.com:5432`
+    #[arg(value_name = "HOST[/PATH]|[HOST]:PORT")]
     place: Place,
 }
 
-/// A hostname and a path with their owner.
+/// A hostname and a path, or a port and perhaps a name, with their owner.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Owned {
+    /// Empty for all connections to a port.
     pub(super) hostname: String,
+    /// Empty for connections.
     pub(super) path: String,
+    /// Of connections that are not HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) port: Option<u16>,
     /// Namespaces.
     pub(super) owners: BTreeSet<String>,
     /// `claim web-all`, or the first who came.
     pub(super) by: String,
     #[serde(skip)]
-    claim: Option<String>,
+    pub(super) claim: Option<String>,
     /// When the claim was made, or the first object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<String>,
@@ -54,12 +61,10 @@ impl Who {
     pub(super) fn page(&self, facts: &Facts) -> Page {
         let owned: Vec<_> = owned(facts)
             .into_iter()
-            .filter(|owned| {
-                self.place.reaches_host(&owned.hostname) && self.place.reaches_path(&owned.path)
-            })
+            .filter(|owned| owned.is_in(&self.place))
             .collect();
         if owned.is_empty() {
-            let by = facts.unread(&[Kind::Mapping], "");
+            let by = facts.unread(&[Kind::Mapping, Kind::TcpMapping, Kind::RouteClaim], "");
             let verdict = if by.is_some() {
                 Verdict::Unknown
             } else {
@@ -75,6 +80,26 @@ impl Who {
         match next(&owned) {
             Some(next) => page.with_text(next),
             None => page,
+        }
+    }
+}
+
+impl Owned {
+    fn is_in(&self, place: &Place) -> bool {
+        match self.port {
+            Some(port) => {
+                let name = Some(&*self.hostname).filter(|name| !name.is_empty());
+                place.reaches_connections(port, name)
+            }
+            None => place.reaches_host(&self.hostname) && place.reaches_path(&self.path),
+        }
+    }
+
+    /// As people write it, without the path.
+    fn host(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.hostname),
+            None => self.hostname.clone(),
         }
     }
 }
@@ -101,7 +126,7 @@ pub(super) fn table(owned: &[Owned]) -> Table {
             count => format!(" ({count} refused)"),
         };
         table.push([
-            (&*owned.hostname).into(),
+            owned.host().into(),
             (&*owned.path).into(),
             owners.join(", ").into(),
             (&*owned.by).into(),
@@ -124,7 +149,7 @@ type Places = BTreeMap<(String, String, String), Owned>;
 /// Objects by their titles.
 type ByTitle<'f> = HashMap<String, &'f Known>;
 
-/// Every pair of hostname and path that somebody serves or asks for.
+/// Every pair of hostname and path, and every port, that somebody serves or claims.
 pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
     let objects = facts.by_title();
     let mut places = Places::new();
@@ -140,7 +165,7 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
             owned.used_by.insert(to.id.clone());
         }
     }
-    claimed(facts, &objects, &mut places);
+    claimed(facts, &mut places);
     for ((_, _, region), owned) in &mut places {
         if region.is_empty() {
             first_come(owned, &objects);
@@ -162,6 +187,7 @@ pub(super) fn owned(facts: &Facts) -> Vec<Owned> {
     // Who has a claim comes before who has the rest of the same place.
     let mut owned: Vec<_> = places.into_values().collect();
     owned.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    owned.extend(tcp::owned(facts, &objects));
     owned
 }
 
@@ -170,6 +196,7 @@ fn place<'p>(places: &'p mut Places, hostname: &str, path: &str, region: &str) -
     places.entry(key).or_insert_with(|| Owned {
         hostname: hostname.to_owned(),
         path: path.to_owned(),
+        port: None,
         owners: BTreeSet::new(),
         by: String::new(),
         claim: None,
@@ -180,23 +207,36 @@ fn place<'p>(places: &'p mut Places, hostname: &str, path: &str, region: &str) -
 }
 
 /// What claims cover, whether or not somebody serves it.
-fn claimed(facts: &Facts, objects: &ByTitle<'_>, places: &mut Places) {
-    let by_labels = facts.unread(&[Kind::Namespace], "").is_some();
-    let cells = facts.graph.route_sets.iter().flat_map(|set| &set.claims);
-    for (cell, claim) in cells {
+fn claimed(facts: &Facts, places: &mut Places) {
+    for (claim, cell) in cells(facts).filter(|(_, cell)| !cell.starts_with(':')) {
         let (hostname, path) = super::status::split(cell);
-        let owned = place(places, hostname, path, claim);
-        let known = objects.get(&format!("RouteClaim {claim}"));
-        let named = known.and_then(|known| known.view.owners.as_ref());
-        owned.owners.extend(named.into_iter().flatten().cloned());
-        if by_labels && selects(facts, claim) {
-            owned.owners.insert("(by labels)".to_owned());
-        }
+        let owned = place(places, hostname, path, &claim.name);
+        owned.owners.extend(owners(facts, claim));
     }
 }
 
+/// The places that claims have, each with its claim.
+fn cells(facts: &Facts) -> impl Iterator<Item = (&ObjectView, &str)> {
+    let views = facts.objects.iter().map(|known| &known.view);
+    let claims = views.filter(|view| view.kind == Kind::RouteClaim.name());
+    claims.flat_map(|view| view.serves.iter().map(move |cell| (view, &**cell)))
+}
+
+/// Stands for namespaces that may not be read.
+pub(super) const BY_LABELS: &str = "(by labels)";
+
+/// The namespaces that a claim gives what it claims, as far as they may be known.
+pub(super) fn owners(facts: &Facts, claim: &ObjectView) -> BTreeSet<String> {
+    let named = claim.owners.iter().flatten().cloned();
+    let mut owners: BTreeSet<_> = named.collect();
+    if facts.unread(&[Kind::Namespace], "").is_some() && selects(facts, &claim.name) {
+        owners.insert(BY_LABELS.to_owned());
+    }
+    owners
+}
+
 /// Whether a claim names namespaces by their labels.
-fn selects(facts: &Facts, claim: &str) -> bool {
+pub(super) fn selects(facts: &Facts, claim: &str) -> bool {
     let set = facts.compiled().map(|compiled| &compiled.set);
     let claims = set.iter().flat_map(|set| set.claims.values());
     let mut namespaces = claims

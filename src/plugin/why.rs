@@ -1,5 +1,7 @@
 //! `why`: which rule takes a request, and why not the others.
 
+mod connection;
+mod head;
 mod origin;
 mod outcome;
 mod url;
@@ -15,17 +17,14 @@ use self::origin::Settled;
 use super::{
     backing::{self, Backing},
     facts::{Facts, Known},
-    output::{Cell, Page, Style, Table, Verdict, span},
-    place::{host_of, is_asked, object_of},
+    output::{Cell, Page, Style, Table, Verdict},
+    place::{is_asked, object_of},
     routes::kubectl_id,
 };
 use crate::{
     graph::{
         Authority,
-        certificate::CertificateView,
-        why::{
-            Answer, Candidate, HandshakeAnswer, ListenerAnswer, Outcome, Question, Verdict as Rule,
-        },
+        why::{Answer, Candidate, Outcome, Question, Verdict as Rule},
         wire::TcpActionView,
     },
     report::{
@@ -39,6 +38,7 @@ Examples:
   kubectl postern why https://shop.example.com/search?q=x -H 'x-team: beta'
   kubectl postern why http://shop.example.com/ -X POST -f deploy/
   kubectl postern why https://192.0.2.1/ --sni shop.example.com --from-replica
+  kubectl postern why tcp://db.example.com:5432    the connections of TCPMappings; --sni for another name
 
 Rules, in the order in which routes are asked:
   TAKEN     it has the request
@@ -52,7 +52,7 @@ FROM under the policies is the object and field that settle them; `default` when
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Why {
-    /// The request's URL, with scheme and host
+    /// The request's URL, with scheme and host; `tcp://example.com:5432` for a connection that is not HTTP
     url: String,
 
     /// The request's method
@@ -78,6 +78,11 @@ pub(super) struct Why {
 struct Told<'f> {
     #[serde(flatten)]
     answer: Answer,
+    /// The namespaces whose routes may have the request: of the claim, or of who came first.
+    owners: BTreeSet<String>,
+    /// The Secret that the certificate of the handshake is from, as `namespace/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
     /// Objects that ask for it and are not among the candidates.
     refused: Vec<Loser<'f>>,
     /// Objects that serve what they ask for, but not this part of it.
@@ -108,13 +113,16 @@ impl Why {
             from: self.from,
         };
         let mut answer = facts.why(&question).await?;
+        let backings = outcome::backings(&answer, facts);
         let policies = origin::settled(&mut answer, facts);
         let (refused, kept_out) = losers(facts, &answer);
         let told = Told {
+            owners: head::owners(&answer, facts),
+            secret: head::secret(&answer, facts),
             refused,
             kept_out,
             policies,
-            backings: outcome::backings(&answer, facts),
+            backings,
             answer,
         };
         let down = told.backings.iter().any(Backing::is_down);
@@ -123,8 +131,8 @@ impl Why {
         let names: Vec<_> = names.collect();
         Ok(Page::new(&told, verdict)?
             .with_names(names)
-            .with_text(head(&told.answer, now))
-            .with_table(candidates(&told))
+            .with_text(head::text(&told, facts, now))
+            .with_table(candidates(&told, facts))
             .with_text(outcome::text(&told.answer, &told.backings, facts))
             .with_table(origin::table(&told.policies))
             .with_wide_table(backing::table(&told.backings)))
@@ -151,7 +159,12 @@ fn taken(answer: &Answer) -> impl Iterator<Item = &String> {
         .candidates
         .iter()
         .filter(|c| c.verdict == Rule::Taken);
-    taken.flat_map(|candidate| &candidate.objects)
+    let of_connection = match &answer.outcome {
+        Outcome::Connection { members } => &**members,
+        _ => &[],
+    };
+    { taken.flat_map(|candidate| &candidate.objects) }
+        .chain(of_connection.iter().map(|member| &member.id))
 }
 
 /// Objects that ask for this request: without a route, and with one that is not for this part of what they ask for.
@@ -162,6 +175,7 @@ fn losers<'f>(facts: &'f Facts, answer: &Answer) -> (Vec<Loser<'f>>, Vec<Loser<'
     };
     let (host, port) = (authority.host(), authority.port());
     let candidates = answer.candidates.iter().flat_map(|found| &found.objects);
+    let candidates = candidates.chain(taken(answer));
     let candidates: BTreeSet<_> = candidates.map(|id| object_of(id)).collect();
     for Known { view, .. } in &facts.objects {
         let Some(asks) = &view.asks else { continue };
@@ -203,79 +217,14 @@ fn part_of_others<'f>(view: &'f ObjectView, region: Option<&str>) -> Option<&'f 
     found().find(of_region).or_else(|| found().next())
 }
 
-/// From the connection to the region.
-fn listening(listener: &ListenerAnswer) -> String {
-    let own = format!("{} (port {}", listener.name, listener.port);
-    match listener.instead_of {
-        Some(asked) => format!("{own}; no such Listener has port {asked})"),
-        None => own + ")",
-    }
-}
-
-fn head(answer: &Answer, now: Timestamp) -> String {
-    let mut text = String::new();
-    let mut say = |label: &str, what: &str| {
-        let _infallible = writeln!(text, "{label:<10}{what}");
-    };
-    say(
-        "request",
-        &format!("{} {}{}", answer.method, answer.authority, answer.path),
-    );
-    match &answer.listener {
-        Some(listener) => say("listener", &listening(listener)),
-        None => say("listener", "none takes such a connection"),
-    }
-    if let Some(handshake) = &answer.handshake {
-        let sni = answer.sni.as_deref().unwrap_or("none");
-        say("tls", &format!("SNI {sni}, {}", shaken(handshake, now)));
-    }
-    if let Some(host) = &answer.host {
-        let served = match host_of(&host.id) {
-            Some(title) => format!("{} -> {title}", host.hostname),
-            None if host.id == "default" => "the default one, for names without a Host".to_owned(),
-            None => format!("{}: claimed, and no Host serves it", host.hostname),
-        };
-        say("host", &served);
-    }
-    if let Some(entry) = &answer.entry {
-        let secure = if entry.secure { "secure" } else { "insecure" };
-        say("entry", &format!("{secure}: {}", entry.action));
-    }
-    match answer.region.as_deref() {
-        None => {}
-        Some("") => say("region", "no claim covers it"),
-        Some(claim) => say("region", &format!("claim {claim}")),
-    }
-    text
-}
-
-fn shaken(handshake: &HandshakeAnswer, now: Timestamp) -> String {
-    match handshake {
-        HandshakeAnswer::Certificate(certificate) => {
-            format!("certificate for {}", certificate_text(certificate, now))
-        }
-        HandshakeAnswer::UnrecognizedName => {
-            "no certificate: the alert unrecognized_name".to_owned()
-        }
-        HandshakeAnswer::Broken(code) => {
-            format!("the certificate of the Host cannot be used: an alert ({code})")
-        }
-    }
-}
-
-fn certificate_text(certificate: &CertificateView, now: Timestamp) -> String {
-    let left = certificate.not_after - now.as_second();
-    let end = if left >= 0 {
-        format!("expires in {}", span(left))
-    } else {
-        format!("expired {} ago", span(-left))
-    };
-    format!("{} ({end})", certificate.names.join(", "))
-}
-
-fn candidates(told: &Told<'_>) -> Table {
+fn candidates(told: &Told<'_>, facts: &Facts) -> Table {
     let mut table = Table::new(&["#", "RULE", "FROM", "HOST", "MATCH", "PATH", "WHY"]);
     let mut number = 0;
+    for [rule, from, host, kind, why] in connection::candidates(&told.answer, &facts.graph) {
+        number += 1;
+        let number = number.to_string().into();
+        table.push([number, rule, from, host, kind, Cell::default(), why]);
+    }
     for candidate in &told.answer.candidates {
         let objects: Vec<_> = candidate.objects.iter().map(|id| object_of(id)).collect();
         let (word, why) = ruled(candidate);
@@ -316,6 +265,7 @@ fn candidates(told: &Told<'_>) -> Table {
 /// As routes are told.
 fn kind_of(asks: &Asked) -> &'static str {
     match &*asks.path {
+        "" => "",
         path if path.starts_with('~') => "regex",
         _ if asks.exact => "exact",
         _ => "prefix",

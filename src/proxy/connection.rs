@@ -108,7 +108,10 @@ async fn serve_encrypted<U, IO>(
     };
     let streams = listener.http2_max_concurrent_streams;
     drop(graph);
-    let transport = Transport::Tls { sni: encrypted.sni };
+    let transport = Transport::Tls {
+        sni: encrypted.sni,
+        shown: encrypted.shown,
+    };
     let stream = encrypted.stream;
     if encrypted.is_http2 {
         Box::pin(http2(site, parts, transport, stream, pass, streams)).await;

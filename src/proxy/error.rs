@@ -31,6 +31,8 @@ pub(super) enum ProxyError {
     BodyBroken,
     #[error("this connection was made for another host")]
     Misdirected,
+    #[error("requests from this address are not taken")]
+    AddressDenied,
     #[error("no such host")]
     NoHost,
     #[error("this host is not served without TLS")]
@@ -132,6 +134,7 @@ impl ProxyError {
             Self::BodyTooLarge => Reason::BodyTooLarge,
             Self::BodyStalled => Reason::RequestTimeout,
             Self::Misdirected => Reason::Misdirected,
+            Self::AddressDenied => Reason::AddressDenied,
             Self::NoHost => Reason::NoHost,
             Self::Insecure => Reason::Insecure,
             Self::NoRoute => Reason::NoRoute,
@@ -156,6 +159,7 @@ impl ProxyError {
             | Self::Authority(_)
             | Self::EscapedSlash
             | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::AddressDenied => StatusCode::FORBIDDEN,
             Self::NoHost | Self::Insecure | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -181,6 +185,7 @@ impl ProxyError {
     /// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>), and better ones where there are.
     pub(super) fn grpc_status(self) -> u16 {
         const DEADLINE_EXCEEDED: u16 = 4;
+        const PERMISSION_DENIED: u16 = 7;
         const RESOURCE_EXHAUSTED: u16 = 8;
         const UNIMPLEMENTED: u16 = 12;
         const INTERNAL: u16 = 13;
@@ -195,6 +200,7 @@ impl ProxyError {
             | Self::BodyBroken => INTERNAL,
             Self::UriTooLong | Self::HeadTooLarge | Self::BodyTooLarge => RESOURCE_EXHAUSTED,
             Self::NoHost | Self::Insecure | Self::NoRoute => UNIMPLEMENTED,
+            Self::AddressDenied => PERMISSION_DENIED,
             Self::BodyStalled | Self::UpstreamTimeout => DEADLINE_EXCEEDED,
             Self::Misdirected
             | Self::Failed(_)
@@ -224,6 +230,7 @@ impl ProxyError {
             | Self::BodyStalled
             | Self::BodyBroken
             | Self::Misdirected
+            | Self::AddressDenied
             | Self::NoHost
             | Self::Insecure
             | Self::NoRoute => Blame::Client,
@@ -260,6 +267,7 @@ impl ProxyError {
             | Self::BodyStalled
             | Self::BodyBroken
             | Self::Misdirected
+            | Self::AddressDenied
             | Self::NoHost
             | Self::Insecure
             | Self::NoRoute
@@ -298,6 +306,7 @@ pub(super) enum Reason {
     BodyTooLarge,
     RequestTimeout,
     Misdirected,
+    AddressDenied,
     NoHost,
     Insecure,
     NoRoute,
@@ -318,7 +327,7 @@ pub(super) enum Reason {
 
 impl Reason {
     /// In the order of their numbers.
-    pub(super) const ALL: [(Self, &'static str); 30] = [
+    pub(super) const ALL: [(Self, &'static str); 31] = [
         (Self::Upstream, "upstream"),
         (Self::Redirect, "redirect"),
         (Self::Preflight, "preflight"),
@@ -334,6 +343,7 @@ impl Reason {
         (Self::BodyTooLarge, "body_too_large"),
         (Self::RequestTimeout, "request_timeout"),
         (Self::Misdirected, "misdirected"),
+        (Self::AddressDenied, "address_denied"),
         (Self::NoHost, "no_host"),
         (Self::Insecure, "insecure"),
         (Self::NoRoute, "no_route"),

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::{
     body::{Kind, ReplyBody},
+    client_certificate::Shown,
     cors::Crossing,
     error::{ProxyError, Reason},
     forward::Upstreams,
@@ -35,7 +36,8 @@ use super::{
     upstream::Reached,
 };
 use crate::graph::{
-    self, Action, Authority, Decision, Graph, Member, OwnPaths, Redirect, decide,
+    self, Action, Authority, Decision, ForwardMode, Graph, Listener, Member, OwnPaths, Redirect,
+    decide,
     matching::{HeadView, Silent},
     path,
     shadow::Shadow,
@@ -169,6 +171,13 @@ impl<U: Upstreams> Exchange<'_, U> {
         asked: &mut Asked,
         record: &mut Record,
     ) -> Answer<U> {
+        if let Some(access) = &self.graph.access
+            && !access.permits(self.peer.client.ip(), record.client.ip())
+        {
+            // Its number counts like that of any other request.
+            self.peer.next_request();
+            return Err(ProxyError::AddressDenied);
+        }
         let survey = self.check(parts)?;
         asked.prefers_json = survey.prefers_json;
         if survey.grpc {
@@ -189,11 +198,13 @@ impl<U: Upstreams> Exchange<'_, U> {
         let proto = forwarding::trusted_proto(&parts.headers, self.trusted);
         let id = &asked.request_id;
         forwarding::rebuild(&mut parts.headers, self.peer, self.trusted, id);
+        let satisfied = self.peer.transport.shown().and_then(Shown::satisfies);
         let request = graph::Request {
             connection: graph::Connection {
                 tls: self.peer.transport.is_tls(),
                 sni: self.peer.transport.sni(),
                 trusted: self.trusted,
+                shown: satisfied.as_deref().map(|asked| &*asked.digest),
             },
             authority: &authority,
             path: &path,
@@ -267,6 +278,12 @@ impl<U: Upstreams> Exchange<'_, U> {
         }
     }
 
+    /// Whether what the client says of certificates goes on.
+    fn keeps_cert(&self) -> bool {
+        let mode = self.graph.clients.forwarded_cert.mode;
+        mode != ForwardMode::Sanitize && mode.keeps(self.peer.transport.has_certificate())
+    }
+
     /// What can be refused without knowing the route.
     fn check(&self, parts: &mut Parts) -> Result<Survey, ProxyError> {
         let number = self.peer.next_request();
@@ -278,6 +295,7 @@ impl<U: Upstreams> Exchange<'_, U> {
         let rules = Rules {
             trusted: self.trusted,
             allow_underscores: self.graph.requests.allow_underscores,
+            keeps_cert: self.keeps_cert(),
         };
         let mut survey = Survey::of(&parts.headers, rules)?;
         survey.connect = connect;
@@ -305,7 +323,7 @@ impl<U: Upstreams> Exchange<'_, U> {
             .graph
             .listener(self.peer.port)
             .ok_or(ProxyError::NoHost)?;
-        let route = match decide(listener, request, &head, &mut Silent) {
+        let route = match self.decide(listener, request, &head) {
             Decision::Route { route, .. } => route,
             Decision::Misdirected => return Err(ProxyError::Misdirected),
             Decision::NoHost => return Err(ProxyError::NoHost),
@@ -319,6 +337,35 @@ impl<U: Upstreams> Exchange<'_, U> {
         };
         let member = member.ok_or(ProxyError::NoRoute)?;
         Ok(Step::Take(member, route.shadow.as_deref()))
+    }
+
+    /// What a connection has shown in its handshake may be good for what its Host asks now: settings change, and lists of
+    /// revoked certificates.
+    fn decide<'g>(
+        &self,
+        listener: &'g Listener,
+        request: &graph::Request<'_>,
+        head: &Head<'_>,
+    ) -> Decision<'g> {
+        let decided = decide(listener, request, head, &mut Silent);
+        if !matches!(decided, Decision::Misdirected) {
+            return decided;
+        }
+        let nothing = Shown::default();
+        let shown = self.peer.transport.shown().unwrap_or(&nothing);
+        let authority = request.authority;
+        let host = listener.hosts.best(authority.host(), authority.port());
+        let Some((host, asked)) = host.and_then(|host| Some((host, host.tls.asks()?))) else {
+            return decided;
+        };
+        if !self.site.certificates.admits(shown, &host.tls) {
+            // What it can show now, it shows on another connection.
+            self.peer.close();
+            return decided;
+        }
+        let mut request = *request;
+        request.connection.shown = Some(&asked.digest);
+        decide(listener, &request, head, &mut Silent)
     }
 
     fn location(

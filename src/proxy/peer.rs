@@ -6,7 +6,8 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::{
-    access_log::Logger, alarm::Alarm, guard::Watch, limits, metrics::Counters, tcp::relay,
+    access_log::Logger, alarm::Alarm, client_certificate::Shown, guard::Watch, limits,
+    metrics::Counters, tcp::relay,
 };
 
 /// One connection. Its requests share it; all of them run on one thread.
@@ -48,6 +49,8 @@ pub(super) enum Transport {
     Tls {
         /// As the client named it in the handshake: lower case, without a trailing dot.
         sni: Option<Box<str>>,
+        /// None when nothing was asked for.
+        shown: Option<Box<Shown>>,
     },
 }
 
@@ -59,8 +62,21 @@ impl Transport {
     pub(super) fn sni(&self) -> Option<&str> {
         match self {
             Self::Cleartext => None,
-            Self::Tls { sni } => sni.as_deref(),
+            Self::Tls { sni, .. } => sni.as_deref(),
         }
+    }
+
+    /// What the client has shown of itself.
+    pub(super) fn shown(&self) -> Option<&Shown> {
+        match self {
+            Self::Cleartext => None,
+            Self::Tls { shown, .. } => shown.as_deref(),
+        }
+    }
+
+    /// Whether the client has shown a certificate that was asked for.
+    pub(super) fn has_certificate(&self) -> bool {
+        self.shown().is_some_and(Shown::has_certificate)
     }
 }
 

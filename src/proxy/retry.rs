@@ -149,6 +149,7 @@ impl ProxyError {
             | Self::BodyStalled
             | Self::BodyBroken
             | Self::Misdirected
+            | Self::AddressDenied
             | Self::NoHost
             | Self::Insecure
             | Self::NoRoute

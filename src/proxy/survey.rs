@@ -43,6 +43,8 @@ pub(super) struct Rules {
     /// Whether the peer's forwarding headers count.
     pub(super) trusted: bool,
     pub(super) allow_underscores: bool,
+    /// Whether what the peer says of certificates counts.
+    pub(super) keeps_cert: bool,
 }
 
 impl Survey {
@@ -93,6 +95,7 @@ impl Survey {
                 self.names_protocol = true;
                 self.drop.push(UPGRADE);
             }
+            b'x' if !rules.keeps_cert && is_forwarded_cert(text) => self.drop.push(name.clone()),
             b'x' if !rules.trusted && is_forwarding(text) => self.drop.push(name.clone()),
             _ => {}
         }
@@ -135,11 +138,23 @@ impl Survey {
 
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
+/// What upstreams are told of the certificates of clients.
+const FORWARDED_CERT: &str = "x-forwarded-client-cert";
+
+/// A server behind may read `_` as `-`.
+fn is_forwarded_cert(name: &str) -> bool {
+    if name.len() != FORWARDED_CERT.len() {
+        return false;
+    }
+    let mut bytes = name.bytes().zip(FORWARDED_CERT.bytes());
+    bytes.all(|(byte, wanted)| byte == wanted || (byte, wanted) == (b'_', b'-'))
+}
+
 /// Names that tell about the client, and are believed only from a trusted peer. x-forwarded-for, x-forwarded-proto and
-/// x-request-id are not among them: they are replaced.
+/// x-request-id are not among them: they are replaced. x-forwarded-client-cert has rules of its own.
 fn is_forwarding(name: &str) -> bool {
     if let Some(rest) = name.strip_prefix("x-forwarded-") {
-        return !matches!(rest, "for" | "proto");
+        return !matches!(rest, "for" | "proto" | "client-cert");
     }
     name.starts_with("x-original-")
         || name.starts_with("x-envoy-")
@@ -263,6 +278,7 @@ mod tests {
     const STRICT: Rules = Rules {
         trusted: false,
         allow_underscores: false,
+        keeps_cert: false,
     };
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -324,6 +340,7 @@ mod tests {
         assert_eq!(error, ProxyError::Malformed(Malformed::Underscore));
         let rules = Rules {
             allow_underscores: true,
+            keeps_cert: false,
             ..STRICT
         };
         assert!(Survey::of(&sent, rules).is_ok());

@@ -127,7 +127,7 @@ pub(super) async fn run<U, IO>(
     };
     record.end = match route.client_tls {
         ClientTls::Untouched => incoming.forward(forward, &record).await,
-        ClientTls::Terminate => incoming.terminate(forward, &record).await,
+        ClientTls::Terminate => incoming.terminate(&route, forward, &record).await,
     };
 }
 
@@ -154,7 +154,7 @@ where
     }
 
     /// With what is in the TLS of the client. An upstream is dialled for those who have gone through with the handshake.
-    async fn terminate(self, forward: &TcpForward, record: &Record) -> End {
+    async fn terminate(self, route: &TcpRoute, forward: &TcpForward, record: &Record) -> End {
         let Self {
             site,
             graph,
@@ -165,7 +165,7 @@ where
             return End::NoRoute;
         };
         let certificates = &site.certificates;
-        let handshake = tls::handshake_for_tcp(io, &listener, name.as_deref(), certificates);
+        let handshake = tls::handshake_for_tcp(io, &listener, route, name.as_deref(), certificates);
         let client = match Box::pin(handshake).await {
             Ok(client) => client,
             Err(error) => {

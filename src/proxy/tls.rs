@@ -1,16 +1,19 @@
 //! TLS with clients: a certificate by the name that the client asks for, or the alert that says why not.
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use rustls::{
-    ServerConfig,
+    HandshakeKind, ServerConfig, ServerConnection,
     crypto::aws_lc_rs,
     pki_types::{
         CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
     },
-    server::{Acceptor, NoServerSessionStorage},
-    version::{TLS12, TLS13},
+    server::{Acceptor, NoServerSessionStorage, danger::ClientCertVerifier},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -18,20 +21,32 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
-use super::limits;
-use crate::graph::{Certificate, Graph, Handshake, HostTls, Listener, tls::KeyFormat};
+use super::{
+    client_certificate::{self, Shown},
+    limits, terms,
+};
+use crate::graph::{
+    Certificate, Graph, Handshake, HostTls, Listener, ServerTls, TcpRoute, tls::KeyFormat,
+};
 
-/// TLS configurations by the digest of their certificate, shared by all workers: a ticket that one has given, every other
+/// TLS configurations by the digest of all that they depend on, shared by all workers: a ticket that one has given, every other
 /// one takes. Each has a key of its own for its tickets, and rustls resumes a session only for the name that it was made
-/// for, so no session reaches another Host.
+/// for, so no session reaches another Host, or one that asks its clients for something else.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Certificates(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    configs: HashMap<Arc<str>, Result<Arc<ServerConfig>, Unusable>>,
+    configs: HashMap<Arc<str>, Result<Ready, Unusable>>,
     /// The snapshot that was swept for.
     swept: Option<Arc<Graph>>,
+}
+
+/// A configuration, and what the certificates of clients are verified with.
+#[derive(Clone, Debug)]
+struct Ready {
+    config: Arc<ServerConfig>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// The TLS library takes no such certificate: the compiler checked less than it does.
@@ -46,6 +61,9 @@ pub(super) enum HandshakeError {
     Unrecognized,
     #[error("the certificate of this name cannot be used")]
     Broken,
+    /// It was good when the session began that the client resumes.
+    #[error("the certificate of the client is not good any more")]
+    Client(#[source] rustls::Error),
     #[error("it took too long")]
     Timeout,
     #[error("the client did not go through with it")]
@@ -59,6 +77,7 @@ pub(super) struct Encrypted<IO> {
     /// Lower case, without a trailing dot.
     pub(super) sni: Option<Box<str>>,
     pub(super) is_http2: bool,
+    pub(super) shown: Option<Box<Shown>>,
 }
 
 /// Alerts (RFC 8446, section 6) that rustls has no way to send before a configuration is chosen.
@@ -81,24 +100,21 @@ where
         .map_err(|_| HandshakeError::Timeout)?
         .map_err(HandshakeError::Failed)?;
     let sni = start.client_hello().server_name().map(normal);
-    let (alert, error) = match listener.handshake(sni.as_deref()) {
-        Handshake::Certificate(certificate) => match certificates.config(certificate) {
-            Ok(config) => {
-                let stream = timeout_at(deadline, start.into_stream(config))
-                    .await
-                    .map_err(|_| HandshakeError::Timeout)?
-                    .map_err(HandshakeError::Failed)?;
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                return Ok(Encrypted {
-                    stream: Box::new(stream),
-                    sni,
-                    is_http2,
-                });
-            }
-            Err(Unusable) => (INTERNAL_ERROR, HandshakeError::Broken),
-        },
-        Handshake::Unrecognized => (UNRECOGNIZED_NAME, HandshakeError::Unrecognized),
-        Handshake::Broken(_) => (INTERNAL_ERROR, HandshakeError::Broken),
+    let (alert, error) = match certificates.choose(listener.handshake(sni.as_deref())) {
+        Ok((tls, ready)) => {
+            let stream = timeout_at(deadline, start.into_stream(ready.config.clone()))
+                .await
+                .map_err(|_| HandshakeError::Timeout)?
+                .map_err(HandshakeError::Failed)?;
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            return Ok(Encrypted {
+                shown: shown(stream.get_ref().1, tls, &ready)?,
+                stream: Box::new(stream),
+                sni,
+                is_http2,
+            });
+        }
+        Err(refusal) => refusal,
     };
     refuse(start.io, alert, deadline).await;
     Err(error)
@@ -108,6 +124,7 @@ where
 pub(super) async fn handshake_for_tcp<IO>(
     io: IO,
     listener: &Listener,
+    route: &TcpRoute,
     sni: Option<&str>,
     certificates: &Certificates,
 ) -> Result<TlsStream<IO>, HandshakeError>
@@ -115,24 +132,41 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let deadline = Instant::now() + limits::HANDSHAKE;
-    let (alert, error) = match listener.handshake(sni) {
-        Handshake::Certificate(certificate) => match certificates.config(certificate) {
-            Ok(config) => {
-                let mut config = ServerConfig::clone(&config);
-                config.alpn_protocols.clear();
-                let accepted = TlsAcceptor::from(Arc::new(config)).accept(io);
-                return timeout_at(deadline, accepted)
-                    .await
-                    .map_err(|_| HandshakeError::Timeout)?
-                    .map_err(HandshakeError::Failed);
-            }
-            Err(Unusable) => (INTERNAL_ERROR, HandshakeError::Broken),
-        },
-        Handshake::Unrecognized => (UNRECOGNIZED_NAME, HandshakeError::Unrecognized),
-        Handshake::Broken(_) => (INTERNAL_ERROR, HandshakeError::Broken),
+    let own = route.tls.as_ref().map(Handshake::Certificate);
+    let handshake = own.unwrap_or_else(|| listener.handshake(sni));
+    let (alert, error) = match certificates.choose(handshake) {
+        Ok((tls, ready)) => {
+            let mut config = ServerConfig::clone(&ready.config);
+            config.alpn_protocols.clear();
+            let accepted = TlsAcceptor::from(Arc::new(config)).accept(io);
+            let stream = timeout_at(deadline, accepted)
+                .await
+                .map_err(|_| HandshakeError::Timeout)?
+                .map_err(HandshakeError::Failed)?;
+            shown(stream.get_ref().1, tls, &ready)?;
+            return Ok(stream);
+        }
+        Err(refusal) => refusal,
     };
     refuse(io, alert, deadline).await;
     Err(error)
+}
+
+/// What the client has shown. In a session that it resumes nobody has looked at it.
+fn shown(
+    connection: &ServerConnection,
+    tls: &ServerTls,
+    ready: &Ready,
+) -> Result<Option<Box<Shown>>, HandshakeError> {
+    let (Some(asked), Some(verifier)) = (&tls.clients, &ready.clients) else {
+        return Ok(None);
+    };
+    let chain = connection.peer_certificates().unwrap_or_default();
+    let chain: Vec<_> = chain.iter().map(|der| der.clone().into_owned()).collect();
+    if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
+        client_certificate::verify(&chain, asked, &**verifier).map_err(HandshakeError::Client)?;
+    }
+    Ok(Some(Box::new(Shown::new(chain, Some(asked.clone())))))
 }
 
 /// Says that nobody has the name that a handshake asks for.
@@ -158,18 +192,51 @@ async fn refuse(mut io: impl AsyncWrite + Unpin, alert: u8, deadline: Instant) {
 }
 
 impl Certificates {
-    fn config(&self, certificate: &Certificate) -> Result<Arc<ServerConfig>, Unusable> {
-        if let Some(known) = self.0.lock().configs.get(&certificate.digest) {
+    /// What a handshake is made with, or the alert that refuses it.
+    fn choose<'g>(
+        &self,
+        handshake: Handshake<'g>,
+    ) -> Result<(&'g ServerTls, Ready), (u8, HandshakeError)> {
+        match handshake {
+            Handshake::Certificate(tls) => match self.config(tls) {
+                Ok(ready) => Ok((tls, ready)),
+                Err(Unusable) => Err((INTERNAL_ERROR, HandshakeError::Broken)),
+            },
+            Handshake::Unrecognized => Err((UNRECOGNIZED_NAME, HandshakeError::Unrecognized)),
+            Handshake::Broken(_) => Err((INTERNAL_ERROR, HandshakeError::Broken)),
+        }
+    }
+
+    fn config(&self, tls: &ServerTls) -> Result<Ready, Unusable> {
+        if let Some(known) = self.0.lock().configs.get(&tls.digest) {
             return known.clone();
         }
-        let config = server_config(certificate).map(Arc::new).map_err(|error| {
+        let ready = ready(tls).map_err(|error| {
             tracing::error!(%error, "A certificate that was compiled cannot be used");
             Unusable
         });
         // Another worker may have been as fast: all must use one, or tickets would be refused.
         let mut known = self.0.lock();
-        let slot = known.configs.entry(certificate.digest.clone());
-        slot.or_insert(config).clone()
+        let slot = known.configs.entry(tls.digest.clone());
+        slot.or_insert(ready).clone()
+    }
+
+    /// Whether what a client has shown is good for what a Host asks now.
+    pub(super) fn admits(&self, shown: &Shown, tls: &HostTls) -> bool {
+        let HostTls::Certificate(tls) = tls else {
+            return false;
+        };
+        match (&tls.clients, self.config(tls)) {
+            (
+                Some(asked),
+                Ok(Ready {
+                    clients: Some(verifier),
+                    ..
+                }),
+            ) => shown.is_good_for(asked, &*verifier),
+            (None, Ok(_)) => true,
+            (Some(_), Ok(_)) | (_, Err(Unusable)) => false,
+        }
     }
 
     /// Forgets the certificates that no Host of the snapshot has, keys and all.
@@ -186,34 +253,55 @@ impl Certificates {
             .listeners
             .iter()
             .flat_map(|listener| listener.hosts.iter());
-        let used: std::collections::HashSet<&Arc<str>> = hosts
-            .filter_map(|host| match &host.tls {
-                HostTls::Certificate(certificate) => Some(&certificate.digest),
-                HostTls::None | HostTls::Broken(_) => None,
-            })
-            .collect();
+        let of_hosts = hosts.filter_map(|host| match &host.tls {
+            HostTls::Certificate(tls) => Some(&tls.digest),
+            HostTls::None | HostTls::Broken(_) => None,
+        });
+        let routes = graph
+            .listeners
+            .iter()
+            .flat_map(|listener| listener.tcp.routes());
+        let of_routes = routes.filter_map(|route| Some(&route.tls.as_ref()?.digest));
+        let used: HashSet<&Arc<str>> = of_hosts.chain(of_routes).collect();
         known.configs.retain(|digest, _| used.contains(digest));
         known.swept = Some(graph.clone());
     }
 }
 
-fn server_config(certificate: &Certificate) -> Result<ServerConfig, rustls::Error> {
-    let chain = certificate.chain.iter();
+fn ready(tls: &ServerTls) -> Result<Ready, rustls::Error> {
+    let asked = tls.clients.as_deref();
+    let clients = asked.map(client_certificate::verifier).transpose()?;
+    let config = Arc::new(server_config(tls, clients.clone())?);
+    Ok(Ready { config, clients })
+}
+
+fn server_config(
+    tls: &ServerTls,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, rustls::Error> {
+    let Certificate {
+        chain, key, staple, ..
+    } = &*tls.certificate;
+    let chain = chain.iter();
     let chain = chain
         .map(|der| CertificateDer::from(der.to_vec()))
         .collect();
-    let der = certificate.key.der.to_vec();
-    let key = match certificate.key.format {
+    let der = key.der.to_vec();
+    let key = match key.format {
         KeyFormat::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
         KeyFormat::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
         KeyFormat::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
     };
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13, &TLS12])?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let builder = ServerConfig::builder_with_provider(terms::provider(&tls.terms))
+        .with_protocol_versions(terms::versions(&tls.terms))?;
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let staple = staple.as_deref().unwrap_or_default().to_vec();
+    let mut config = builder.with_single_cert_with_ocsp(chain, key, staple)?;
+    let offered = tls.offer.protocols().iter();
+    config.alpn_protocols = offered.map(|name| name.as_bytes().to_vec()).collect();
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // Each costs the client and us a few microseconds, and one is what a client uses.

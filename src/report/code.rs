@@ -236,7 +236,7 @@ codes! {
         "a headless Service without ready pods",
         "Look at the pods of the Service. In a folder, name a `--backend` for it or use `--echo`.";
     TlsContextNotFound = 3009, Error, ResolvedRefs,
-        "The TLSContext that the Mapping names does not exist, or has an error of its own. The upstream is not dialled without it.",
+        "The TLSContext that the Mapping or Host names does not exist, or has an error of its own. The upstream is not dialled without it, and the Host answers 503: it may protect.",
         "tls: upstram",
         "Create the TLSContext, or correct the name.";
     UpstreamNotVerified = 3010, Warning, ResolvedRefs,
@@ -260,7 +260,7 @@ codes! {
         "a Secret whose tls.crt is not PEM",
         "Put the PEM of the chain in `tls.crt` and of the key in `tls.key`.";
     NoServerCertificate = 4003, Error, ResolvedRefs,
-        "TLS is to end at this TCPMapping, and no Host with a certificate serves its `host` on the port. TLS for the name is refused.",
+        "TLS is to end at this TCPMapping, and no Host with a certificate serves its `host` on the port, nor has a TLSContext with a certificate the name in its `hosts`. TLS for the name is refused.",
         "a TCPMapping with host: db.example.com where no Host has a certificate for it",
         "Have a Host with a `tlsSecret` created for the name, or write `clientTls: Passthrough` where the upstream speaks TLS itself.";
     FormerCertificate = 4004, Warning, ResolvedRefs,

@@ -34,6 +34,9 @@ pub struct Replica {
     pub digest: String,
     /// The resource versions compiled, by watch.
     pub versions: Versions,
+    /// The preset that it was started with, as GatewaySettings write it; none without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// When the graph in use was made, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applied: Option<i64>,

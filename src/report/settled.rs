@@ -57,11 +57,17 @@ fields! {
     // Of a Host.
     InsecureAction = "spec.requestPolicy.insecure.action",
     TlsSecret = "spec.tlsSecret",
+    HostContext = "spec.tlsContext",
     // Of a TLSContext.
     Sni = "spec.sni",
     CaSecret = "spec.caSecret",
     ClientSecret = "spec.secret",
     InsecureSkipVerify = "spec.insecureSkipVerify",
+    MinTlsVersion = "spec.minTlsVersion",
+    MaxTlsVersion = "spec.maxTlsVersion",
+    CipherSuites = "spec.cipherSuites",
+    EcdhCurves = "spec.ecdhCurves",
+    CrlSecret = "spec.crlSecret",
     // Of the GatewaySettings.
     DefaultHost = "spec.defaultHost",
     Underscores = "spec.headers.underscores",
@@ -89,6 +95,12 @@ fields! {
     ModuleDiagnostics = "spec.config.diagnostics",
     ModuleLivenessProbe = "spec.config.livenessProbe",
     ModuleReadinessProbe = "spec.config.readinessProbe",
+    ModuleForwardedCert = "spec.config.forwardClientCertDetails",
+    ModuleCertDetails = "spec.config.setCurrentClientCertDetails",
+    ModuleIpAllow = "spec.config.ipAllow",
+    ModuleIpDeny = "spec.config.ipDeny",
+    AccessAllow = "spec.access.allow",
+    AccessDeny = "spec.access.deny",
     ModuleBuffer = "spec.config.buffer",
     ModuleLinkerd = "spec.config.addLinkerdHeaders",
     ModuleMaxHead = "spec.config.maxRequestHeadersKb",
@@ -112,6 +124,7 @@ struct Said {
     /// Those of `fields` that the object writes in `snake_case`.
     snake: u128,
     context: Option<Arc<str>>,
+    secret: Option<Arc<str>>,
     owners: Option<BTreeSet<Arc<str>>>,
 }
 
@@ -149,6 +162,11 @@ impl Settled {
         self.said_mut().context = Some(name.into());
     }
 
+    /// Adds the Secret that a Host has its certificate from, as `namespace/name`.
+    pub fn add_secret(&mut self, name: &str) {
+        self.said_mut().secret = Some(name.into());
+    }
+
     fn said_mut(&mut self) -> &mut Said {
         Arc::make_mut(self.0.get_or_insert_default())
     }
@@ -156,6 +174,11 @@ impl Settled {
     /// The TLSContext that the `tls` of a Mapping names.
     pub fn context(&self) -> Option<&str> {
         self.0.as_ref()?.context.as_deref()
+    }
+
+    /// The Secret that a Host has its certificate from, as `namespace/name`.
+    pub fn secret(&self) -> Option<&str> {
+        self.0.as_ref()?.secret.as_deref()
     }
 
     /// The namespaces that a claim names, or selects.

@@ -36,6 +36,9 @@ pub struct ObjectView {
     /// The TLSContext that the `tls` of a Mapping names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_context: Option<String>,
+    /// The Secret that a Host has its certificate from, as `namespace/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_secret: Option<String>,
     /// Of a RouteClaim: the namespaces that have what it claims.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owners: Option<Vec<String>>,
@@ -106,6 +109,7 @@ impl ObjectView {
             asks: object.asks.as_deref().cloned(),
             settles: Some(object.settled.paths().collect()),
             tls_context: object.settled.context().map(str::to_owned),
+            tls_secret: object.settled.secret().map(str::to_owned),
             owners: owners.map(|owners| owners.iter().map(ToString::to_string).collect()),
             created: object.revision.created,
             diagnostics: object.diagnostics.iter().map(DiagnosticView::of).collect(),
@@ -182,6 +186,7 @@ mod tests {
             let mut settled = Settled::default();
             settled.add(Field::Tls, false);
             settled.add_context("upstream");
+            settled.add_secret("apps/site");
             let object = ObjectReport {
                 key: key.clone(),
                 origin: Origin::Cluster,
@@ -210,6 +215,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<ReportView>(&text).unwrap(), view);
             assert_eq!(view.objects[0].settles.as_deref().unwrap(), ["spec.tls"]);
             assert_eq!(view.objects[0].tls_context.as_deref(), Some("upstream"));
+            assert_eq!(view.objects[0].tls_secret.as_deref(), Some("apps/site"));
             assert!(view.objects[0].is(&key));
             assert_eq!(view.objects[0].title(), title);
             assert_eq!(key.to_string(), title);

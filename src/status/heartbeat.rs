@@ -98,6 +98,7 @@ impl Heartbeat<'_> {
                 .as_ref()
                 .map(|snapshot| (*snapshot.versions).clone())
                 .unwrap_or_default(),
+            preset: self.options.preset.clone(),
             applied: applied.at.map(Timestamp::as_second),
             nodes: self.options.node_addresses.clone(),
             behind: self.behind(),

@@ -8,6 +8,9 @@
 //! - send: GET http://x.com/api/   # http goes to the Listeners on 8080, https to those on 8443
 //!   headers: { x-a: b }
 //!   sni: other.com                # another name than the URL's in the TLS handshake
+//!   shows: authority/name         # the client's certificate
+//!   version: "1.2"                # of TLS, the only one that the client speaks
+//!   alpn: [h2]                    # what the client offers
 //!   body: text
 //!   times: 200                    # for `shares`
 //!   expect:
@@ -27,11 +30,14 @@
 //!   Mapping default/a: must be    # those of a folder only
 //! ```
 //!
-//! A Secret with the annotation `test/certificate: NAME[,NAME]` gets a fresh certificate for these names.
+//! A Secret with the annotation `test/certificate: NAME[,NAME]` gets a fresh certificate for these names, with `test/authority:
+//! NAME[,NAME]` those of authorities, and with `test/revoked: "AUTHORITY: NAME NAME"` what that has revoked, in a list that is out of
+//! date with `!AUTHORITY`.
 //!
 //! The same files are run by `cluster/cases.rs` with their resources in a real API server.
 
 mod exchange;
+pub(crate) mod pki;
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +47,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::exchange::Exchange;
 use super::gateway::Gateway;
@@ -127,7 +133,7 @@ impl Case {
         let value = reading.documents.into_iter().next().unwrap().value;
         let mut case: Self =
             serde_json::from_value(value).unwrap_or_else(|error| panic!("{error}"));
-        case.resources = case.resources.into_iter().map(with_certificate).collect();
+        case.resources = case.resources.into_iter().map(pki::with_data).collect();
         case
     }
 
@@ -143,20 +149,6 @@ impl Case {
         }
         wrong
     }
-}
-
-/// The data of a Secret that asks for a certificate.
-pub(crate) fn with_certificate(mut manifest: Value) -> Value {
-    let asked = manifest["metadata"]["annotations"]["test/certificate"].as_str();
-    if let Some(names) = asked {
-        let names: Vec<_> = names.split(',').map(str::to_owned).collect();
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
-        manifest["stringData"] = json!({
-            "tls.crt": made.cert.pem(),
-            "tls.key": made.signing_key.serialize_pem(),
-        });
-    }
-    manifest
 }
 
 /// Which objects carry other codes than the case says.

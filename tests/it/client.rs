@@ -11,7 +11,8 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    version::{TLS12, TLS13},
 };
 use serde_json::Value;
 
@@ -26,6 +27,23 @@ pub(crate) struct Request {
     pub(crate) sni: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    pub(crate) handshake: Handshake,
+}
+
+/// What a client shows.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+/// How TLS is spoken.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handshake {
+    pub(crate) identity: Option<Arc<Identity>>,
+    /// The only one, `1.2` or `1.3`.
+    pub(crate) version: Option<String>,
+    pub(crate) alpn: Vec<String>,
 }
 
 /// An answer.
@@ -50,6 +68,7 @@ impl Request {
             sni: None,
             headers: Vec::new(),
             body: Vec::new(),
+            handshake: Handshake::default(),
         }
     }
 
@@ -93,7 +112,8 @@ impl Request {
         let (authority, path) = self.parts();
         let mut stream: Box<dyn Stream> = if self.is_tls() {
             let name = authority.split(':').next().unwrap_or_default();
-            Box::new(tls(address, self.sni.as_deref().unwrap_or(name))?)
+            let name = self.sni.as_deref().unwrap_or(name);
+            Box::new(tls_with(address, name, &self.handshake)?)
         } else {
             Box::new(tcp(address)?)
         };
@@ -224,7 +244,7 @@ pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// Begins a handshake with this SNI, and reads no answer.
 pub(crate) fn hello(stream: &mut TcpStream, sni: &str) -> io::Result<()> {
-    let mut connection = handshake(sni)?;
+    let mut connection = handshake(sni, &Handshake::default())?;
     connection.write_tls(stream)?;
     Ok(())
 }
@@ -234,7 +254,15 @@ pub(crate) fn tls(
     address: SocketAddr,
     sni: &str,
 ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-    let connection = handshake(sni)?;
+    tls_with(address, sni, &Handshake::default())
+}
+
+fn tls_with(
+    address: SocketAddr,
+    sni: &str,
+    how: &Handshake,
+) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let connection = handshake(sni, how)?;
     let mut stream = StreamOwned::new(connection, tcp(address)?);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
@@ -242,13 +270,25 @@ pub(crate) fn tls(
     Ok(stream)
 }
 
-fn handshake(sni: &str) -> io::Result<ClientConnection> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
+fn handshake(sni: &str, how: &Handshake) -> io::Result<ClientConnection> {
+    let versions: &[_] = match how.version.as_deref() {
+        Some("1.2") => &[&TLS12],
+        Some("1.3") => &[&TLS13],
+        _ => &[&TLS13, &TLS12],
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnySigner(aws_lc_rs::default_provider())))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(AnySigner(aws_lc_rs::default_provider())));
+    let mut config = match &how.identity {
+        Some(identity) => builder
+            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+            .map_err(io::Error::other)?,
+        None => builder.with_no_client_auth(),
+    };
+    let alpn = how.alpn.iter();
+    config.alpn_protocols = alpn.map(|name| name.clone().into_bytes()).collect();
     config.enable_sni = !sni.is_empty();
     let name = if sni.is_empty() {
         "nobody.invalid"

@@ -35,7 +35,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
-    cases::{Case, with_certificate},
+    cases::{Case, pki},
     gateway::{Gateway, PATIENCE},
 };
 
@@ -170,7 +170,7 @@ pub(crate) fn steps() -> Vec<Step> {
         for mut step in current {
             let own_world = world.iter().map(|manifest| named(manifest, &step.last));
             step.manifests.extend(own_world);
-            step.manifests = step.manifests.into_iter().map(with_certificate).collect();
+            step.manifests = step.manifests.into_iter().map(pki::with_data).collect();
             steps.push(step);
         }
     }
@@ -267,12 +267,12 @@ impl Step {
             Writing::WithoutSettings => &self.without,
             _ => &self.requests,
         };
-        // A Listener that is opened or closed takes a moment more than the routes.
+        // Each worker takes what is new by itself, and a Listener that is opened or closed takes a moment more than the routes.
         let case = case(requests);
         let deadline = Instant::now() + Duration::from_secs(2);
         loop {
             let wrong = case.wrong(gateway);
-            if wrong.is_empty() || !self.is_alone || Instant::now() > deadline {
+            if wrong.is_empty() || Instant::now() > deadline {
                 return wrong;
             }
             thread::sleep(Duration::from_millis(20));

@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_GOLDEN=1` writes what is expected anew.
 
+mod archive;
+
 use std::{collections::BTreeSet, ffi::OsString, fs, path::Path};
 
 use jiff::Timestamp;
@@ -39,7 +41,12 @@ const CASES: &[(&str, &str, u8)] = &[
     ("why-idn", "why http://b\u{fc}cher.example/\u{fc}ber", 1),
     ("who", "who shop.example.com", 0),
     ("who-nobody", "who free.example.org/x", 0),
+    ("who-port", "who :6379", 0),
+    ("who-connection", "who tcp://orders.db.example.com:5432", 0),
+    ("who-host-port", "who orders.db.example.com:5432", 0),
     ("mine", "mine -n shop", 0),
+    ("mine-ports", "mine -n cache", 0),
+    ("mine-connections", "mine -n db", 0),
     (
         "can",
         "can claim shop.example.com/new/ --as-namespace web",
@@ -55,7 +62,36 @@ const CASES: &[(&str, &str, u8)] = &[
         "can claim shop.example.com/pay --as-namespace web",
         1,
     ),
+    ("can-port", "can claim :6379 --as-namespace cache", 0),
+    ("can-not-port", "can claim :6379 --as-namespace web", 1),
+    (
+        "can-host-port",
+        "can claim orders.db.example.com:5432 --as-namespace db",
+        0,
+    ),
+    (
+        "can-not-connection",
+        "can claim tcp://orders.db.example.com:5432 --as-namespace web",
+        1,
+    ),
     ("conflicts", "conflicts", 1),
+    ("status-tcp", "status tcpmapping/take-redis", 1),
+    ("routes-port", "routes :6379", 0),
+    ("routes-connection", "routes tcp://a.db.example.com:5432", 0),
+    ("why-port", "why tcp://:6379", 0),
+    ("why-connection", "why tcp://orders.db.example.com:5432", 0),
+    (
+        "why-connection-sni",
+        "why tcp://192.0.2.1:5432 --sni a.db.example.com",
+        0,
+    ),
+    ("why-connection-nobody", "why tcp://192.0.2.1:5432", 1),
+    ("why-connection-http", "why tcp://shop.example.com:8080", 1),
+    (
+        "why-connection-no-listener",
+        "why tcp://nobody.example.com:9999",
+        1,
+    ),
     ("lint", "lint", 1),
     (
         "diff",
@@ -63,15 +99,18 @@ const CASES: &[(&str, &str, u8)] = &[
         1,
     ),
     ("endpoints", "endpoints shop.example.com/cart/", 0),
+    ("endpoints-port", "endpoints :5432", 0),
     ("certs", "certs", 1),
     ("check", "check", 0),
     ("explain", "explain PST2007", 0),
+    ("explain-check", "explain PCK113", 0),
     ("sync", "sync", 2),
     ("bundle", "bundle", 2),
     ("completion", "completion fish", 0),
 ];
 
-/// Verbs whose output is the same however it is to be printed.
+/// Verbs whose output is the same however it is to be printed. What `sync` and `bundle` say of a cluster is golden in
+/// `src/plugin/recorded.rs`.
 const ONE_FORMAT: &[&str] = &["bundle", "completion", "sync"];
 
 /// Exit code, and what is printed.
@@ -203,7 +242,13 @@ fn without_addresses(mut value: serde_json::Value) -> serde_json::Value {
 #[test]
 fn a_folder_and_the_gateway_that_serves_it_say_the_same() {
     let mut manifests = String::new();
-    for file in ["api.yaml", "gateway.yaml", "shop.yaml", "web.yaml"] {
+    for file in [
+        "api.yaml",
+        "gateway.yaml",
+        "shop.yaml",
+        "tcp.yaml",
+        "web.yaml",
+    ] {
         manifests += &fs::read_to_string(Path::new(OBJECTS).join(file)).unwrap();
         manifests += "\n---\n";
     }
@@ -217,6 +262,10 @@ fn a_folder_and_the_gateway_that_serves_it_say_the_same() {
             "8080=127.0.0.1:0",
             "--bind",
             "8081=127.0.0.1:0",
+            "--bind",
+            "6379=127.0.0.1:0",
+            "--bind",
+            "5432=127.0.0.1:0",
         ],
     );
     let folder = gateway.file("case.yaml");
@@ -231,7 +280,14 @@ fn a_folder_and_the_gateway_that_serves_it_say_the_same() {
         "why http://api.example.com:8081/v1/orders",
         "why http://api.example.com/old/x",
         "why http://shop.example.com:8081/",
+        "why tcp://orders.db.example.com:5432",
+        "why tcp://:6379",
         "who shop.example.com",
+        "who :6379",
+        "who tcp://orders.db.example.com:5432",
+        "mine -n db",
+        "routes :5432",
+        "endpoints :5432",
         "endpoints shop.example.com",
         "conflicts",
         "certs",
@@ -380,6 +436,108 @@ fn what_holds_for_everybody_is_told_with_the_object_that_says_so() {
         serde_json::json!({"address": "10.1.0.1", "ready": false}),
         "{text}"
     );
+}
+
+/// With a certificate, claimed by label and by name.
+const SECURE: &str = r#"
+{"apiVersion": "postern.dev/v1alpha1", "kind": "Host", "metadata": {"name": "site", "namespace": "web"},
+ "spec": {"hostname": "site.example.com", "tlsSecret": {"name": "site-tls"}}}
+---
+{"apiVersion": "postern.dev/v1alpha1", "kind": "Mapping", "metadata": {"name": "a", "namespace": "web"},
+ "spec": {"hostname": "site.example.com", "prefix": "/", "service": "site"}}
+---
+{"apiVersion": "postern.dev/v1alpha1", "kind": "RouteClaim", "metadata": {"name": "site"},
+ "spec": {"hostnames": ["site.example.com"], "namespaces": {"names": ["web"], "selector": {"matchLabels": {"team": "site"}}}}}
+---
+{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web-next", "labels": {"team": "site"}}}
+---
+"#;
+
+#[test]
+fn whose_a_request_is_and_where_its_certificate_comes_from_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secure.yaml");
+    let pair = rcgen::generate_simple_self_signed(["site.example.com".to_owned()]).unwrap();
+    let secret = serde_json::json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"namespace": "web", "name": "site-tls"},
+        "stringData": {"tls.crt": pair.cert.pem(), "tls.key": pair.signing_key.serialize_pem()},
+    });
+    fs::write(&file, format!("{SECURE}{secret}")).unwrap();
+    let case = [
+        "why",
+        "https://site.example.com/x",
+        "-f",
+        file.to_str().unwrap(),
+    ];
+    let (_, text) = said(&case);
+    for line in [
+        "SNI site.example.com, certificate web/site-tls for site.example.com (expires in",
+        "region    claim site, of namespaces web, web-next\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let (_, text) = said(&[&case[..], &["-o", "json"]].concat());
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(told["owners"], serde_json::json!(["web", "web-next"]));
+    assert_eq!(told["secret"], "web/site-tls");
+    fs::write(&file, SECURE).unwrap();
+    let (_, text) = said(&case);
+    assert!(
+        text.contains("certificate of the Host, web/site-tls, cannot be used"),
+        "{text}"
+    );
+}
+
+/// One Service that is dialled by its endpoints because a Mapping says so, or everybody's settings, or because it is headless.
+#[test]
+fn who_says_that_a_service_is_dialled_by_its_endpoints_is_told() {
+    let mapping = |resolver: &str| {
+        serde_json::json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
+            "metadata": {"name": "a", "namespace": "apps"},
+            "spec": serde_json::from_str::<serde_json::Value>(&format!(
+                r#"{{"hostname": "a.example.com", "prefix": "/", "service": "quote"{resolver}}}"#
+            )).unwrap(),
+        })
+    };
+    let settings = |resolver: &str| {
+        serde_json::json!({
+            "apiVersion": "postern.dev/v1alpha1", "kind": "GatewaySettings",
+            "metadata": {"name": "settings", "namespace": "postern"},
+            "spec": {"resolver": resolver},
+        })
+    };
+    let by_mapping = r#", "resolver": "endpoint""#;
+    for (mapping, settings, ip, from) in [
+        (
+            mapping(by_mapping),
+            None,
+            "10.96.0.9",
+            Some("Mapping apps/a spec.resolver"),
+        ),
+        (
+            mapping(""),
+            Some(settings("endpoint")),
+            "10.96.0.9",
+            Some("GatewaySettings postern/settings spec.resolver"),
+        ),
+        (mapping(by_mapping), None, "None", None),
+        (mapping(""), None, "10.96.0.9", None),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("resolver.yaml");
+        let service = SETTLED.split("---").skip(3).collect::<Vec<_>>().join("---");
+        let service = service.replace("10.96.0.9", ip).replace("443", "80");
+        let settings = settings.map(|settings| settings.to_string());
+        let objects = [Some(mapping.to_string()), settings, Some(service)];
+        let objects: Vec<_> = objects.into_iter().flatten().collect();
+        fs::write(&file, objects.join("\n---\n")).unwrap();
+        let case = ["why", "http://a.example.com/", "-o", "json", "-f"];
+        let (_, text) = said(&[&case[..], &[file.to_str().unwrap()]].concat());
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["backings"][0]["by"][0].as_str(), from, "{text}");
+    }
 }
 
 #[test]

@@ -224,6 +224,7 @@ fn an_owner_is_named_and_many_are_counted() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_claims_leave_to_a_route_is_said_exactly() {
     let claims = claims(&[
         ("cart", "x.com", "/cart", "other"),

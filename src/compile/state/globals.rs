@@ -186,7 +186,13 @@ impl State {
             certificates: &mut self.certificates,
             wanted: BTreeSet::new(),
         };
-        self.hosts = host::lower_all(&resources.hosts, options, &self.settings, &mut secrets);
+        self.hosts = host::lower_all(
+            &resources.hosts,
+            options,
+            &self.settings,
+            &self.contexts,
+            &mut secrets,
+        );
         self.wanted[1] = secrets.wanted;
     }
 }

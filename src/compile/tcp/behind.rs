@@ -22,10 +22,13 @@ pub(in crate::compile) enum Behind {
     Certificate,
 }
 
+/// What a route does with TLS, and whose it is.
+type Taking = (ClientTls, Vec<RouteId>);
+
 /// What [`tell`] depends on, of one Listener.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::compile) struct Shape {
-    names: Vec<(HostPattern, Option<(ClientTls, Vec<RouteId>)>)>,
+    names: Vec<(HostPattern, Option<Taking>)>,
     /// Which hostnames have a certificate.
     hosts: Vec<(HostPattern, bool)>,
 }

@@ -21,7 +21,7 @@ use crate::{
         weight::{self, Share},
     },
     graph::{
-        ClientTls, Fail, Handshake, HostPattern, HostTable, Listener, TcpAction, TcpForward,
+        ClientTls, Fail, Handshake, HostPattern, HostTable, ServerTls, TcpAction, TcpForward,
         TcpMember, TcpRoute, TcpTable,
     },
     report::Code,
@@ -148,6 +148,7 @@ impl Grouping<'_, '_, '_> {
         let is_refused = |share: &Share| matches!(share, Share::Refused { .. });
         let nobody = shares.iter().all(is_refused);
         let mut route = Vec::new();
+        let mut tls = None;
         for (member, share) in fitting.into_iter().zip(shares) {
             let tcp = &mut self.all[*member];
             tcp.serves.insert(place.to_string());
@@ -160,7 +161,7 @@ impl Grouping<'_, '_, '_> {
                 }
             };
             if client_tls == ClientTls::Terminate {
-                need_certificate(tcp, place, self.linking.listeners);
+                tls = tls.or_else(|| certificate(tcp, place, self.linking));
             }
             let action = action(tcp, self.linking, self.known);
             let id = lower::id(&tcp.object);
@@ -169,6 +170,7 @@ impl Grouping<'_, '_, '_> {
         route.sort_by(|a, b| a.id.cmp(&b.id));
         Some(TcpRoute {
             client_tls,
+            tls,
             members: route.into(),
         })
     }
@@ -223,25 +225,41 @@ fn refuse_weight(tcp: &mut LoweredTcp) {
     }
 }
 
-fn need_certificate(tcp: &mut LoweredTcp, place: &Place, listeners: &[Arc<Listener>]) {
+/// What TLS is spoken with where no Host has the name: the certificate of a TLSContext. Says so if there is none.
+fn certificate(
+    tcp: &mut LoweredTcp,
+    place: &Place,
+    linking: &Linking<'_>,
+) -> Option<Arc<ServerTls>> {
     let Place {
         port,
         host: Some(host),
     } = place
     else {
-        return;
+        return None;
     };
-    let listener = listeners.iter().find(|listener| listener.port == *port);
+    let mut listeners = linking.listeners.iter();
+    let listener = listeners.find(|listener| listener.port == *port);
     let name = some_name(host);
     let found = listener.map(|listener| listener.handshake(Some(&name)));
-    if !matches!(found, Some(Handshake::Certificate(_))) {
-        tcp.findings.push(
-            Code::NoServerCertificate,
-            "spec.host",
-            format!("No Host that serves {host} on port {port} has a certificate, so TLS is refused"),
-            "Have a Host with a `tlsSecret` created for the name, or write `clientTls: Passthrough`",
-        );
+    // What a Host says of its names, it says of these, too: that it has no certificate that can be used, among others.
+    if matches!(found, Some(Handshake::Certificate(_))) {
+        return None;
     }
+    let written = tcp.object.spec.host.as_deref().unwrap_or_default();
+    let namespace = &tcp.object.key.namespace;
+    let contexts = linking.resolver.contexts;
+    let own = contexts.serving(written, namespace, linking.settings);
+    if own.is_some() && !matches!(found, Some(Handshake::Broken(_))) {
+        return own.cloned();
+    }
+    tcp.findings.push(
+        Code::NoServerCertificate,
+        "spec.host",
+        format!("No Host that serves {host} on port {port} has a certificate, and no TLSContext has it in `hosts`, so TLS is refused"),
+        "Have a Host with a `tlsSecret` created for the name, or a TLSContext with `hosts` and `secret`, or write `clientTls: Passthrough`",
+    );
+    None
 }
 
 fn action(tcp: &mut LoweredTcp, linking: &Linking<'_>, known: &mut Known<'_>) -> TcpAction {

@@ -152,6 +152,8 @@ fn an_id_says_what_a_connection_depends_on() {
         verify: true,
         roots: Roots::System,
         client: None,
+        terms: crate::graph::Terms::default(),
+        revoked: Arc::default(),
     };
     let lax = UpstreamTls {
         verify: false,

@@ -8,7 +8,7 @@ use crate::{
         finding::Findings,
         mapping::{DialPlan, TlsPlan},
     },
-    graph::{UpstreamTls, tls::Roots},
+    graph::{Terms, UpstreamTls, tls::Roots},
     report::Code,
     resource::ObjectKey,
 };
@@ -38,6 +38,8 @@ impl Resolver<'_> {
                     verify: !self.settings.verifies_with_authority_only,
                     roots: Roots::System,
                     client: None,
+                    terms: Terms::default(),
+                    revoked: Arc::default(),
                 }));
             }
             TlsPlan::Context(name) => name,
@@ -81,6 +83,8 @@ impl Resolver<'_> {
             verify: context.verify && !without_authority,
             roots: context.roots.clone(),
             client: context.client.clone(),
+            terms: context.terms.clone(),
+            revoked: Arc::clone(&context.revoked),
         }))
     }
 }

@@ -201,18 +201,22 @@ mod tests {
     #[test]
     fn every_field_is_told_with_what_becomes_of_it() {
         let spec = json!({
-            "hostname": "a", "tls": {"min_tls_version": "v1.2", "cert_required": true}, "previewUrl": {"x": 1},
+            "hostname": "a", "tls": {"sni": "a", "cert_chain_file": "/a", "cert_required": true}, "previewUrl": {"x": 1},
+            "acmeProvider": {"authority": "none"},
         });
         let (_, used) = respell(HostSpec::tree(), spec);
         let told: Vec<_> = used.iter().map(|u| (u.written.as_str(), u.fate)).collect();
         assert_eq!(
             told,
             [
+                ("acmeProvider", Fate::Served),
+                ("acmeProvider.authority", Fate::Off),
                 ("hostname", Fate::Served),
                 ("previewUrl", Fate::NoEffect),
                 ("tls", Fate::Served),
-                ("tls.cert_required", Fate::Refused),
-                ("tls.min_tls_version", Fate::Off),
+                ("tls.cert_chain_file", Fate::Refused),
+                ("tls.cert_required", Fate::Served),
+                ("tls.sni", Fate::NoEffect),
             ]
         );
         let (_, used) = respell(ListenerSpec::tree(), json!({"l7_depth": 1, "l7Depth": 1}));

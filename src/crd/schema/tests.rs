@@ -252,8 +252,8 @@ fn a_host_of_emissary_without_a_certificate_authority_has_no_problem() {
     assert_eq!(problems, []);
     assert_eq!(host.ambassador_id, Some(vec!["default".to_owned()]));
     let (_, problems) =
-        read::<HostSpec>(json!({"tls": {"min_tls_version": "v1.3"}}), Spelling::Snake);
-    assert_eq!(problems[0].field, "spec.tls.min_tls_version");
+        read::<HostSpec>(json!({"tls": {"cert_chain_file": "/a"}}), Spelling::Snake);
+    assert_eq!(problems[0].field, "spec.tls.cert_chain_file");
     assert_eq!(problems[0].kind, ProblemKind::NotImplemented);
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::graph::{
-    HostId, HostTable, PrivateKey, Regions, RouteId,
+    Certificate, HostId, HostTable, PrivateKey, Regions, RouteId,
     explain::{Step, Trace},
     matching::{
         RouteSet, Silent,
@@ -15,6 +15,7 @@ const CLEARTEXT: Connection<'static> = Connection {
     tls: false,
     sni: None,
     trusted: false,
+    shown: None,
 };
 
 fn tls(sni: Option<&str>) -> Connection<'_> {
@@ -22,18 +23,20 @@ fn tls(sni: Option<&str>) -> Connection<'_> {
         tls: true,
         sni,
         trusted: false,
+        shown: None,
     }
 }
 
 fn certificate(name: &str) -> HostTls {
-    HostTls::Certificate(Arc::new(Certificate {
+    HostTls::Certificate(Arc::new(ServerTls::from(Certificate {
         digest: name.into(),
         chain: Vec::new(),
         key: PrivateKey {
             format: KeyFormat::Pkcs8,
             der: Arc::from([]),
         },
-    }))
+        staple: None,
+    })))
 }
 
 fn routes(specs: &[&str]) -> Arc<RouteSet> {
@@ -94,7 +97,7 @@ fn two_hosts_and_a_catch_all() -> Listener {
 fn a_handshake_gets_the_certificate_of_the_host_it_names() {
     let listener = two_hosts_and_a_catch_all();
     let shown = |sni| match listener.handshake(sni) {
-        Handshake::Certificate(certificate) => certificate.digest.to_string(),
+        Handshake::Certificate(tls) => tls.digest.to_string(),
         other => format!("{other:?}"),
     };
     for (sni, expected) in [

@@ -26,6 +26,12 @@ pub struct Answer {
     pub sni: Option<String>,
     /// None without TLS.
     pub handshake: Option<HandshakeAnswer>,
+    /// The Host whose certificate the handshake gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secured_by: Option<HostAnswer>,
+    /// By what a TCPMapping was found, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionAnswer>,
     pub host: Option<HostAnswer>,
     pub entry: Option<EntryAnswer>,
     /// The region whose routes were asked; empty for what no claim covers.
@@ -66,6 +72,17 @@ pub struct HostAnswer {
     /// `namespace/name`, or `default`.
     pub id: String,
     pub hostname: String,
+}
+
+/// How connections of a TCPMapping are told from others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionAnswer {
+    /// The names that handshakes ask for; none for every connection that asks for no name that is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Whether the TLS of the client ends here.
+    pub terminates_tls: bool,
 }
 
 /// What the Host does before its routes are asked.
@@ -191,6 +208,10 @@ pub enum Outcome {
     NoHandshake,
     /// A TCPMapping has the connection, and every request in it.
     Connection { members: Vec<TcpMemberView> },
+    /// No TCPMapping takes such a connection, and it is closed.
+    NoConnection,
+    /// The Listener serves HTTP to such a connection.
+    OnlyRequests,
     /// 400.
     BadRequest { why: String },
     /// 421: the connection was made for another Host.
@@ -236,6 +257,8 @@ impl Answer {
             listener: None,
             sni: None,
             handshake: None,
+            secured_by: None,
+            connection: None,
             host: None,
             entry: None,
             region: None,
@@ -254,7 +277,11 @@ impl Outcome {
     /// The status that the client sees, where Postern itself decides it; none when an upstream does, or no request comes through.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::NoListener | Self::NoHandshake | Self::Connection { .. } => None,
+            Self::NoListener
+            | Self::NoHandshake
+            | Self::Connection { .. }
+            | Self::NoConnection
+            | Self::OnlyRequests => None,
             Self::BadRequest { .. } => Some(400),
             Self::Misdirected => Some(421),
             Self::NoHost | Self::Rejected | Self::NoRoute | Self::NoShare { .. } => Some(404),

@@ -9,7 +9,7 @@ use super::{
     HandshakeAnswer,
 };
 use crate::graph::{
-    Action, CanonicalPath, ClientPolicy, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits,
+    Access, Action, CanonicalPath, ClientPolicy, EnvoyHeaders, Forward, HeaderEdit, HeaderEdits,
     HostRewrite, HostTls, InsecureAction, Member, Redirect, RequestPolicy, Rewrite, Upstream,
     UpstreamProtocol, UpstreamTls, VirtualHost,
     breaker::Priority,
@@ -36,6 +36,8 @@ pub enum Policy {
     EnvoyHeaders,
     /// What responses have as `server`.
     ServerHeader,
+    /// From which addresses requests are taken.
+    Access,
     /// Of responses.
     Compression,
     GrpcWeb,
@@ -50,11 +52,15 @@ pub enum Policy {
     HostPort,
     /// Who may name a request.
     RequestId,
+    /// What becomes of X-Forwarded-Client-Cert.
+    ForwardedCert,
     InsecureRequests,
     /// Which insecure requests a Host that redirects redirects.
     InsecureRedirect,
     /// Of the Host, in the TLS handshake.
     Certificate,
+    /// On what the handshake insists, client certificates among it.
+    Handshake,
     Weight,
     Rewrite,
     HostHeader,
@@ -94,6 +100,8 @@ pub enum Policy {
     /// Whether the certificate of the upstream is verified, and by whose roots.
     UpstreamTrust,
     ClientCertificate,
+    /// On what the handshake with the upstream insists.
+    UpstreamHandshake,
     Redirect,
     RedirectStatus,
 }
@@ -118,6 +126,7 @@ impl Policy {
             Self::Underscores => "underscores",
             Self::EnvoyHeaders => "x-envoy headers",
             Self::ServerHeader => "server header",
+            Self::Access => "addresses",
             Self::Compression => "compression",
             Self::GrpcWeb => "grpc-web",
             Self::Buffer => "buffering",
@@ -126,9 +135,11 @@ impl Policy {
             Self::HeaderCase => "header case",
             Self::HostPort => "host port",
             Self::RequestId => "request id",
+            Self::ForwardedCert => "forwarded certificate",
             Self::InsecureRequests => "insecure requests",
             Self::InsecureRedirect => "insecure redirect",
             Self::Certificate => "certificate",
+            Self::Handshake => "handshake",
             Self::Weight => "weight",
             Self::Rewrite => "rewrite",
             Self::HostHeader => "host header",
@@ -156,6 +167,7 @@ impl Policy {
             Self::UpstreamTls => "tls",
             Self::UpstreamTrust => "trust",
             Self::ClientCertificate => "client certificate",
+            Self::UpstreamHandshake => "upstream handshake",
             Self::Redirect => "redirect",
             Self::RedirectStatus => "redirect status",
         }
@@ -207,8 +219,13 @@ pub(super) fn of_envoy(envoy: &EnvoyHeaders) -> [PolicyAnswer; 2] {
     ]
 }
 
+/// Whose requests are taken at all.
+pub(super) fn of_access(access: Option<&Access>) -> PolicyAnswer {
+    Policy::Access.may_be(access.map(ToString::to_string), "all")
+}
+
 /// How HTTP is spoken with clients.
-pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 8] {
+pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 9] {
     let ClientPolicy {
         buffer,
         max_head,
@@ -218,6 +235,7 @@ pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 8] {
         title_case,
         strips_own_port,
         keeps_request_ids,
+        forwarded_cert,
     } = clients;
     let told = |on: &bool, text: &str| on.then(|| text.to_owned());
     [
@@ -241,6 +259,7 @@ pub(super) fn of_clients(clients: &ClientPolicy) -> [PolicyAnswer; 8] {
             told(keeps_request_ids, "that of every client is kept"),
             "that of a trusted proxy is kept",
         ),
+        Policy::ForwardedCert.may_be(forwarded_cert.told(), "taken out"),
     ]
 }
 
@@ -271,18 +290,22 @@ pub(super) fn of_insecure(host: &VirtualHost) -> Vec<PolicyAnswer> {
     }
 }
 
-/// The certificate of the handshake, if it is that of the Host which has the request.
+/// The certificate of the handshake, if it is that of the Host which has the request, and what that insists on.
 pub(super) fn of_certificate(
     host: &VirtualHost,
     shaken: Option<&HandshakeAnswer>,
-) -> Option<PolicyAnswer> {
+) -> Vec<PolicyAnswer> {
     match (&host.tls, shaken) {
         (HostTls::Certificate(own), Some(HandshakeAnswer::Certificate(shown)))
-            if *own.digest == *shown.digest =>
+            if *own.certificate.digest == *shown.digest =>
         {
-            Some(Policy::Certificate.is(shown.names.join(", ")))
+            let told = Some(own.told().join("; ")).filter(|told| !told.is_empty());
+            vec![
+                Policy::Certificate.is(shown.names.join(", ")),
+                Policy::Handshake.may_be(told, "as usual"),
+            ]
         }
-        _ => None,
+        _ => Vec::new(),
     }
 }
 
@@ -426,6 +449,8 @@ fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
         verify,
         roots,
         client,
+        terms: _,
+        revoked: _,
     } = &**tls;
     let trust = match (verify, roots) {
         (false, _) => Some("the certificate is not verified".to_owned()),
@@ -433,10 +458,12 @@ fn of_upstream(upstream: &Upstream) -> Vec<PolicyAnswer> {
         (true, Roots::Only(_)) => Some("verified, by the authorities of a Secret".to_owned()),
     };
     let client = client.as_ref().map(|client| client.digest.to_string());
+    let told = Some(tls.told().join("; ")).filter(|told| !told.is_empty());
     all.extend([
         Policy::UpstreamTls.is(format!("to {server_name}")),
         Policy::UpstreamTrust.may_be(trust, "verified, by the authorities of the machine"),
         Policy::ClientCertificate.may_be(client, "none"),
+        Policy::UpstreamHandshake.may_be(told, "as usual"),
     ]);
     all
 }

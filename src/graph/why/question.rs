@@ -11,7 +11,7 @@ use crate::graph::{Authority, AuthorityError, matching::HeadView};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Question {
-    /// With scheme and host: `https://example.com/path?query`.
+    /// With scheme and host: `https://example.com/path?query`; `tcp://example.com:6379` for a connection that is not HTTP.
     pub url: String,
     /// GET without one.
     pub method: Option<String>,
@@ -31,8 +31,10 @@ pub enum QuestionError {
         "url: {0:?} has no scheme: write it with scheme and host, such as http://example.com/path"
     )]
     Relative(String),
-    #[error("url: only http and https are routed, not {0}")]
+    #[error("url: only http, https and tcp are routed, not {0}")]
     Scheme(String),
+    #[error("url: a connection has a port: write tcp://{0}:6379")]
+    Port(String),
     #[error("url: {0}")]
     Authority(AuthorityError),
     #[error("method: {0:?} is not a method")]
@@ -47,6 +49,8 @@ pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     pub(super) tls: bool,
+    /// A connection, and no request.
+    pub(super) raw: bool,
     sni: Option<String>,
     pub(super) from: Option<IpAddr>,
 }
@@ -82,9 +86,10 @@ impl Asked {
         let url: Uri = url.parse().map_err(|error: http::uri::InvalidUri| {
             QuestionError::Url(question.url.clone(), error.to_string())
         })?;
-        let tls = match url.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
+        let (tls, raw) = match url.scheme_str() {
+            Some("https") => (true, false),
+            Some("http") => (false, false),
+            Some("tcp") => (false, true),
             other => {
                 return Err(QuestionError::Scheme(other.unwrap_or_default().to_owned()));
             }
@@ -98,6 +103,7 @@ impl Asked {
             method,
             headers: headers(&question.headers)?,
             tls,
+            raw,
             sni: question.sni.clone(),
             from: question.from,
         })
@@ -119,7 +125,7 @@ impl Asked {
 
     /// What a client sends for this URL: an address is no server name (RFC 6066, section 3).
     pub(super) fn sni(&self, authority: &Authority<'_>) -> Option<String> {
-        if !self.tls {
+        if !self.tls && !self.raw {
             return None;
         }
         let own = authority.host();

@@ -184,7 +184,8 @@ fn a_question_that_is_none_says_what_is_wrong_with_it() {
         ("", "scheme and host"),
         ("example.com/a", "http://example.com"),
         ("http://a b/", "no URL"),
-        ("ftp://a/", "http and https"),
+        ("ftp://a/", "http, https and tcp"),
+        ("tcp://db.example.com", "tcp://db.example.com:6379"),
         ("http://a_!/", "DNS name"),
         ("http://user@a/", "user information"),
     ] {
@@ -238,6 +239,7 @@ fn a_name_of_tcp_has_the_connection_and_every_request_in_it() {
     };
     let route = TcpRoute {
         client_tls: ClientTls::Untouched,
+        tls: None,
         members: [member].into(),
     };
     let listener = Arc::make_mut(&mut graph.listeners[1]);
@@ -249,4 +251,15 @@ fn a_name_of_tcp_has_the_connection_and_every_request_in_it() {
     assert_eq!(members[0].id, "tcpmapping/db/orders");
     let other = ask(&graph, "https://other.example.com/x").outcome;
     assert_eq!(other, Outcome::NoHandshake);
+    let port = graph.listeners[1].port;
+    let answer = ask(&graph, &format!("tcp://db.example.com:{port}"));
+    assert_eq!(answer.sni.as_deref(), Some("db.example.com"));
+    let by = answer
+        .connection
+        .map(|found| (found.host, found.terminates_tls));
+    assert_eq!(by, Some((Some("db.example.com".to_owned()), false)));
+    let other = ask(&graph, &format!("tcp://other.example.com:{port}"));
+    assert_eq!(other.outcome, Outcome::OnlyRequests, "HTTP is served there");
+    let nowhere = ask(&graph, "tcp://db.example.com:1").outcome;
+    assert_eq!(nowhere, Outcome::NoListener);
 }

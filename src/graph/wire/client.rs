@@ -19,6 +19,9 @@ pub struct ClientsView {
     pub title_case: bool,
     pub strips_own_port: bool,
     pub keeps_request_ids: bool,
+    /// What becomes of X-Forwarded-Client-Cert, and what it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded_cert: Option<String>,
 }
 
 /// Which responses are compressed, and how.
@@ -44,6 +47,7 @@ impl ClientsView {
             title_case: policy.title_case,
             strips_own_port: policy.strips_own_port,
             keeps_request_ids: policy.keeps_request_ids,
+            forwarded_cert: policy.forwarded_cert.told(),
         }
     }
 

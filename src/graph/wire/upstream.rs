@@ -55,6 +55,9 @@ pub struct UpstreamTlsView {
     pub server_name: String,
     pub verify: bool,
     pub client: Option<String>,
+    /// What is not as usual in the handshake.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
 }
 
 impl UpstreamView {
@@ -88,6 +91,7 @@ impl UpstreamView {
                 server_name: tls.server_name.to_string(),
                 verify: tls.verify,
                 client: tls.client.as_ref().map(|client| client.digest.to_string()),
+                terms: tls.told(),
             }),
             connect_timeout: format!("{:?}", upstream.connect_timeout),
         }

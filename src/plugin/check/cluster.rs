@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::{Finding, Row, failed, mesh, ok, pods, service, unknown};
+use super::{Finding, Row, claims, failed, mesh, ok, pods, service, unknown};
 use crate::plugin::facts::{Facts, ReplicaState};
 
 /// The oldest minor version of Kubernetes 1 that the chart lets itself be installed on.
@@ -220,7 +220,23 @@ async fn account(client: &Client, facts: &Facts, scene: &Scene) -> Vec<Row> {
         Ok(false) => ok(format!("{account} may not read every Secret")),
         Err(error) => unknown(error.to_string()),
     };
-    vec![Row::new("grants", grants), Row::new("secrets", secrets)]
+    let walls = [
+        ("postern.dev", "routeclaims", "list"),
+        ("", "namespaces", "list"),
+    ];
+    let mut reads = Vec::new();
+    for what in walls {
+        reads.push(may(client, &user, None, what).await);
+    }
+    let walls = match reads[..] {
+        [Ok(routeclaims), Ok(namespaces)] => claims::walls(facts, account, routeclaims, namespaces),
+        _ => unknown(format!("what {user} may read cannot be asked")),
+    };
+    vec![
+        Row::new("grants", grants),
+        Row::new("walls", walls),
+        Row::new("secrets", secrets),
+    ]
 }
 
 async fn may(

@@ -58,6 +58,13 @@ fn verbs_flags_values_and_objects_are_completed() {
             ":4",
         ),
         (of_folder(&["who", "sh"]), "shop.example.com", 1, ":4"),
+        (of_folder(&["who", ":"]), ":6379", 1, ":4"),
+        (
+            of_folder(&["why", "tcp://o"]),
+            "tcp://orders.db.example.com:5432",
+            1,
+            ":4",
+        ),
         (
             of_folder(&["why", "http://a"]),
             "http://api.example.com/",

@@ -178,7 +178,8 @@ fn of_host(way: Way, graph: &Graph, witness: &Witness) -> Vec<(String, String)> 
     }
     if way.spoken == Spoken::Tls {
         let certificate = match handshake(listener, witness) {
-            Handshake::Certificate(certificate) => {
+            Handshake::Certificate(tls) => {
+                let certificate = &tls.certificate;
                 let view = CertificateView::of(certificate).unwrap_or_default();
                 let digest = certificate.digest.get(..8).unwrap_or_default();
                 format!("{} ({digest})", view.names.join(", "))

@@ -58,12 +58,13 @@ impl Way {
         graph.listeners.iter().flat_map(of_listener).collect()
     }
 
-    fn connection(self, witness: &Witness) -> Connection<'_> {
+    fn connection<'w>(self, listener: &'w Listener, witness: &'w Witness) -> Connection<'w> {
         let tls = self.spoken == Spoken::Tls;
         Connection {
             tls,
             sni: tls.then_some(&*witness.host),
             trusted: self.spoken == Spoken::Forwarded,
+            shown: listener.asks(Some(&witness.host)).filter(|_| tls),
         }
     }
 
@@ -72,7 +73,7 @@ impl Way {
         let Some((listener, host)) = self.host(graph, witness) else {
             return Fate::Nothing;
         };
-        let connection = self.connection(witness);
+        let connection = self.connection(listener, witness);
         if connection.tls && listener.tcp.named(Some(&witness.host)).is_some() {
             return Fate::Ended("a TCPMapping");
         }
@@ -111,7 +112,7 @@ impl Way {
             .map_or_else(String::new, |port| format!(":{port}"));
         let authority = format!("{}{port}", witness.host);
         let authority = Authority::parse(&authority).ok()?;
-        match listener.host(self.connection(witness), &authority) {
+        match listener.host(self.connection(listener, witness), &authority) {
             HostChoice::Host(host) => Some((listener, host)),
             HostChoice::None | HostChoice::Misdirected => None,
         }
@@ -119,7 +120,8 @@ impl Way {
 
     /// Whether a request that comes in this way is one that the Host's insecure action is about.
     pub(super) fn is_insecure(self, listener: &Listener, witness: &Witness) -> bool {
-        self.spoken == Spoken::Cleartext && !listener.is_secure(self.connection(witness), None)
+        self.spoken == Spoken::Cleartext
+            && !listener.is_secure(self.connection(listener, witness), None)
     }
 }
 

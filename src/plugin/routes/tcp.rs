@@ -15,34 +15,31 @@ use crate::{
 /// A route of connections.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Row {
-    port: u16,
+pub(in crate::plugin) struct Row {
+    pub(in crate::plugin) port: u16,
     /// None for every connection that asks for no name that is found.
     #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<String>,
+    pub(in crate::plugin) host: Option<String>,
     /// `tcp`, `tls`, or `passthrough`.
-    protocol: &'static str,
-    pub(super) to: Vec<To>,
+    pub(in crate::plugin) protocol: &'static str,
+    pub(in crate::plugin) to: Vec<To>,
 }
 
 /// Those of the namespaces and the place that are looked at.
 pub(super) fn rows(graph: &GraphView, scope: &Scope, place: Option<&Place>) -> Vec<Row> {
-    let listeners = graph.listeners.iter();
-    let routes = listeners.flat_map(|listener| {
-        let routes = listener
-            .tcp
-            .iter()
-            .filter(|route| !route.members.is_empty());
-        routes.map(move |route| row(listener, route, graph))
-    });
     let fits = |row: &Row| {
         let own = row.to.iter().any(|to| scope.includes(namespace_of(&to.id)));
-        own && place.is_none_or(|place| {
-            let host = row.host.as_deref();
-            host.is_some_and(|host| place.reaches_host(host))
-        })
+        own && place.is_none_or(|place| place.reaches_connections(row.port, row.host.as_deref()))
     };
-    routes.filter(fits).collect()
+    all(graph).filter(fits).collect()
+}
+
+/// All of them, in the order of the Listeners.
+pub(in crate::plugin) fn all(graph: &GraphView) -> impl Iterator<Item = Row> {
+    graph.listeners.iter().flat_map(move |listener| {
+        let routes = { listener.tcp.iter() }.filter(|route| !route.members.is_empty());
+        routes.map(move |route| row(listener, route, graph))
+    })
 }
 
 fn row(listener: &ListenerView, route: &TcpRouteView, graph: &GraphView) -> Row {

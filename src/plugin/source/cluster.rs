@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, anyhow, bail};
 use kube::Client;
 
-use super::{
-    compiled, facts, folder, insert_applied, leases, options, replica::Diagnostics, scope,
-};
+use super::{facts, folder, insert_applied, leases, options, replica::Diagnostics, scope};
 use crate::{
     compile::{Environment, Options},
     plugin::{
@@ -132,7 +130,7 @@ pub(in crate::plugin) async fn load_applied(
     let mut set = now.compiled()?.set.clone();
     insert_applied(applied, &mut set);
     let mut unread = now.unread.clone();
-    let compiled = complete(connection, set, &read.options, &mut unread).await;
+    let compiled = complete(connection, now.compiled()?.again(set), &mut unread).await;
     let mut after = facts(compiled, Origin::Cluster, read.scope.clone());
     unread.sort();
     after.unread = unread;
@@ -170,7 +168,8 @@ impl Read {
     async fn facts(&self, connection: &Connection) -> Facts {
         let mut unread = self.once.unread.clone();
         let set = self.once.set.clone();
-        let compiled = complete(connection, set, &self.options, &mut unread).await;
+        let compiled = Compiled::of(set, self.options.clone(), self.leases.preset());
+        let compiled = complete(connection, compiled, &mut unread).await;
         let mut facts = facts(compiled, Origin::Cluster, self.scope.clone());
         facts.missing_kinds = missing_kinds(&self.once.served);
         unread.extend(self.leases.unread.clone());
@@ -182,14 +181,12 @@ impl Read {
     }
 }
 
-/// Compiles a set, and reads the Secrets that this shows to be wanted.
+/// Reads the Secrets that are wanted, and compiles with them.
 async fn complete(
     connection: &Connection,
-    set: ResourceSet,
-    options: &Options,
+    mut compiled: Compiled,
     unread: &mut Vec<once::Unread>,
 ) -> Compiled {
-    let mut compiled = compiled(set, options.clone());
     for _ in 0..ROUNDS {
         let asked = compiled.report.wanted_secrets.iter();
         let unasked: BTreeSet<ObjectKey> = asked
@@ -201,7 +198,7 @@ async fn complete(
         }
         let more = once::read_secrets(&connection.client, &unasked, &mut compiled.set).await;
         unread.extend(more);
-        compiled = super::compiled(compiled.set, options.clone());
+        compiled = Compiled::of(compiled.set, compiled.options, compiled.preset);
     }
     compiled
 }

@@ -4,6 +4,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, api::ListParams};
 
 use crate::{
+    crd::gateway_settings::Preset,
     plugin::{args::Common, facts::ReplicaState},
     report::replica::{
         ANNOTATION, INSTALLATION_LABEL, REPLICA_ROLE, ROLE_LABEL, Replica, installation_label,
@@ -76,6 +77,15 @@ impl Leases {
             unread: None,
         }
     }
+
+    /// What the replicas were started with, as far as they say so.
+    pub(in crate::plugin) fn preset(&self) -> Preset {
+        let says = self.replicas.iter().flatten();
+        let mut presets = says.filter_map(|replica| replica.says.as_ref()?.preset.clone());
+        let preset = presets.next().map(serde_json::Value::String);
+        let preset = preset.and_then(|preset| serde_json::from_value(preset).ok());
+        preset.unwrap_or(Preset::None)
+    }
 }
 
 fn state(lease: &Lease) -> ReplicaState {
@@ -120,5 +130,23 @@ mod tests {
         assert_eq!((&*found.namespace, &*found.name), ("postern", "pod-1"));
         let renewed = found.renewed.unwrap();
         assert!(found.is_ready() && found.is_alive(renewed + 30) && !found.is_alive(renewed + 31));
+    }
+
+    #[test]
+    fn the_preset_is_that_of_the_replicas() {
+        for (said, preset) in [
+            (r#"{"build": "0.1.0"}"#, Preset::None),
+            (
+                r#"{"build": "0.1.0", "preset": "emissary"}"#,
+                Preset::Emissary,
+            ),
+            (r#"{"build": "9.0.0", "preset": "something"}"#, Preset::None),
+        ] {
+            let lease = serde_json::json!({
+                "metadata": {"namespace": "postern", "name": "a", "annotations": {ANNOTATION: said}},
+            });
+            let lease: Lease = serde_json::from_value(lease).unwrap();
+            assert_eq!(Leases::of(&[lease]).preset(), preset, "{said}");
+        }
     }
 }

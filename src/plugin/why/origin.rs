@@ -87,6 +87,26 @@ pub(super) fn settled(answer: &mut Answer, facts: &Facts) -> Vec<Settled> {
     all
 }
 
+/// By which objects and fields a Mapping has its Service dialled as it is; none where nobody has said anything.
+pub(super) fn resolver(mapping: &str, facts: &Facts) -> Vec<String> {
+    const GROUPS: Groups = &[
+        &[(By::Mapping, Field::Resolver)],
+        &[(By::Settings, Field::Resolver)],
+        &[(By::Module, Field::ModuleResolver)],
+    ];
+    let sayers = Sayers {
+        facts,
+        host: None,
+        mapping: facts.object(mapping),
+    };
+    let said = GROUPS.iter().map(|group| sayers.said(group));
+    let first = said.into_iter().find(|said| !said.is_empty());
+    let first = first.unwrap_or_default().into_iter();
+    first
+        .map(|said| format!("{} {}", said.object, said.field))
+        .collect()
+}
+
 /// Those that somebody has settled, or that do something; what holds for all members alike is told once.
 pub(super) fn table(all: &[Settled]) -> Table {
     let members: BTreeSet<_> = all.iter().filter_map(|one| one.of.as_ref()).collect();
@@ -254,6 +274,28 @@ fn groups(policy: Policy) -> Groups {
                 (Settings, Field::Preset),
             ],
         ],
+        Policy::Access => &[
+            &[
+                (Settings, Field::AccessAllow),
+                (Settings, Field::AccessDeny),
+            ],
+            &[
+                (Module, Field::ModuleIpAllow),
+                (Module, Field::ModuleIpDeny),
+            ],
+        ],
+        Policy::Handshake => &[&[(Host, Field::Tls), (Host, Field::HostContext)]],
+        Policy::UpstreamHandshake => &[&[
+            (Context, Field::MinTlsVersion),
+            (Context, Field::MaxTlsVersion),
+            (Context, Field::CipherSuites),
+            (Context, Field::EcdhCurves),
+            (Context, Field::CrlSecret),
+        ]],
+        Policy::ForwardedCert => &[&[
+            (Module, Field::ModuleForwardedCert),
+            (Module, Field::ModuleCertDetails),
+        ]],
         Policy::Underscores => &[
             &[(Settings, Field::Underscores)],
             &[(Module, Field::ModuleUnderscores)],

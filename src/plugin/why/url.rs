@@ -9,6 +9,10 @@ use crate::graph::HostPattern;
 
 /// What a browser makes of a URL before it sends it.
 pub(super) fn ascii(url: &str) -> Result<String> {
+    if let Some(port) = url.strip_prefix("tcp://:") {
+        // Of a port alone: an address, for which no handshake asks by name.
+        return Ok(format!("tcp://0.0.0.0:{port}"));
+    }
     if url.is_ascii() {
         return Ok(url.to_owned());
     }
@@ -64,6 +68,7 @@ mod tests {
             ),
             ("http://b\u{fc}cher.example", "http://xn--bcher-kva.example"),
             ("http://a.example/\u{65e5}", "http://a.example/%E6%97%A5"),
+            ("tcp://:6379", "tcp://0.0.0.0:6379"),
         ] {
             assert_eq!(ascii(written).unwrap(), sent, "{written}");
         }

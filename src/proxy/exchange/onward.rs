@@ -237,6 +237,12 @@ impl<U: Upstreams> Exchange<'_, U> {
         client: SocketAddr,
     ) -> Rendered {
         survey.clean(&mut parts.headers);
+        let forwarded = self.graph.clients.forwarded_cert;
+        if forwarded.mode.tells()
+            && let Some(shown) = self.peer.transport.shown()
+        {
+            shown.tell(forwarded, &mut parts.headers);
+        }
         let values = Values {
             headers: &parts.headers,
             remote: client,

@@ -81,6 +81,7 @@ impl From<ProxyError> for End {
             | ProxyError::BodyStalled
             | ProxyError::BodyBroken
             | ProxyError::Misdirected
+            | ProxyError::AddressDenied
             | ProxyError::NoHost
             | ProxyError::Insecure
             | ProxyError::NoRoute => Self::ConnectFailed,

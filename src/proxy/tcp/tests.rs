@@ -28,6 +28,7 @@ fn route(members: Vec<(u32, TcpAction)>) -> Arc<TcpRoute> {
     });
     Arc::new(TcpRoute {
         client_tls: ClientTls::Untouched,
+        tls: None,
         members: members.collect(),
     })
 }

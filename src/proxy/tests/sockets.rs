@@ -1,5 +1,7 @@
 //! The whole proxy on loopback: workers, sockets, TLS, pools, drain.
 
+mod client_certificate;
+
 use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
@@ -15,8 +17,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::{
     config::AccessLog,
     graph::{
-        Action, Certificate, Fail, Graph, HostTls, PrivateKey, Target, Upstream, UpstreamId,
-        tls::KeyFormat,
+        Action, Certificate, Fail, Graph, HostTls, PrivateKey, ServerTls, Target, Upstream,
+        UpstreamId, tls::KeyFormat,
     },
     proxy::{
         Options, Proxy,
@@ -230,7 +232,7 @@ async fn a_tunnel_begins_with_the_upstreams_consent() {
 
 // === TLS ===
 
-fn certificate(name: &str) -> (Arc<Certificate>, rustls::RootCertStore) {
+fn certificate(name: &str) -> (Arc<ServerTls>, rustls::RootCertStore) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let der = made.cert.der().clone();
     let certificate = Certificate {
@@ -240,10 +242,11 @@ fn certificate(name: &str) -> (Arc<Certificate>, rustls::RootCertStore) {
             format: KeyFormat::Pkcs8,
             der: made.signing_key.serialize_der().into(),
         },
+        staple: None,
     };
     let mut roots = rustls::RootCertStore::empty();
     roots.add(der).unwrap();
-    (Arc::new(certificate), roots)
+    (Arc::new(certificate.into()), roots)
 }
 
 async fn handshake(

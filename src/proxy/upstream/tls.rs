@@ -5,7 +5,7 @@ mod unverified;
 use std::{collections::HashMap, io, sync::Arc};
 
 use parking_lot::Mutex;
-use rustls::{ClientConfig, RootCertStore, crypto::CryptoProvider};
+use rustls::{ClientConfig, RootCertStore, client::WebPkiServerVerifier, crypto::CryptoProvider};
 use rustls_pki_types::{
     CertificateDer, InvalidDnsNameError, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer,
     PrivateSec1KeyDer, ServerName,
@@ -14,9 +14,12 @@ use sha2::{Digest, Sha256};
 use tokio::{net::TcpStream, runtime::Handle, sync::OnceCell};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::graph::{
-    Certificate, UpstreamProtocol, UpstreamTls,
-    tls::{KeyFormat, Roots},
+use crate::{
+    graph::{
+        Certificate, Terms, UpstreamProtocol, UpstreamTls,
+        tls::{KeyFormat, Roots},
+    },
+    proxy::terms,
 };
 
 use unverified::Unverified;
@@ -61,6 +64,9 @@ struct Key {
     trust: Trust,
     client: Option<Arc<str>>,
     protocol: UpstreamProtocol,
+    terms: Terms,
+    /// The digest of the lists of revoked certificates.
+    revoked: Option<[u8; 32]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +106,7 @@ impl Configs {
                 Some(store(certificates.iter().map(|der| der.to_vec().into()))?)
             }
         };
-        let config = Arc::new(self.build(roots, tls.client.as_deref(), protocol)?);
+        let config = Arc::new(self.build(roots, tls, protocol)?);
         let mut known = self.known.lock();
         if known.len() >= MAX_CONFIGS {
             known.clear();
@@ -121,19 +127,35 @@ impl Configs {
     fn build(
         &self,
         roots: Option<Arc<RootCertStore>>,
-        client: Option<&Certificate>,
+        tls: &UpstreamTls,
         protocol: UpstreamProtocol,
     ) -> Result<ClientConfig, TlsError> {
-        let builder = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_safe_default_protocol_versions()
+        let provider = if tls.terms == Terms::default() {
+            self.provider.clone()
+        } else {
+            terms::provider(&tls.terms)
+        };
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(terms::versions(&tls.terms))
             .map_err(TlsError::Settings)?;
         let builder = match roots {
-            Some(roots) => builder.with_root_certificates(roots),
+            Some(roots) if tls.revoked.is_empty() => builder.with_root_certificates(roots),
+            Some(roots) => {
+                let lists = tls.revoked.iter().map(|der| der.to_vec().into());
+                let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+                    .with_crls(lists)
+                    .enforce_revocation_expiration()
+                    .build()
+                    .map_err(|error| {
+                        TlsError::Settings(rustls::Error::General(error.to_string()))
+                    })?;
+                builder.with_webpki_verifier(verifier)
+            }
             None => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Unverified(self.provider.clone()))),
         };
-        let mut config = match client {
+        let mut config = match tls.client.as_deref() {
             Some(certificate) => {
                 let (chain, key) = chain_and_key(certificate);
                 builder
@@ -159,21 +181,25 @@ impl Key {
         let trust = match &tls.roots {
             _ if !tls.verify => Trust::Anybody,
             Roots::System => Trust::System,
-            Roots::Only(certificates) => {
-                let mut digest = Sha256::new();
-                for der in certificates.iter() {
-                    digest.update((der.len() as u64).to_be_bytes());
-                    digest.update(der);
-                }
-                Trust::Only(digest.finalize().into())
-            }
+            Roots::Only(certificates) => Trust::Only(digest(certificates)),
         };
         Self {
             trust,
             client: tls.client.as_ref().map(|client| client.digest.clone()),
             protocol,
+            terms: tls.terms.clone(),
+            revoked: (!tls.revoked.is_empty()).then(|| digest(&tls.revoked)),
         }
     }
+}
+
+fn digest(list: &[Arc<[u8]>]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for der in list {
+        digest.update((der.len() as u64).to_be_bytes());
+        digest.update(der);
+    }
+    digest.finalize().into()
 }
 
 /// Shakes hands with the upstream at the other end of `tcp`.

@@ -223,6 +223,7 @@ fn options() -> Options {
         publish: None,
         node_addresses: Vec::new(),
         build: "test".to_owned(),
+        preset: None,
         digest: Box::new(String::new),
         health: Health::new(),
         metrics: StatusMetrics::default(),

@@ -71,6 +71,7 @@ fuzz_target!(|text: &str| {
             tls: settings & 1 != 0,
             sni: sni[usize::from(settings >> 1 & 3)],
             trusted: settings & 8 != 0,
+            shown: None,
         },
         authority: &authority,
         path: &path,

@@ -1,10 +1,11 @@
 //! A request of a case, and how its answer is compared with the expected one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::pki;
 use crate::{
     client::{Answer, Request},
     gateway::Gateway,
@@ -20,6 +21,10 @@ pub(super) struct Exchange {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     sni: Option<String>,
+    shows: Option<String>,
+    version: Option<String>,
+    #[serde(default)]
+    alpn: Vec<String>,
     #[serde(default)]
     body: String,
     #[serde(default = "once")]
@@ -53,6 +58,12 @@ impl Exchange {
         let (method, url) = self.send.split_once(' ').expect("METHOD URL");
         let mut request = Request::get(url).method(method).body(&self.body);
         request.sni.clone_from(&self.sni);
+        request.handshake.version.clone_from(&self.version);
+        request.handshake.alpn.clone_from(&self.alpn);
+        request.handshake.identity = self.shows.as_deref().map(|text| {
+            let (authority, name) = text.split_once('/').expect("authority/name");
+            Arc::new(pki::authority(authority).identity(name))
+        });
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

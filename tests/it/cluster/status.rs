@@ -226,6 +226,7 @@ fn options(installation: &str, replica: &str) -> Options {
         namespaces: Vec::new(),
         silent: Vec::new(),
         publish: None,
+        preset: None,
         node_addresses: Vec::new(),
         build: "test".to_owned(),
         digest: Box::new(|| "digest".to_owned()),

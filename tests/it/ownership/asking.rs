@@ -101,6 +101,7 @@ impl Ask {
                 tls: self.tls,
                 sni: self.tls.then(|| authority.host()),
                 trusted: false,
+                shown: None,
             },
             authority: &authority,
             path: &path,

@@ -90,11 +90,6 @@ pub(super) const DIFFERS: &[(&str, &str, &str)] = &[
     ),
     (
         "TCPMapping",
-        "host",
-        "It needs TLS on the Listener; the certificate is that of the Host that has the name, and not of a TLSContext. `client_tls: Passthrough` leaves TLS to the upstream.",
-    ),
-    (
-        "TCPMapping",
         "weight",
         "Shares of the sum, as of a Mapping; there it is applied wrongly.",
     ),
@@ -153,16 +148,6 @@ pub(super) const DIFFERS: &[(&str, &str, &str)] = &[
         "hostBinding.namespace.from",
         "`SELECTOR` refuses the Listener.",
     ),
-    (
-        "TLSContext",
-        "caSecret",
-        "For upstreams; the name of the certificate is verified, too.",
-    ),
-    (
-        "TLSContext",
-        "secret",
-        "The client certificate for upstreams; a Secret of another namespace needs a ReferenceGrant.",
-    ),
     ("TLSContext", "sni", "It is the name that is verified, too."),
     (
         "KubernetesServiceResolver",
@@ -178,6 +163,107 @@ pub(super) const DIFFERS: &[(&str, &str, &str)] = &[
         "ConsulResolver",
         "ambassadorId",
         "The object is named in its findings, and Mappings that name it are refused.",
+    ),
+    (
+        "TCPMapping",
+        "host",
+        "It needs TLS on the Listener; a Host or TLSContext of another namespace counts only if that settles things for everybody. `client_tls: Passthrough` leaves TLS to the upstream.",
+    ),
+    (
+        "Host",
+        "tlsContext",
+        "One of its own namespace or of one that settles things for everybody; an unknown one refuses the Host.",
+    ),
+    (
+        "Host",
+        "tls.alpnProtocols",
+        "Of `h2` and `http/1.1`; without it both are offered.",
+    ),
+    (
+        "Host",
+        "tls.caSecret",
+        "Without `tlsSecret` the Host is refused; a client is asked again where another Host asks otherwise (421).",
+    ),
+    (
+        "Host",
+        "tls.certRequired",
+        "Without `ca_secret` the Host is refused.",
+    ),
+    (
+        "Host",
+        "tls.crlSecret",
+        "A list that is out of date refuses those whom it covers; a new one counts for connections that are open, too.",
+    ),
+    (
+        "Host",
+        "tls.cipherSuites",
+        "By names of OpenSSL and IANA; what is not safe is left out and named, and refuses the Host where nothing else is left.",
+    ),
+    (
+        "Host",
+        "tls.ecdhCurves",
+        "`X25519`, `P-256`, `P-384` and two hybrids; another is left out and named, and refuses the Host where nothing else is left.",
+    ),
+    (
+        "Host",
+        "tls.maxTlsVersion",
+        "Below `v1.2` it refuses the Host.",
+    ),
+    (
+        "Host",
+        "tls.minTlsVersion",
+        "Nothing before TLS 1.2 is spoken.",
+    ),
+    ("Host", "tls.secret", "It must be that of `tlsSecret`."),
+    (
+        "TLSContext",
+        "alpnProtocols",
+        "Of `h2` and `http/1.1`, for clients; without it both are offered. Upstreams are offered what the Mapping speaks.",
+    ),
+    (
+        "TLSContext",
+        "caSecret",
+        "Of upstreams, the name is verified, too; for them `ca.crt` comes before `tls.crt`.",
+    ),
+    (
+        "TLSContext",
+        "certRequired",
+        "Without `ca_secret` it refuses the Host that names the TLSContext.",
+    ),
+    (
+        "TLSContext",
+        "cipherSuites",
+        "By names of OpenSSL and IANA; what is not safe is left out and named, and refuses the TLSContext where nothing else is left.",
+    ),
+    (
+        "TLSContext",
+        "crlSecret",
+        "A list that is out of date refuses those whom it covers; a new one counts for connections that are open, too.",
+    ),
+    (
+        "TLSContext",
+        "ecdhCurves",
+        "`X25519`, `P-256`, `P-384` and two hybrids; another is left out and named, and refuses the TLSContext where nothing else is left.",
+    ),
+    (
+        "TLSContext",
+        "maxTlsVersion",
+        "Below `v1.2` it refuses the TLSContext.",
+    ),
+    (
+        "TLSContext",
+        "minTlsVersion",
+        "Nothing before TLS 1.2 is spoken.",
+    ),
+    (
+        "TLSContext",
+        "hosts",
+        "TCPMappings of its own namespace, or of all where its namespace settles things for everybody.",
+    ),
+    (
+        "TLSContext",
+        "secret",
+        "A Secret of another namespace needs a ReferenceGrant.",
     ),
 ];
 
@@ -230,11 +316,6 @@ pub(super) const NO_EFFECT: &[(&str, &str, &str)] = &[
         "requestPolicy.insecure.additionalPort",
         "Nor has it there: a Listener opens a port.",
     ),
-    (
-        "Host",
-        "tls.alpnProtocols",
-        "HTTP/2 and HTTP/1.1 are always offered.",
-    ),
     ("Host", "tls.ambassadorId", "The Host has ids of its own."),
     ("Host", "tls.hosts", "The Host has a hostname."),
     ("Host", "tls.insecureSkipVerify", "It is for upstreams."),
@@ -244,11 +325,15 @@ pub(super) const NO_EFFECT: &[(&str, &str, &str)] = &[
         "statsPrefix",
         "Metrics are named by the Listener.",
     ),
-    ("TLSContext", "alpnProtocols", "What is spoken is offered."),
+    (
+        "Host",
+        "tls.redirectCleartextFrom",
+        "A Host redirects, see `requestPolicy.insecure.action`.",
+    ),
     (
         "TLSContext",
-        "hosts",
-        "Names and their certificates are those of Hosts.",
+        "redirectCleartextFrom",
+        "A Host redirects, see `requestPolicy.insecure.action`.",
     ),
 ];
 
@@ -307,65 +392,13 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
     ),
     (
         "Host",
-        "tls.caSecret",
-        "The Host answers 503, as it would protect: keep it on Emissary-ingress.",
-    ),
-    (
-        "Host",
-        "tls.cacertChainFile",
-        "Put the authorities into a Secret, once client certificates are there.",
-    ),
-    (
-        "Host",
         "tls.certChainFile",
         "Put the certificate into the Secret of `tlsSecret`.",
     ),
     (
         "Host",
-        "tls.certRequired",
-        "The Host answers 503, as it would protect: keep it on Emissary-ingress.",
-    ),
-    (
-        "Host",
-        "tls.cipherSuites",
-        "The suites are those that are safe.",
-    ),
-    (
-        "Host",
-        "tls.crlSecret",
-        "The Host answers 503, as it would protect: keep it on Emissary-ingress.",
-    ),
-    (
-        "Host",
-        "tls.ecdhCurves",
-        "The groups are those that are safe.",
-    ),
-    ("Host", "tls.maxTlsVersion", "`v1.3` asks for nothing."),
-    (
-        "Host",
-        "tls.minTlsVersion",
-        "Up to `v1.2` it asks for nothing.",
-    ),
-    (
-        "Host",
         "tls.privateKeyFile",
         "Put the key into the Secret of `tlsSecret`.",
-    ),
-    (
-        "Host",
-        "tls.redirectCleartextFrom",
-        "`requestPolicy.insecure.action: Redirect`.",
-    ),
-    ("Host", "tls.secret", "`tlsSecret`."),
-    (
-        "Host",
-        "tls.secretNamespacing",
-        "`tlsSecret` has a namespace of its own.",
-    ),
-    (
-        "Host",
-        "tlsContext",
-        "Write the settings into `tls` of the Host.",
     ),
     (
         "TLSContext",
@@ -379,44 +412,8 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
     ),
     (
         "TLSContext",
-        "certRequired",
-        "Keep the Host on Emissary-ingress.",
-    ),
-    (
-        "TLSContext",
-        "cipherSuites",
-        "The suites are those that are safe.",
-    ),
-    (
-        "TLSContext",
-        "crlSecret",
-        "Keep the Host on Emissary-ingress.",
-    ),
-    (
-        "TLSContext",
-        "ecdhCurves",
-        "The groups are those that are safe.",
-    ),
-    ("TLSContext", "maxTlsVersion", "`v1.3` asks for nothing."),
-    (
-        "TLSContext",
-        "minTlsVersion",
-        "Up to `v1.2` it asks for nothing.",
-    ),
-    (
-        "TLSContext",
         "privateKeyFile",
         "Put the key into the Secret of `secret`.",
-    ),
-    (
-        "TLSContext",
-        "redirectCleartextFrom",
-        "`requestPolicy.insecure.action: Redirect` of a Host.",
-    ),
-    (
-        "TLSContext",
-        "secretNamespacing",
-        "`true` asks for nothing.",
     ),
     (
         "ConsulResolver",
@@ -427,6 +424,11 @@ pub(super) const INSTEAD: &[(&str, &str, &str)] = &[
         "ConsulResolver",
         "datacenter",
         "Give what Consul knows a Service with EndpointSlices.",
+    ),
+    (
+        "Host",
+        "tls.cacertChainFile",
+        "Put the authorities into the Secret of `ca_secret`.",
     ),
 ];
 

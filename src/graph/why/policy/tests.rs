@@ -4,7 +4,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::*;
 use crate::graph::{
-    Balance, Certificate, ForwardTerms, PrivateKey, RouteId, Target, UpstreamId,
+    Balance, Certificate, ForwardTerms, PrivateKey, RouteId, Target, Terms, UpstreamId,
     matching::tests::pattern, path::canonical, route::RegexRewrite, tls::KeyFormat,
 };
 
@@ -77,12 +77,15 @@ fn everything_that_a_route_can_do_is_told() {
             format: KeyFormat::Pkcs8,
             der: Arc::new([]),
         },
+        staple: None,
     };
     let tls = UpstreamTls {
         server_name: "quote.apps.svc".into(),
         verify: false,
         roots: Roots::System,
         client: Some(Arc::new(client)),
+        terms: Terms::default(),
+        revoked: Arc::default(),
     };
     let terms = ForwardTerms {
         request_headers: HeaderEdits {

@@ -127,6 +127,8 @@ async fn who_does_not_answer_in_time_is_given_up() {
             verify: false,
             roots: crate::graph::tls::Roots::System,
             client: None,
+            terms: crate::graph::Terms::default(),
+            revoked: Arc::default(),
         }));
         let bench = Bench::new();
         pause();

@@ -102,6 +102,8 @@ fn settings(server_name: &str, roots: Roots) -> UpstreamTls {
         verify: true,
         roots,
         client: None,
+        terms: crate::graph::Terms::default(),
+        revoked: Arc::default(),
     }
 }
 
@@ -177,6 +179,7 @@ async fn a_client_certificate_is_shown() {
                 format: KeyFormat::Pkcs8,
                 der: key.into(),
             },
+            staple: None,
         }));
         assert_eq!(
             ask(&upstream, tls.clone()).await.unwrap(),
@@ -190,6 +193,7 @@ async fn a_client_certificate_is_shown() {
                 format: KeyFormat::Sec1,
                 der: Arc::from(*b"secret"),
             },
+            staple: None,
         };
         tls.client = Some(Arc::new(unusable));
         let failed = ask(&upstream, tls).await.unwrap_err();

@@ -264,3 +264,92 @@ fn before_an_upgrade_the_running_replica_is_compared_with_this_program() {
     }
     assert!(rows.iter().all(is_ok), "{rows:#?}");
 }
+
+/// What `kubectl get` prints of a claim on ports as well, and who has the port without any Listener that is there.
+#[test]
+fn a_claim_on_ports_hides_no_hostname() {
+    let server = shared();
+    let claim = json!({
+        "apiVersion": "postern.dev/v1alpha1", "kind": "RouteClaim", "metadata": {"name": "plug-ports"},
+        "spec": {
+            "hostnames": ["plug-ports.example.com", "*.plug-ports.example.com"], "ports": [6379, 6380],
+            "namespaces": {"names": ["plug-ports"], "selector": {"matchLabels": {"plug": "ports"}}},
+        },
+    });
+    apply(server, &claim.to_string());
+    let table = run(server, &["get", "routeclaim", "plug-ports"], "");
+    for (title, value) in [
+        (
+            "HOSTNAMES",
+            r#"["plug-ports.example.com","*.plug-ports.example.com"]"#,
+        ),
+        ("PORTS", "[6379,6380]"),
+        ("NAMESPACES", r#"["plug-ports"]"#),
+        ("LABELS", r#"{"matchLabels":{"plug":"ports"}}"#),
+    ] {
+        assert!(
+            table.contains(title) && table.contains(value),
+            "{title}: {table}"
+        );
+    }
+    let config = server.kubeconfig(ADMIN_TOKEN, "plug-ports");
+    let config = config.to_str().unwrap();
+    let own = [
+        "--installation",
+        "plug-ports",
+        "--gateway-namespace",
+        "plug-ports",
+    ];
+    let flags = [&own[..], &["--kubeconfig", config, "-o", "json"]].concat();
+    let (code, text, err) = said(&[&["who", ":6380"][..], &flags].concat());
+    let told: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{err}"));
+    let found = &told["items"][0];
+    assert_eq!(
+        (code, &found["port"], &found["by"]),
+        (0, &6380.into(), &"claim plug-ports".into())
+    );
+    assert_eq!(found["owners"], json!(["plug-ports"]));
+    let (_, text, _) = said(&[&["status", "routeclaim/plug-ports"][..], &flags[..6]].concat());
+    assert!(text.contains("*.plug-ports.example.com"), "{text}");
+}
+
+#[test]
+fn what_replicas_were_started_with_is_known_by_their_leases() {
+    let server = shared();
+    namespace(server, "plug-preset");
+    let config = server.kubeconfig(ADMIN_TOKEN, "plug-preset");
+    let config = config.to_str().unwrap();
+    let mut object = mapping("plug-preset", "quote", "nowhere");
+    object["spec"]["ambassadorId"] = json!(["plug-preset"]);
+    apply(server, &object.to_string());
+    let own = [
+        "--namespace",
+        "plug-preset",
+        "--installation",
+        "plug-preset",
+    ];
+    let flags = ["--compat", "emissary"];
+    let replica = Gateway::of_cluster(Path::new(config), &[&own[..], &flags].concat());
+    replica.wait_until_ready();
+    let url = "http://plug-preset.example.com/a/";
+    let case = ["why", url, "-o", "json", "--kubeconfig", config];
+    let own = [
+        "--installation",
+        "plug-preset",
+        "--gateway-namespace",
+        "plug-preset",
+    ];
+    let deadline = Instant::now() + PATIENCE;
+    let mut told = Value::Null;
+    while Instant::now() < deadline {
+        let (_, text, err) = said(&[&case[..], &own].concat());
+        told = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{err}"));
+        let mut policies = told["policies"].as_array().unwrap().iter();
+        // Emissary writes them.
+        if policies.any(|found| found["policy"] == "envoyHeaders" && found["value"] == "written") {
+            return;
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+    panic!("nobody knows of the preset: {told:#}");
+}
