@@ -156,7 +156,8 @@ fn row<'f>(known: &'f Known, facts: &Facts) -> Row<'f> {
         places: view.serves.iter().cloned().chain(asked).collect(),
         generation: view.generation,
         origin: &view.origin,
-        live: known.live,
+        // Nobody serves what is refused.
+        live: known.live.filter(|_| state != State::Refused),
         created: created.map(|at| at.to_string()),
         problems: &view.diagnostics,
         unknown: doubts.filter(|_| state == State::Unknown),

@@ -15,9 +15,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id that is kept from a trusted proxy.
 const REQUEST_ID_BYTES: usize = 128;
 
-/// X-Forwarded-Proto as a trusted peer sent it.
+/// X-Forwarded-Proto as a trusted peer sent it: of several the last, for a proxy that appends leaves what the client said first.
 pub(super) fn trusted_proto(headers: &HeaderMap, trusted: bool) -> Option<HeaderValue> {
-    trusted.then(|| headers.get(FORWARDED_PROTO).cloned())?
+    let mut said = headers.get_all(FORWARDED_PROTO).iter();
+    said.next_back().filter(|_| trusted).cloned()
 }
 
 /// The client that trusted proxies name. With a depth of n it is the n-th from the right of X-Forwarded-For as it came; when

@@ -99,8 +99,13 @@ impl Survey {
             b'x' if !rules.trusted && is_forwarding(text) => self.drop.push(name.clone()),
             _ => {}
         }
-        if !rules.allow_underscores && text.contains('_') {
-            return Err(Malformed::Underscore.into());
+        if text.contains('_') {
+            if !rules.allow_underscores {
+                return Err(Malformed::Underscore.into());
+            }
+            if is_alias(text) {
+                self.drop.push(name.clone());
+            }
         }
         Ok(())
     }
@@ -148,6 +153,25 @@ fn is_forwarded_cert(name: &str) -> bool {
     }
     let mut bytes = name.bytes().zip(FORWARDED_CERT.bytes());
     bytes.all(|(byte, wanted)| byte == wanted || (byte, wanted) == (b'_', b'-'))
+}
+
+/// Whether a name with `_`, which a server behind may read as `-`, then means what is said by us, by a trusted proxy under its right
+/// name, or about the connection.
+fn is_alias(name: &str) -> bool {
+    let meant = name.replace('_', "-");
+    is_forwarding(&meant)
+        || meant.starts_with("l5d-")
+        || matches!(
+            &*meant,
+            "x-forwarded-for"
+                | "x-forwarded-proto"
+                | "x-request-id"
+                | "content-length"
+                | "transfer-encoding"
+                | "keep-alive"
+                | "proxy-connection"
+                | "proxy-authorization"
+        )
 }
 
 /// Names that tell about the client, and are believed only from a trusted peer. x-forwarded-for, x-forwarded-proto and
@@ -344,6 +368,28 @@ mod tests {
             ..STRICT
         };
         assert!(Survey::of(&sent, rules).is_ok());
+    }
+
+    #[test]
+    fn an_underscore_is_no_way_to_say_who_the_client_is() {
+        let mut sent = headers(&[
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-forwarded_proto", "https"),
+            ("x_forwarded_host", "evil"),
+            ("x_real_ip", "6.6.6.6"),
+            ("x_request_id", "1"),
+            ("x_envoy_internal", "true"),
+            ("l5d_client_id", "other"),
+            ("transfer_encoding", "chunked"),
+            ("x_user", "a"),
+        ]);
+        let rules = Rules {
+            allow_underscores: true,
+            trusted: true,
+            ..STRICT
+        };
+        Survey::of(&sent, rules).unwrap().clean(&mut sent);
+        assert_eq!(sent.keys().collect::<Vec<_>>(), ["x_user"]);
     }
 
     #[test]

@@ -209,7 +209,7 @@ pub(in crate::plugin) const CHECKS: &[Check] = &[
         "clients",
         "the Service keeps the addresses of clients",
         "Access logs and rules by address see nodes instead of clients.",
-        "`service.externalTrafficPolicy: Local`, or PROXY protocol from the load balancer",
+        "`service.externalTrafficPolicy: Local`, or a load balancer for HTTP that is among `trustedProxies` of the Listener",
     ),
     check(
         "PCK129",

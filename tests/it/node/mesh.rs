@@ -11,7 +11,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use self::sidecar::{Conduct, Seen, Sidecar};
@@ -179,16 +178,19 @@ fn address(cluster: &Cluster, service: &str) -> SocketAddr {
 }
 
 /// A condition of a Mapping, once it has one.
-fn condition(cluster: &Cluster, mapping: &str, kind: &str) -> Value {
+fn becomes(cluster: &Cluster, mapping: &str, kind: &str, [field, wanted]: [&str; 2]) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let mapping = cluster.get(&["mapping.postern.dev", mapping, "-n", NAMESPACE]);
         let conditions = mapping["status"]["conditions"].as_array();
         let mut conditions = conditions.into_iter().flatten();
-        if let Some(found) = conditions.find(|condition| condition["type"] == kind) {
-            return found.clone();
+        if conditions.any(|condition| condition["type"] == kind && condition[field] == wanted) {
+            return;
         }
-        assert!(Instant::now() < deadline, "no {kind}: {mapping:#}");
+        assert!(
+            Instant::now() < deadline,
+            "no {kind} of {wanted}: {mapping:#}"
+        );
         thread::sleep(Duration::from_millis(100));
     }
 }
@@ -342,7 +344,7 @@ fn a_service_without_endpoints_is_dialled_all_the_same() {
         .conduct(address(&cluster, "remote"), Conduct::Answer(answer));
     let answer = meshed.get(&cluster, "/remote/");
     assert_eq!((answer.status, answer.text()), (200, "far\n".into()));
-    assert_eq!(condition(&cluster, "remote", "Ready")["status"], "True");
+    becomes(&cluster, "remote", "Ready", ["status", "True"]);
 }
 
 #[test]
@@ -351,8 +353,8 @@ fn a_port_that_the_service_does_not_declare_is_refused_and_not_dialled() {
     let meshed = meshed(&cluster);
     let answer = meshed.get(&cluster, "/undeclared/");
     assert_eq!(answer.status, 503, "{answer:?}");
-    let why = condition(&cluster, "undeclared", "ResolvedRefs");
-    assert_eq!(why["reason"], "PortNotFound", "{why:#}");
+    let refused = ["reason", "PortNotFound"];
+    becomes(&cluster, "undeclared", "ResolvedRefs", refused);
     let dialled = meshed.sidecar().destinations();
     assert!(dialled.iter().all(|to| to.port() != 3000), "{dialled:?}");
 }
@@ -361,8 +363,8 @@ fn a_port_that_the_service_does_not_declare_is_refused_and_not_dialled() {
 fn what_chooses_among_endpoints_is_refused_aloud() {
     let cluster = shared();
     let meshed = meshed(&cluster);
-    let why = condition(&cluster, "hashed", "Ready");
-    assert_eq!(why["reason"], "EndpointsNeeded", "{why:#}");
+    let refused = ["reason", "EndpointsNeeded"];
+    becomes(&cluster, "hashed", "Ready", refused);
     assert_eq!(meshed.get(&cluster, "/hashed/").status, 503);
 }
 

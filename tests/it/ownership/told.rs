@@ -62,7 +62,12 @@ fn mark(object: &mut Value, word: &str, random: &mut Rng) {
 
 fn words(text: &str) -> BTreeSet<&str> {
     let parts = text.split(|c: char| !c.is_ascii_alphanumeric());
-    parts.filter(|part| part.starts_with(WORD)).collect()
+    // With its number: a remedy may speak of a secret.
+    let marked = |part: &&str| {
+        part.strip_prefix(WORD)
+            .is_some_and(|number| !number.is_empty())
+    };
+    parts.filter(marked).collect()
 }
 
 /// All that the status of an object says.
