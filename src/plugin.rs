@@ -29,6 +29,7 @@ mod mine;
 mod output;
 mod place;
 mod routes;
+mod said;
 mod source;
 mod state;
 mod status;

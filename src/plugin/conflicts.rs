@@ -9,6 +9,7 @@ use super::{
     facts::{Facts, Known, Scope},
     output::{Page, Table, Verdict, many},
     place::kubectl_name,
+    said::DECIDING,
 };
 use crate::report::{Code, wire::DiagnosticView};
 
@@ -93,6 +94,7 @@ impl Conflicts {
         Page::list(&rows, table, verdict)
             .with_names(names)
             .with_text(text)
+            .with_doubt(facts.hidden(DECIDING))
     }
 }
 
@@ -112,7 +114,7 @@ fn steps<'r>(rows: &'r [Row<'_>]) -> Vec<(&'r str, Vec<&'r str>)> {
     steps
 }
 
-fn is_conflict(found: &DiagnosticView) -> bool {
+pub(super) fn is_conflict(found: &DiagnosticView) -> bool {
     CONFLICTS.iter().any(|code| code.to_string() == found.code)
 }
 

@@ -10,6 +10,7 @@ use super::{
     args::Common,
     difference::Difference,
     output::Page,
+    said::DECIDING,
     source::{
         self,
         cluster::{self, Connection},
@@ -60,8 +61,10 @@ impl Diff {
         let (old, new) = (&now.compiled()?.graph, &after.compiled()?.graph);
         let difference = Difference::between((&now.views(), old), (&after.views(), new));
         let mut difference = difference.with_doubts(&doubts(&after));
+        let unread = after.hidden(DECIDING).filter(|_| difference.moves());
         difference.files = after.files;
         let verdict = difference.verdict();
-        Ok(Page::new(&difference, verdict)?.with_text(difference.lines().join("\n")))
+        let page = Page::new(&difference, verdict)?.with_text(difference.lines().join("\n"));
+        Ok(page.with_doubt(unread))
     }
 }

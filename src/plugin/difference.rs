@@ -121,6 +121,11 @@ impl Difference {
         }
     }
 
+    /// Whether requests or connections change hands.
+    pub(super) fn moves(&self) -> bool {
+        !self.traffic.is_empty()
+    }
+
     /// For people, a line for each.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();

@@ -88,6 +88,19 @@ pub(super) struct Known {
     pub(super) view: ObjectView,
     /// How many of the live replicas serve it as it is now.
     pub(super) live: Option<Live>,
+    /// Looked at only where something that decides was not read.
+    pub(super) ruling: Ruling,
+}
+
+/// What its status says about whose its place is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// Nothing of the object as it is now.
+    #[default]
+    None,
+    Kept,
+    /// It is, or a part of it is, somebody else's.
+    Lost,
 }
 
 /// Of the replicas that are ready and alive.
@@ -194,6 +207,13 @@ impl Facts {
                 "a replica tells what it has compiled, not the objects: ask the cluster, or a folder with -f"
             ),
         }
+    }
+
+    /// Why there may be objects of these kinds that are not known, wherever they are.
+    pub(super) fn hidden(&self, kinds: &[Kind]) -> Option<String> {
+        let mut all = self.unread.iter();
+        all.find(|unread| kinds.contains(&unread.kind) && unread.resource != leases::RESOURCE)
+            .map(sentence)
     }
 
     /// Why nothing certain can be said about objects of a kind in a namespace, if that is so.

@@ -11,6 +11,7 @@ use super::{
     routes::kubectl_id,
     who,
 };
+use crate::resource::Kind;
 
 #[derive(Args, Debug)]
 #[command(after_help = who::COLUMNS)]
@@ -52,9 +53,18 @@ impl Mine {
                 vain.join(", ")
             );
         }
+        // What is claimed can be lost to nobody.
+        let of_claims = !owned.is_empty() && owned.iter().all(|owned| owned.claim.is_some());
+        let first_come: &[Kind] = if of_claims {
+            &[]
+        } else {
+            &[Kind::Mapping, Kind::TcpMapping]
+        };
+        let unread = { facts.hidden(first_come) }.or_else(|| facts.hidden(&[Kind::RouteClaim]));
         let table = who::table(&owned);
         Page::list(&owned, table, Verdict::problems_if(!vain.is_empty()))
             .with_names(names)
             .with_text(text)
+            .with_doubt(unread)
     }
 }

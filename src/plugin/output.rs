@@ -241,6 +241,18 @@ impl Page {
         self
     }
 
+    /// With what could not be read that may make the answer another one. What is wrong is wrong all the same.
+    pub(super) fn with_doubt(mut self, unread: Option<String>) -> Self {
+        let Some(unread) = unread else {
+            return self;
+        };
+        self.verdict = self.verdict.max(Verdict::Unknown);
+        if let Value::Object(fields) = &mut self.data {
+            fields.insert("unknown".to_owned(), (*unread).into());
+        }
+        self.with_text(format!("as far as can be told: {unread}"))
+    }
+
     pub(super) fn with_table(mut self, table: Table) -> Self {
         self.blocks.push(Block::Table(table));
         self

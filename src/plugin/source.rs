@@ -66,7 +66,12 @@ pub(super) fn facts(compiled: Compiled, origin: Origin, scope: Scope) -> Facts {
     let objects = view.objects.into_iter();
     Facts {
         origin,
-        objects: objects.map(|view| Known { view, live: None }).collect(),
+        objects: objects
+            .map(|view| Known {
+                view,
+                ..Known::default()
+            })
+            .collect(),
         files: view.files,
         graph: GraphView::of(&compiled.graph),
         certificates: compiled.graph.certificates(),

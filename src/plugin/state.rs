@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    facts::{Facts, Known},
+    conflicts::is_conflict,
+    facts::{Facts, Known, Ruling},
     output::{Cell, Style},
+    said::DECIDING,
 };
 use crate::{report::wire::DiagnosticView, resource::Kind};
 
@@ -35,6 +37,7 @@ const DOUBTS: &[(&[&str], &[Kind])] = &[
     (&["PST3009"], &[Kind::TlsContext]),
     (&["PST4001"], &[Kind::Secret]),
     (&["PST2006"], &[Kind::Host]),
+    (&["PST2011"], &[Kind::RouteClaim]),
     (&["PST5004", "PST5005"], &[Kind::Listener]),
     (&["PST4003"], &[Kind::Host, Kind::Secret]),
     (OF_CLAIMS, &[Kind::Namespace]),
@@ -67,6 +70,7 @@ impl State {
         }
         match known.live {
             Some(live) if live.reached < live.of || live.of == 0 => Self::Pending,
+            _ if unruled(known, facts).is_some() => Self::Unknown,
             _ => Self::Live,
         }
     }
@@ -102,6 +106,9 @@ pub(super) fn doubt(facts: &Facts, known: &Known, found: &DiagnosticView) -> Opt
     let doubted = DOUBTS
         .iter()
         .find(|(codes, _)| codes.contains(&&*found.code))?;
+    if known.ruling == Ruling::Lost && is_conflict(found) {
+        return None;
+    }
     let named = namespaces_in(&found.message);
     let own = [&*known.view.namespace];
     let looked_at = if named.is_empty() || OF_CLAIMS.contains(&&*found.code) {
@@ -112,6 +119,13 @@ pub(super) fn doubt(facts: &Facts, known: &Known, found: &DiagnosticView) -> Opt
     looked_at
         .iter()
         .find_map(|namespace| facts.unread(doubted.1, namespace))
+}
+
+/// Why it is not known whose the place of an object is: nobody has said it yet, and what decides was not read.
+pub(super) fn unruled(known: &Known, facts: &Facts) -> Option<String> {
+    let asks = matches!(&*known.view.kind, "Mapping" | "TCPMapping" | "Host");
+    let is_told = !asks || known.ruling != Ruling::None;
+    facts.hidden(DECIDING).filter(|_| !is_told)
 }
 
 /// What says which diagnostic it is: object, code and field.

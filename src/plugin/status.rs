@@ -11,7 +11,7 @@ use super::{
     kinds::is_kind,
     output::{Cell, Page, Style, Table, Verdict, many, span},
     place::kubectl_name,
-    state::{State, doubt},
+    state::{State, doubt, unruled},
 };
 use crate::report::wire::DiagnosticView;
 
@@ -160,7 +160,7 @@ fn row<'f>(known: &'f Known, facts: &Facts) -> Row<'f> {
         live: known.live.filter(|_| state != State::Refused),
         created: created.map(|at| at.to_string()),
         problems: &view.diagnostics,
-        unknown: doubts.filter(|_| state == State::Unknown),
+        unknown: { doubts.or_else(|| unruled(known, facts)) }.filter(|_| state == State::Unknown),
     }
 }
 

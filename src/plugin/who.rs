@@ -63,24 +63,21 @@ impl Who {
             .into_iter()
             .filter(|owned| owned.is_in(&self.place))
             .collect();
+        let unread = facts.hidden(&[Kind::Mapping, Kind::TcpMapping, Kind::RouteClaim]);
         if owned.is_empty() {
-            let by = facts.unread(&[Kind::Mapping, Kind::TcpMapping, Kind::RouteClaim], "");
-            let verdict = if by.is_some() {
-                Verdict::Unknown
-            } else {
-                Verdict::Clean
-            };
-            return Page::list(&owned, Table::default(), verdict)
-                .with_text("Nobody: the first who asks for it has it.");
+            return Page::list(&owned, Table::default(), Verdict::Clean)
+                .with_text("Nobody: the first who asks for it has it.")
+                .with_doubt(unread);
         }
         let names = owned.iter().flat_map(|owned| owned.used_by.iter());
         let names: Vec<_> = names.map(|id| kubectl_id(id)).collect();
         let table = table(&owned);
         let page = Page::list(&owned, table, Verdict::Clean).with_names(names);
-        match next(&owned) {
+        let page = match next(&owned) {
             Some(next) => page.with_text(next),
             None => page,
-        }
+        };
+        page.with_doubt(unread)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `why`: which rule takes a request, and why not the others.
 
 mod connection;
+mod doubt;
 mod head;
 mod origin;
 mod outcome;
@@ -126,7 +127,9 @@ impl Why {
             answer,
         };
         let down = told.backings.iter().any(Backing::is_down);
-        let verdict = Verdict::problems_if(down || is_problem(&told.answer.outcome));
+        let doubt = doubt::of(&told, facts);
+        let verdict =
+            Verdict::problems_if(down || (doubt.is_none() && is_problem(&told.answer.outcome)));
         let names = taken(&told.answer).map(|id| kubectl_id(id));
         let names: Vec<_> = names.collect();
         Ok(Page::new(&told, verdict)?
@@ -135,7 +138,8 @@ impl Why {
             .with_table(candidates(&told, facts))
             .with_text(outcome::text(&told.answer, &told.backings, facts))
             .with_table(origin::table(&told.policies))
-            .with_wide_table(backing::table(&told.backings)))
+            .with_wide_table(backing::table(&told.backings))
+            .with_doubt(doubt))
     }
 }
 

@@ -332,7 +332,10 @@ mod tests {
                 ..ObjectView::default()
             }
         };
-        let known = |view| Known { view, live: None };
+        let known = |view| Known {
+            view,
+            ..Known::default()
+        };
         let mut facts = facts(&[]);
         facts.objects = vec![
             known(object("a", 1, true)),

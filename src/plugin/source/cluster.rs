@@ -11,6 +11,7 @@ use crate::{
     plugin::{
         args::Common,
         facts::{Compiled, Facts, Live, Origin, ReplicaState, Scope},
+        said,
     },
     report::version,
     resource::{Group, Kind, ObjectKey, Origin as Found, ResourceSet, key::KINDS},
@@ -128,12 +129,16 @@ pub(in crate::plugin) async fn load_applied(
     let read = Read::of(common, connection, applied).await?;
     let now = read.facts(connection).await;
     let mut set = now.compiled()?.set.clone();
+    let once::Once { set: all, said, .. } = &read.once;
+    said::restore(said, all, &mut set);
     insert_applied(applied, &mut set);
+    let said = said::still_said(said, all, &set);
     let mut unread = now.unread.clone();
     let compiled = complete(connection, now.compiled()?.again(set), &mut unread).await;
     let mut after = facts(compiled, Origin::Cluster, read.scope.clone());
     unread.sort();
     after.unread = unread;
+    said::believe(&mut after, &said);
     Ok((now, after))
 }
 
@@ -153,7 +158,7 @@ impl Read {
             .chain([own.clone()])
             .collect();
         let namespaces: Vec<_> = namespaces.into_iter().collect();
-        let once = once::read(&connection.client, &namespaces).await?;
+        let once = once::read(&connection.client, &common.installation, &namespaces).await?;
         if common.gateway_namespace.is_none() && leases.replicas.iter().flatten().next().is_none() {
             own = folder::gateway_namespace(&once.set).unwrap_or(own);
         }
@@ -177,6 +182,7 @@ impl Read {
         facts.unread = unread;
         facts.replicas.clone_from(&self.leases.replicas);
         count_live(&mut facts);
+        said::believe(&mut facts, &self.once.said);
         facts
     }
 }

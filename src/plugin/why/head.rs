@@ -32,7 +32,7 @@ pub(super) fn owners(answer: &Answer, facts: &Facts) -> BTreeSet<String> {
 }
 
 /// The claim that decides whose it is, empty where none does; none when it was not asked whose it is.
-fn claim_of(answer: &Answer, facts: &Facts) -> Option<String> {
+pub(super) fn claim_of(answer: &Answer, facts: &Facts) -> Option<String> {
     match answer.connection {
         Some(_) => Some(connection::claim(answer, facts).unwrap_or_default()),
         None => answer.region.clone(),

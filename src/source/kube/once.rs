@@ -1,6 +1,6 @@
 //! All objects of an API server, read once, by somebody who may not be allowed to read them all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -24,7 +24,16 @@ pub struct Once {
     pub set: ResourceSet,
     /// Kinds that the API server serves.
     pub served: BTreeSet<(Group, Kind)>,
+    /// What the replicas say in the status of an object is wrong with it as it is now; empty when nothing is.
+    pub said: BTreeMap<ObjectKey, String>,
     pub unread: Vec<Unread>,
+}
+
+/// An object that was read.
+struct Listed {
+    found: Found,
+    /// What its status says is wrong with it as it is now; empty when nothing is.
+    said: Option<String>,
 }
 
 /// Objects that could not be read.
@@ -47,8 +56,13 @@ pub struct Unread {
 #[error("cannot read what the API server has: {0}")]
 pub struct OnceError(String);
 
-/// Reads every kind that Postern reads, but Secrets. What may not be listed in all namespaces is listed in these.
-pub async fn read(client: &kube::Client, namespaces: &[String]) -> Result<Once, OnceError> {
+/// Reads every kind that Postern reads, but Secrets, and what this installation says of them. What may not be listed in all
+/// namespaces is listed in these.
+pub async fn read(
+    client: &kube::Client,
+    installation: &str,
+    namespaces: &[String],
+) -> Result<Once, OnceError> {
     let mut once = Once::default();
     let mut resources: Vec<_> = resource::built_in().collect();
     for group in Group::ALL
@@ -62,21 +76,10 @@ pub async fn read(client: &kube::Client, namespaces: &[String]) -> Result<Once, 
     resources.retain(|resource| resource.kind != Kind::Secret);
     let lists = resources
         .iter()
-        .map(|resource| list(client, resource, namespaces));
-    for (found, unread) in join_all(lists).await {
-        for found in found {
-            if let Found::Object {
-                object, carried, ..
-            } = found
-            {
-                once.set.insert(object);
-                for carried in carried {
-                    // A real object of the name goes before what an annotation carries.
-                    if once.set.meta(carried.object.key()).is_none() {
-                        once.set.insert(carried.object);
-                    }
-                }
-            }
+        .map(|resource| list(client, resource, installation, namespaces));
+    for (listed, unread) in join_all(lists).await {
+        for listed in listed {
+            once.insert(listed);
         }
         once.unread.extend(unread);
     }
@@ -96,6 +99,27 @@ pub async fn read(client: &kube::Client, namespaces: &[String]) -> Result<Once, 
         }
     }
     Ok(once)
+}
+
+impl Once {
+    fn insert(&mut self, listed: Listed) {
+        let Found::Object {
+            object, carried, ..
+        } = listed.found
+        else {
+            return;
+        };
+        if let Some(said) = listed.said {
+            self.said.insert(object.key().clone(), said);
+        }
+        self.set.insert(object);
+        for carried in carried {
+            // A real object of the name goes before what an annotation carries.
+            if self.set.meta(carried.object.key()).is_none() {
+                self.set.insert(carried.object);
+            }
+        }
+    }
 }
 
 /// Every object of Emissary-ingress and of Postern, and everything that can carry some or is referred to by name: as manifests.
@@ -164,8 +188,9 @@ fn unread_secret(key: &ObjectKey, why: String, forbidden: bool) -> Unread {
 async fn list(
     client: &kube::Client,
     resource: &Resource,
+    installation: &str,
     namespaces: &[String],
-) -> (Vec<Found>, Vec<Unread>) {
+) -> (Vec<Listed>, Vec<Unread>) {
     let unread = |namespace: Option<&str>, failure: &Failure| Unread {
         kind: resource.kind,
         resource: full_name(resource.group, resource.plural),
@@ -174,8 +199,8 @@ async fn list(
         forbidden: matches!(failure, Failure::Forbidden(_)),
         why: failure.to_string(),
     };
-    let everywhere = match pages(client, resource, None).await {
-        Ok(found) => return (found, Vec::new()),
+    let everywhere = match pages(client, resource, installation, None).await {
+        Ok(listed) => return (listed, Vec::new()),
         Err(failure) => failure,
     };
     let mut missing = unread(None, &everywhere);
@@ -187,7 +212,7 @@ async fn list(
     let mut gaps = Vec::new();
     for namespace in namespaces {
         let listed = if resource.namespaced {
-            pages(client, resource, Some(namespace)).await
+            pages(client, resource, installation, Some(namespace)).await
         } else {
             itself(client, resource, namespace).await
         };
@@ -209,10 +234,13 @@ async fn itself(
     client: &kube::Client,
     resource: &Resource,
     name: &str,
-) -> Result<Vec<Found>, Failure> {
+) -> Result<Vec<Listed>, Failure> {
     let uri = format!("{}/{name}", resource.path(None));
     match request::get(client, &uri, Form::Whole).await {
-        Ok(manifest) => Ok(vec![Found::new(resource, manifest)]),
+        Ok(manifest) => Ok(vec![Listed {
+            found: Found::new(resource, manifest),
+            said: None,
+        }]),
         Err(Failure::NotFound) => Ok(Vec::new()),
         Err(failure) => Err(failure),
     }
@@ -221,10 +249,40 @@ async fn itself(
 async fn pages(
     client: &kube::Client,
     resource: &Resource,
+    installation: &str,
     namespace: Option<&str>,
-) -> Result<Vec<Found>, Failure> {
+) -> Result<Vec<Listed>, Failure> {
     let items = raw_pages(client, resource, namespace).await?.into_iter();
-    Ok(items.map(|item| Found::new(resource, item)).collect())
+    let listed = items.map(|item| Listed {
+        said: said(&item, installation).map(str::to_owned),
+        found: Found::new(resource, item),
+    });
+    Ok(listed.collect())
+}
+
+/// What the status says is wrong with an object as it is now, which begins with a code; empty when nothing is.
+fn said<'m>(manifest: &'m Value, installation: &str) -> Option<&'m str> {
+    let status = manifest.get("status")?;
+    let text = match status.get("installations") {
+        Some(entries) => {
+            let generation = manifest.get("metadata")?.get("generation")?;
+            let is_meant = |entry: &&Value| {
+                entry.get("name").and_then(Value::as_str) == Some(installation)
+                    && entry.get("observedGeneration") == Some(generation)
+            };
+            let entry = entries.as_array()?.iter().find(is_meant)?;
+            let mut conditions = entry.get("conditions")?.as_array()?.iter();
+            let accepted =
+                conditions.find(|one| one.get("type").and_then(Value::as_str) == Some("Accepted"));
+            accepted?.get("message")
+        }
+        // Of Emissary's kinds; their status has no generation.
+        None => ["reason", "errorReason", "state"]
+            .iter()
+            .find_map(|name| status.get(name)),
+    };
+    let is_wrong = |text: &&str| text.starts_with("PST");
+    Some(Some(text?.as_str()?).filter(is_wrong).unwrap_or_default())
 }
 
 /// The items of a list, as they come.
@@ -317,9 +375,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_may_be_read_is_read_and_the_rest_is_named() {
-        let once = read(&server(), &["apps".to_owned(), "web".to_owned()])
-            .await
-            .unwrap();
+        let namespaces = ["apps".to_owned(), "web".to_owned()];
+        let once = read(&server(), "default", &namespaces).await.unwrap();
         let names: Vec<_> = once.set.mappings.keys().map(ToString::to_string).collect();
         assert_eq!(names, ["Mapping apps/one", "Mapping apps/two"]);
         let mappings = once
@@ -341,6 +398,36 @@ mod tests {
         assert!(once.set.unavailable.contains_key(&Kind::Namespace));
     }
 
+    #[test]
+    fn a_status_is_heard_if_it_is_of_this_installation_and_of_the_object_as_it_is_now() {
+        let entry = |name: &str, generation: i64, message: &str| {
+            let ready = json!({"type": "Ready", "message": "PST3002: no"});
+            let accepted = json!({"type": "Accepted", "message": message});
+            json!({"name": name, "observedGeneration": generation, "conditions": [ready, accepted]})
+        };
+        let lost = "PST2007: it is not yours. Choose another.";
+        for (status, heard) in [
+            (
+                json!({"installations": [entry("other", 3, "PST1001: no"), entry("own", 3, lost)]}),
+                Some(lost),
+            ),
+            (json!({"installations": [entry("own", 2, lost)]}), None),
+            (json!({"installations": [entry("other", 3, lost)]}), None),
+            (
+                json!({"installations": [entry("own", 3, "The object is valid.")]}),
+                Some(""),
+            ),
+            (json!({"state": "Inactive", "reason": lost}), Some(lost)),
+            (json!({"state": "Error", "errorReason": lost}), Some(lost)),
+            (json!({"state": "Running"}), Some("")),
+            (json!({"installations": "nonsense"}), None),
+            (json!(null), None),
+        ] {
+            let manifest = json!({"metadata": {"generation": 3}, "status": status});
+            assert_eq!(said(&manifest, "own"), heard, "{status}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_secret_is_there_or_absent_or_unread() {
         let key = |name| ObjectKey::new(Group::Core, Kind::Secret, "apps", name);
@@ -355,6 +442,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_an_api_server_there_is_nothing() {
         let away = client(|_| Reply::Status(503, "away"));
-        assert!(read(&away, &[]).await.is_err());
+        assert!(read(&away, "default", &[]).await.is_err());
     }
 }
