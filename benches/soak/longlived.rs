@@ -64,8 +64,8 @@ pub(super) fn prove(
             thread::sleep(Duration::from_millis(1));
         }
     }
-    let begun = tokio::time::Instant::now();
-    while tally.open() < wanted && begun.elapsed() < OPEN_LIMIT {
+    let opening = tokio::time::Instant::now();
+    while tally.open() < wanted && opening.elapsed() < OPEN_LIMIT {
         ensure!(tally.broken() == 0, "while opening: {}", tally.told());
         thread::sleep(Duration::from_millis(10));
     }
