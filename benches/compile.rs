@@ -19,6 +19,7 @@ fn options() -> Options {
     Options {
         namespace: Arc::from("default"),
         installation: Arc::from("default"),
+        own_ports: postern::compile::OWN_PORTS.to_vec(),
         environment: Environment::Folder {
             backends: vec![Backend {
                 namespace: Arc::from("default"),

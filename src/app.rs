@@ -159,7 +159,7 @@ async fn run(serve: &Serve) -> Result<()> {
             failed => failed,
         }
     };
-    let status = site.write_status(serve, &health, published.clone());
+    let status = site.write_status(serve, &health, proxy.unbound(), published.clone());
     let source = site.run_source(serve, &health, change_sender, wanted);
     let hints = async {
         if serve.dir.is_some() {

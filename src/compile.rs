@@ -58,6 +58,9 @@ pub use policies::{ModuleKey, module_keys};
 pub use secret::holds_certificate;
 use state::{MappingState, State};
 
+/// Where health, metrics and diagnostics are served, unless the process is told otherwise.
+pub const OWN_PORTS: [u16; 2] = [8877, 8878];
+
 /// What the compiler must know besides the resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -65,6 +68,8 @@ pub struct Options {
     pub namespace: Arc<str>,
     /// The name of this installation (`ambassadorId`).
     pub installation: Arc<str>,
+    /// Ports on which the process itself listens, so that no Listener can: [`OWN_PORTS`], unless it was told others.
+    pub own_ports: Vec<u16>,
     pub environment: Environment,
 }
 

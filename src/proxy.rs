@@ -54,7 +54,12 @@ mod testing;
 mod tests;
 
 use std::{
-    collections::BTreeMap, io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc,
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -135,7 +140,7 @@ pub enum StartError {
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 impl Proxy {
-    /// Starts the workers. They bind the Listeners of the first graph, and tell `health` when all are bound.
+    /// Starts the workers. They bind the Listeners of the first graph, and tell `health` when they have tried to bind all.
     pub fn start(
         options: Options,
         graphs: Graphs,
@@ -151,10 +156,12 @@ impl Proxy {
             metrics,
         };
         let shared = Shared::new(options.zone, registry).map_err(StartError::Threads)?;
+        let bindings = Bindings::new(options.binds, workers, health.clone());
+        bindings.register(registry);
         let (drain, draining) = watch::channel(None);
         let orders = Orders {
             graphs,
-            bindings: Bindings::new(options.binds, workers, health.clone()),
+            bindings,
             drain: draining,
             connections: limits::CONNECTIONS.div_ceil(workers),
         };
@@ -184,6 +191,12 @@ impl Proxy {
     /// Where the Listeners are reached that are bound now, by their ports.
     pub fn addresses(&self) -> BTreeMap<u16, SocketAddr> {
         self.bindings.addresses()
+    }
+
+    /// Tells, whenever it is asked, which ports of Listeners could not be bound.
+    pub fn unbound(&self) -> impl Fn() -> BTreeSet<u16> + Send + Sync + use<> {
+        let bindings = self.bindings.clone();
+        move || bindings.unbound()
     }
 
     /// Waits until a worker ends that should not: why the process cannot go on.
@@ -222,6 +235,7 @@ impl Proxy {
 /// Registers the metrics of a proxy that never starts: for those who list them.
 pub fn describe_metrics(registry: &mut Registry) {
     Metrics::register(registry, 0, None);
+    Bindings::new(Vec::new(), 0, Health::new()).register(registry);
     upstream::describe_metrics(registry);
 }
 

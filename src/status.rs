@@ -31,7 +31,14 @@ mod testing;
 mod verdict;
 mod writer;
 
-use std::{collections::BTreeMap, fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    future::Future,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::{Api, Client};
 use thiserror::Error;
@@ -87,6 +94,8 @@ pub struct Options {
     pub preset: Option<String>,
     /// The digest of the graph in use; asked for only when the Lease is written for a new snapshot.
     pub digest: Box<dyn Fn() -> String + Send + Sync>,
+    /// The ports of Listeners that could not be bound.
+    pub unbound: Box<dyn Fn() -> BTreeSet<u16> + Send + Sync>,
     pub health: Health,
     pub metrics: StatusMetrics,
     pub timing: Timing,
@@ -301,6 +310,7 @@ mod tests {
                 preset: None,
                 build: "test".to_owned(),
                 digest: Box::new(String::new),
+                unbound: Box::new(BTreeSet::new),
                 health: Health::new(),
                 metrics: StatusMetrics::default(),
                 timing: Timing::default(),

@@ -99,6 +99,7 @@ impl Site {
         Options {
             namespace: self.namespace.as_str().into(),
             installation: serve.installation.as_str().into(),
+            own_ports: own_ports(serve),
             environment,
         }
     }
@@ -164,6 +165,7 @@ impl Site {
         &self,
         serve: &Serve,
         health: &Health,
+        unbound: impl Fn() -> BTreeSet<u16> + Send + Sync + 'static,
         published: Snapshots,
     ) -> Stoppable {
         let Place::Cluster {
@@ -191,6 +193,7 @@ impl Site {
                 .compat
                 .map(|crate::config::Compat::Emissary| "emissary".to_owned()),
             digest: Box::new(digest),
+            unbound: Box::new(unbound),
             health: health.clone(),
             metrics: status.clone(),
             timing: status::Timing::default(),
@@ -258,6 +261,15 @@ fn silent(serve: &Serve) -> Vec<Group> {
         StatusGroup::Emissary => Group::Emissary,
     });
     named.collect()
+}
+
+/// Ports of health, metrics and diagnostics, but for those that no Listener would be bound to.
+fn own_ports(serve: &Serve) -> Vec<u16> {
+    let ports = [serve.admin_address, serve.diagnostics_address].map(|address| address.port());
+    let is_elsewhere = |port: u16| serve.binds.iter().any(|bind| bind.port == port);
+    let own = ports.into_iter();
+    own.filter(|port| *port > 0 && !is_elsewhere(*port))
+        .collect()
 }
 
 async fn start_echo() -> Result<SocketAddr> {
@@ -330,4 +342,33 @@ pub(super) fn machine_name() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::compile::OWN_PORTS;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    #[test]
+    fn ports_of_the_process_are_reserved_unless_their_listener_is_bound_elsewhere() {
+        let cases: [(&str, &[u16]); 4] = [
+            ("", &OWN_PORTS),
+            ("--admin-address 127.0.0.1:0", &[8878]),
+            ("--diagnostics-address 127.0.0.1:9000", &[8877, 9000]),
+            ("--bind 8877=127.0.0.1:0", &[8878]),
+        ];
+        for (flags, expected) in cases {
+            let words = std::iter::once("postern").chain(flags.split_whitespace());
+            let command = Command::try_parse_from(words).unwrap();
+            assert_eq!(own_ports(&command.serve), expected, "{flags:?}");
+        }
+    }
 }

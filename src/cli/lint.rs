@@ -80,6 +80,7 @@ impl Lint {
         let options = Options {
             namespace: self.namespace.as_str().into(),
             installation: self.installation.as_str().into(),
+            own_ports: crate::compile::OWN_PORTS.to_vec(),
             environment: Environment::Folder {
                 backends: Vec::new(),
                 // Nothing is dialled: this only says that Services exist.

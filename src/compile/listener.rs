@@ -105,7 +105,9 @@ pub(super) fn lower_all(
         let ids = object.spec.ambassador_id.as_deref();
         installation::includes(ids, &object.problems, options)
     });
-    let mut listeners: Vec<_> = ours.map(|object| lower(object, settings)).collect();
+    let mut listeners: Vec<_> = ours
+        .map(|object| lower(object, options, settings))
+        .collect();
     for listener in &mut listeners {
         settings::tell_of_claims(resources, &mut listener.findings);
     }
@@ -165,13 +167,17 @@ impl LoweredListener {
     }
 }
 
-fn lower(object: &Arc<Object<ListenerSpec>>, settings: &Settings) -> LoweredListener {
+fn lower(
+    object: &Arc<Object<ListenerSpec>>,
+    options: &Options,
+    settings: &Settings,
+) -> LoweredListener {
     let mut findings = Findings::of(&object.problems);
     let key = &object.key;
     if !settings.may_settle(&key.namespace) {
         settings.refuse_to_settle(&key.namespace, "open ports", &mut findings);
     }
-    let plan = plan(object, &mut findings).filter(|_| findings.first_error().is_none());
+    let plan = plan(object, options, &mut findings).filter(|_| findings.first_error().is_none());
     LoweredListener {
         object: Some(Arc::clone(object)),
         plan,
@@ -179,9 +185,13 @@ fn lower(object: &Arc<Object<ListenerSpec>>, settings: &Settings) -> LoweredList
     }
 }
 
-fn plan(object: &Object<ListenerSpec>, findings: &mut Findings) -> Option<ListenerPlan> {
+fn plan(
+    object: &Object<ListenerSpec>,
+    options: &Options,
+    findings: &mut Findings,
+) -> Option<ListenerPlan> {
     let spec = &object.spec;
-    let port = port(spec, findings);
+    let port = port(spec, options, findings);
     let stack = stack(spec, findings);
     let security = security(spec, findings);
     let binding = binding(object, findings);
@@ -210,7 +220,7 @@ fn plan(object: &Object<ListenerSpec>, findings: &mut Findings) -> Option<Listen
     })
 }
 
-fn port(spec: &ListenerSpec, findings: &mut Findings) -> Option<u16> {
+fn port(spec: &ListenerSpec, options: &Options, findings: &mut Findings) -> Option<u16> {
     const FIELD: &str = "spec.port";
     let Some(port) = spec.port else {
         missing(FIELD, findings);
@@ -225,7 +235,21 @@ fn port(spec: &ListenerSpec, findings: &mut Findings) -> Option<u16> {
             "Write a number from 1 to 65535",
         );
     }
-    number
+    number.filter(|port| !is_reserved(*port, options, findings))
+}
+
+/// Whether the process listens on the port itself; if so, says so.
+pub(super) fn is_reserved(port: u16, options: &Options, findings: &mut Findings) -> bool {
+    let is_own = options.own_ports.contains(&port);
+    if is_own {
+        findings.push(
+            Code::ReservedPort,
+            "spec.port",
+            format!("Postern itself listens on port {port}, for health, metrics or diagnostics"),
+            "Choose another port",
+        );
+    }
+    is_own
 }
 
 /// The stack; None, with a finding, when it is not one that Postern serves.

@@ -24,6 +24,7 @@ use super::{
     host::LoweredHost,
     installation,
     intern::Interner,
+    listener,
     reports::{self, Place as Told},
     routing::Routing,
     settings::{self, Settings},
@@ -89,7 +90,7 @@ pub(super) fn link(
             continue;
         };
         let mut findings = Findings::default();
-        if is_reachable(&place, linking.listeners, &mut findings) {
+        if is_reachable(&place, linking, &mut findings) {
             let extent = firsts.extent(tcp, &place, linking, &mut findings);
             if extent != Extent::None {
                 let is_whole = extent == Extent::All;
@@ -112,9 +113,13 @@ pub(super) fn link(
 }
 
 /// Whether the Listener of the port takes such connections; if not, says so.
-fn is_reachable(place: &Place, listeners: &[Arc<Listener>], findings: &mut Findings) -> bool {
+fn is_reachable(place: &Place, linking: &Linking<'_>, findings: &mut Findings) -> bool {
     let port = place.port;
-    let listener = listeners.iter().find(|listener| listener.port == port);
+    if listener::is_reserved(port, linking.options, findings) {
+        return false;
+    }
+    let mut listeners = linking.listeners.iter();
+    let listener = listeners.find(|listener| listener.port == port);
     let Some(listener) = listener else {
         findings.push(
             Code::NoMatchingListener,

@@ -12,6 +12,7 @@ pub(super) fn options() -> Options {
     Options {
         namespace: "postern".into(),
         installation: "default".into(),
+        own_ports: crate::compile::OWN_PORTS.to_vec(),
         environment: Environment::Folder {
             backends: Vec::new(),
             echo: Some(([127, 0, 0, 1], 9).into()),

@@ -262,6 +262,7 @@ impl Facts {
         let options = Options {
             namespace: "postern".into(),
             installation: "default".into(),
+            own_ports: crate::compile::OWN_PORTS.to_vec(),
             environment: Environment::Folder {
                 backends: Vec::new(),
                 echo: None,

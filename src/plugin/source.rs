@@ -132,6 +132,7 @@ fn options(common: &Common, namespace: &str, environment: crate::compile::Enviro
     Options {
         namespace: Arc::from(namespace),
         installation: Arc::from(&*common.installation),
+        own_ports: crate::compile::OWN_PORTS.to_vec(),
         environment,
     }
 }

@@ -2,12 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     sync::Arc,
 };
 
 use parking_lot::Mutex;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::gauge::ConstGauge,
+    registry::Registry,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::limits;
@@ -28,8 +34,8 @@ pub(super) struct Bindings {
 #[derive(Debug, Default)]
 struct State {
     ports: BTreeMap<u16, Port>,
-    /// Workers that have bound all that their first snapshot asked for.
-    settled: BTreeSet<usize>,
+    /// Workers that have tried to bind all that their first snapshot asked for.
+    tried: BTreeSet<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +44,39 @@ struct Port {
     address: Option<SocketAddr>,
     workers: BTreeSet<usize>,
     failed: BTreeMap<usize, String>,
+}
+
+impl State {
+    /// What could not be bound, and why; empty if everything was.
+    fn failed(&self) -> String {
+        let failed = self
+            .ports
+            .values()
+            .filter_map(|at| at.failed.values().next());
+        failed.cloned().collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Port {
+    /// Whether it was tried, and nobody has it.
+    fn is_unbound(&self) -> bool {
+        self.workers.is_empty() && !self.failed.is_empty()
+    }
+}
+
+/// Counts at a scrape what is not bound.
+#[derive(Debug)]
+struct Unbound(Arc<Bindings>);
+
+impl Collector for Unbound {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let count = u64::try_from(self.0.unbound().len()).unwrap_or(u64::MAX);
+        let gauge = ConstGauge::new(count);
+        let help = "Listeners whose port could not be bound: the log says why";
+        let metric =
+            encoder.encode_descriptor("listeners_unbound", help, None, gauge.metric_type())?;
+        gauge.encode(metric)
+    }
 }
 
 /// A Listener that could not be bound.
@@ -79,6 +118,10 @@ impl Bindings {
             health,
             state: Mutex::default(),
         })
+    }
+
+    pub(super) fn register(self: &Arc<Self>, registry: &mut Registry) {
+        registry.register_collector(Box::new(Unbound(self.clone())));
     }
 
     /// The addresses in use, by the port of the Listener.
@@ -123,7 +166,6 @@ impl Bindings {
                     );
                 }
                 self.health.waiting(Part::Listeners, reason.clone());
-                self.health.degraded(Part::Listeners, reason.clone());
                 at.failed.insert(worker, reason);
                 Err(error)
             }
@@ -148,14 +190,31 @@ impl Bindings {
         }
     }
 
-    /// A worker has bound everything that there is.
-    pub(super) fn settled(&self, worker: usize) {
+    /// A worker has tried to bind everything that it has not. What could not be bound keeps no replica from serving the rest; one
+    /// that can serve nothing at all does not begin.
+    pub(super) fn tried(&self, worker: usize) {
         let mut state = self.state.lock();
-        state.settled.insert(worker);
-        let failed = state.ports.values().any(|at| !at.failed.is_empty());
-        if state.settled.len() == self.workers && !failed {
-            self.health.satisfied(Part::Listeners);
+        state.tried.insert(worker);
+        let failed = state.failed();
+        let have_all_tried = state.tried.len() == self.workers;
+        if failed.is_empty() {
+            if have_all_tried {
+                self.health.satisfied(Part::Listeners);
+            }
+            return;
         }
+        self.health.degraded(Part::Listeners, failed);
+        let serves = state.ports.values().any(|at| !at.workers.is_empty());
+        if have_all_tried && serves {
+            self.health.begun(Part::Listeners);
+        }
+    }
+
+    /// The ports of Listeners that no worker could bind.
+    pub(super) fn unbound(&self) -> BTreeSet<u16> {
+        let state = self.state.lock();
+        let unbound = state.ports.iter().filter(|(_, at)| at.is_unbound());
+        unbound.map(|(port, _)| *port).collect()
     }
 
     fn asked_for(&self, port: u16) -> Option<SocketAddr> {
@@ -228,67 +287,4 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bindings(bind: &str, workers: usize) -> Arc<Bindings> {
-        Bindings::new(vec![bind.parse().unwrap()], workers, Health::new())
-    }
-
-    #[test]
-    fn the_port_that_the_system_chose_is_shared_by_the_workers() {
-        let bindings = bindings("80=127.0.0.1:0", 2);
-        let first = bindings.bind(0, 80, "web").unwrap();
-        let second = bindings.bind(1, 80, "web").unwrap();
-        let address = first.local_addr().unwrap();
-        assert_eq!(second.local_addr().unwrap(), address);
-        assert_eq!(bindings.addresses(), BTreeMap::from([(80, address)]));
-        bindings.release(0, 80);
-        bindings.release(1, 80);
-        assert!(bindings.addresses().is_empty());
-    }
-
-    #[test]
-    fn a_port_of_another_process_is_not_shared_and_readiness_waits() {
-        let other = bindings("80=127.0.0.1:0", 1);
-        let theirs = other.bind(0, 80, "web").unwrap();
-        let address = theirs.local_addr().unwrap();
-
-        let bindings = bindings(&format!("80={address}"), 1);
-        bindings.bind(0, 80, "web").unwrap_err();
-        let readiness = bindings.health.readiness();
-        assert!(
-            readiness.missing[&Part::Listeners].contains("web, port 80"),
-            "{readiness:?}"
-        );
-
-        drop(theirs);
-        bindings.bind(0, 80, "web").unwrap();
-        bindings.settled(0);
-        let readiness = bindings.health.readiness();
-        assert!(!readiness.missing.contains_key(&Part::Listeners));
-        assert!(readiness.degraded.is_empty());
-    }
-
-    #[test]
-    fn ready_when_every_worker_is() {
-        let bindings = bindings("80=127.0.0.1:0", 2);
-        let _first = bindings.bind(0, 80, "web").unwrap();
-        bindings.settled(0);
-        assert!(
-            bindings
-                .health
-                .readiness()
-                .missing
-                .contains_key(&Part::Listeners)
-        );
-        bindings.settled(1);
-        assert!(
-            !bindings
-                .health
-                .readiness()
-                .missing
-                .contains_key(&Part::Listeners)
-        );
-    }
-}
+mod tests;

@@ -139,9 +139,7 @@ impl<U: Upstreams> Worker<U> {
         }
         bindings.forget(self.number, |port| graph.listener(port).is_some());
         self.retry = (!all).then(|| Instant::now() + limits::BIND_RETRY);
-        if all {
-            bindings.settled(self.number);
-        }
+        bindings.tried(self.number);
     }
 
     fn accept(&mut self, port: u16, socket: std::net::TcpListener) {

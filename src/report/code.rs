@@ -287,6 +287,10 @@ codes! {
         "The Listener of the port does not take the connections of this TCPMapping: it serves HTTP, which has every connection that asks for no name, or it has no TLS, and the TCPMapping has a `host`.",
         "a TCPMapping with port 8080 and no host, where a Listener serves HTTP on 8080",
         "Use the port of a Listener with `protocol: TCP`, or with `protocol: TLS` or `HTTPS` for a `host`.";
+    ReservedPort = 5006, Error, Accepted,
+        "Postern itself listens on the port: health and metrics are served on 8877 and diagnostics on 8878, unless the process was told other addresses. No Listener and no TCPMapping can have it.",
+        "a Listener with port 8877",
+        "Choose another port: that of the Service is mapped to it by `targetPort`. Or start Postern with another `--admin-address` or `--diagnostics-address`.";
     PolicyNotHonoured = 6001, Error, Accepted,
         "An object that protects the whole installation cannot be honoured, so every Mapping answers 503.",
         "an AuthService, while Postern does not implement it",
@@ -309,7 +313,7 @@ impl CodeInfo {
     /// A command that shows more of what the code is about, with capitals where something is to be filled in.
     pub fn ask(&self) -> &'static str {
         match self.number {
-            1011 | 1012 | 5002..=5005 => "kubectl postern status -n postern",
+            1011 | 1012 | 5002..=5006 => "kubectl postern status -n postern",
             1000..=1999 | 2001..=2005 | 2008..=2010 => "kubectl postern lint -f DIR",
             2007 | 2011..=2013 | 2017 => "kubectl postern conflicts -n NAMESPACE",
             2014..=2016 => "kubectl postern who HOST/PATH",

@@ -1,6 +1,11 @@
 //! What a replica says about itself in its Lease, for those who read it: the leader, and the plugin.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    net::IpAddr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -43,6 +48,9 @@ pub struct Replica {
     /// Where its node is reached, if that is to be told.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<IpAddr>,
+    /// Ports of Listeners that it could not bind.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unbound: BTreeSet<u16>,
     /// What the leader knows of replicas that are behind, by the names of their Leases; empty in the others.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub behind: BTreeMap<String, Late>,

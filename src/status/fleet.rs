@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::{
     replica::Replica,
-    verdict::Rollout,
+    verdict::{Rollout, Unbound},
     version::{self, Versions},
 };
 use crate::resource::ObjectKey;
@@ -166,14 +166,37 @@ impl Fleet {
             .collect()
     }
 
+    /// Who of those that are alive, ready or not, could not bind which port. None while that cannot be known.
+    pub(super) fn unbound(&self, now: Instant) -> Option<BTreeMap<u16, Unbound>> {
+        if !self.is_current(now) {
+            return None;
+        }
+        let mut ports: BTreeMap<u16, Unbound> = BTreeMap::new();
+        for (name, replica) in self.alive(now) {
+            for port in &replica.unbound {
+                let known = ports.entry(*port);
+                known
+                    .and_modify(|unbound| unbound.others += 1)
+                    .or_insert_with(|| Unbound {
+                        port: *port,
+                        replica: name.into(),
+                        others: 0,
+                    });
+            }
+        }
+        Some(ports)
+    }
+
     fn ready_replicas(&self, now: Instant) -> impl Iterator<Item = (&str, &Replica)> {
+        self.alive(now).filter(|(_, replica)| replica.ready)
+    }
+
+    fn alive(&self, now: Instant) -> impl Iterator<Item = (&str, &Replica)> {
         let alive = self
             .replicas
             .iter()
             .filter(move |(_, seen)| now < seen.at + self.expiry);
-        alive
-            .filter_map(|(name, seen)| Some((name.as_str(), seen.replica.as_ref()?)))
-            .filter(|(_, replica)| replica.ready)
+        alive.filter_map(|(name, seen)| Some((name.as_str(), seen.replica.as_ref()?)))
     }
 
     pub(super) fn census(&self, now: Instant) -> Census {

@@ -101,6 +101,7 @@ impl Heartbeat<'_> {
             preset: self.options.preset.clone(),
             applied: applied.at.map(Timestamp::as_second),
             nodes: self.options.node_addresses.clone(),
+            unbound: (self.options.unbound)(),
             behind: self.behind(),
         }
     }
@@ -208,6 +209,7 @@ impl Schedule {
         // Since when a replica is behind is told with whom it is, and does not change but by the rounding of clocks.
         let differs = before.ready != replica.ready
             || before.versions != replica.versions
+            || before.unbound != replica.unbound
             || !before.behind.keys().eq(replica.behind.keys());
         differs || now >= *at + timing.heartbeat
     }
@@ -267,6 +269,13 @@ mod tests {
         }
     }
 
+    fn unbound() -> Replica {
+        Replica {
+            unbound: [80].into(),
+            ..replica(false, "1")
+        }
+    }
+
     #[test]
     fn a_snapshot_is_in_use_since_it_was_first_seen() {
         let at = |second| Timestamp::from_second(second).unwrap();
@@ -297,6 +306,7 @@ mod tests {
             (1000, replica(true, "1"), true),
             (1000, replica(false, "2"), true),
             (1000, late(), true),
+            (1000, unbound(), true),
             (9_999, replica(false, "1"), false),
             (10_000, replica(false, "1"), true),
         ] {

@@ -18,12 +18,12 @@ use super::{
     emissary::EmissaryStatus,
     fleet::Fleet,
     objects::{Found, Outcome, Wanted, has_status},
-    verdict::{self, Rollout},
+    verdict::{self, Rollout, Unbound},
     version::{self, Versions},
 };
 use crate::{
     report::ObjectReport,
-    resource::{Group, ObjectKey, Origin, Revision},
+    resource::{Group, Kind, ObjectKey, Origin, Revision},
 };
 use tracked::{Tracked, back_off, certificate_changes, waits};
 
@@ -43,6 +43,8 @@ pub(super) struct Ledger {
     /// How many objects do not say what they should, as far as known.
     unsettled: usize,
     dark: bool,
+    /// Who could not bind which port.
+    unbound: BTreeMap<u16, Unbound>,
     /// Groups whose objects are only read.
     silent: Vec<Group>,
     /// Where the installation is reachable.
@@ -86,6 +88,7 @@ impl Ledger {
             newest: Arc::default(),
             unsettled: 0,
             dark: false,
+            unbound: BTreeMap::new(),
             silent: Vec::new(),
             addresses: Arc::default(),
         }
@@ -204,6 +207,21 @@ impl Ledger {
         };
         self.dark = dark;
         for key in affected {
+            self.schedule(&key, now);
+        }
+        if let Some(unbound) = fleet.unbound(now) {
+            self.bound(unbound, now);
+        }
+    }
+
+    /// These ports could not be bound, and no others.
+    fn bound(&mut self, unbound: BTreeMap<u16, Unbound>, now: Instant) {
+        if self.unbound == unbound {
+            return;
+        }
+        self.unbound = unbound;
+        let listeners = self.objects.keys().filter(|key| key.kind == Kind::Listener);
+        for key in listeners.cloned().collect::<Vec<_>>() {
             self.schedule(&key, now);
         }
     }
@@ -333,6 +351,8 @@ impl Ledger {
             tracked.reached = true;
             self.waiting.remove(key);
         }
+        let unbound = verdict::listener_port(&report).and_then(|port| self.unbound.get(&port));
+        let rollout = unbound.cloned().map_or(rollout, Rollout::Unbound);
         let mut entry = verdict::entry(&report, &self.installation, rollout, now.wall);
         if verdict::has_addresses(&report) {
             entry.addresses = self.addresses.to_vec();

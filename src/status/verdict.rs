@@ -30,8 +30,11 @@ const EXPIRES_SOON_SECONDS: i64 = 14 * 24 * 3600;
 pub(super) const PENDING: &str = "Pending";
 pub(super) const NO_READY_REPLICA: &str = "NoReadyReplica";
 
+/// As the Gateway API calls it.
+const PORT_UNAVAILABLE: &str = "PortUnavailable";
+
 /// How far a generation of an object has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rollout {
     /// Every ready replica serves it.
     Everywhere,
@@ -39,6 +42,18 @@ pub(super) enum Rollout {
     Waiting,
     /// No replica is ready, so nobody serves it.
     NoReadyReplica,
+    /// Of a Listener: not everybody listens on its port.
+    Unbound(Unbound),
+}
+
+/// A port that a replica could not bind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unbound {
+    pub(super) port: u16,
+    /// The first of them, by the name of its Lease.
+    pub(super) replica: Box<str>,
+    /// How many more there are.
+    pub(super) others: usize,
 }
 
 /// What a condition comes to, before it has a type and a generation.
@@ -99,6 +114,30 @@ pub(super) fn entry(
 /// Whether an object tells where the installation is reachable: what nobody serves has no address.
 pub(super) fn has_addresses(report: &ObjectReport) -> bool {
     matches!(report.key.kind, Kind::Host | Kind::Listener) && report.in_graph
+}
+
+/// The port of a Listener that is served.
+pub(super) fn listener_port(report: &ObjectReport) -> Option<u16> {
+    let serves = report.serves.first()?;
+    let port = serves.strip_prefix(':')?.parse().ok()?;
+    (report.key.kind == Kind::Listener).then_some(port)
+}
+
+impl Unbound {
+    fn told(&self) -> String {
+        let Self {
+            port,
+            replica,
+            others,
+        } = self;
+        let more = match others {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!(
+            "Port {port} cannot be bound by replica {replica}{more}. Another program has it, or Postern may not listen there: the log of the replica says which. Choose another port, or free this one; Postern tries again every two seconds."
+        )
+    }
 }
 
 /// When what [`entry`] says will be different without any other change: a certificate comes near its end, or ends.
@@ -185,6 +224,7 @@ fn programmed(report: &ObjectReport, accepted: &Finding, rollout: Rollout) -> Fi
             NO_READY_REPLICA,
             "No replica of Postern is ready, so nothing is served. Look at the pods of Postern.",
         ),
+        Rollout::Unbound(unbound) => not(PORT_UNAVAILABLE, &unbound.told()),
     }
 }
 

@@ -18,7 +18,7 @@ pub enum Part {
     Configuration,
     /// Every certificate that was asked for has been looked for.
     Certificates,
-    /// The workers run, and every Listener is bound.
+    /// The workers run, and have tried to bind every Listener.
     Listeners,
 }
 
@@ -109,6 +109,13 @@ impl Health {
         state.degraded.remove(&part);
     }
 
+    /// The part has what it takes to serve. What is wrong with it nevertheless stays said.
+    pub fn begun(&self, part: Part) {
+        if self.state.read().missing.contains_key(&part) {
+            self.state.write().missing.remove(&part);
+        }
+    }
+
     /// Says more exactly what a part waits for. A part that was satisfied stays so: this only explains.
     pub fn waiting(&self, part: Part, why: impl Into<String>) {
         if let Some(reason) = self.state.write().missing.get_mut(&part) {
@@ -191,6 +198,18 @@ mod tests {
         );
         health.satisfied(Part::Configuration);
         assert!(health.readiness().degraded.is_empty());
+    }
+
+    #[test]
+    fn a_part_may_begin_with_something_wrong_with_it() {
+        let health = Health::new();
+        health.degraded(Part::Listeners, "port 80 is taken");
+        for (part, _) in Part::ALL {
+            health.begun(part);
+        }
+        let readiness = health.readiness();
+        assert!(readiness.ready);
+        assert_eq!(readiness.degraded[&Part::Listeners], "port 80 is taken");
     }
 
     #[test]

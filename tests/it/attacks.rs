@@ -31,6 +31,7 @@ fn options() -> Options {
     Options {
         namespace: "postern".into(),
         installation: "default".into(),
+        own_ports: postern::compile::OWN_PORTS.to_vec(),
         environment: Environment::Cluster {
             domain: "cluster.local".into(),
             own_addresses: Vec::new(),

@@ -136,6 +136,7 @@ pub(super) fn options(text: &str) -> Options {
     Options {
         namespace: "postern".into(),
         installation: "default".into(),
+        own_ports: postern::compile::OWN_PORTS.to_vec(),
         environment,
     }
 }

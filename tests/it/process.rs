@@ -339,3 +339,44 @@ fn every_example_is_free_of_errors() {
         assert!(text.contains("0 errors and 0 warnings"), "{text}");
     }
 }
+
+fn listener(name: &str, port: u16) -> String {
+    format!(
+        "apiVersion: postern.dev/v1alpha1\nkind: Listener\nmetadata: {{name: {name}}}\n\
+         spec: {{port: {port}, protocol: HTTP, securityModel: XFP, hostBinding: {{namespace: {{from: ALL}}}}}}\n---\n"
+    )
+}
+
+#[test]
+fn a_listener_whose_port_is_taken_keeps_no_replica_from_serving_the_others() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bind = format!("8090={}", taken.local_addr().unwrap());
+    let manifests = listener("web", 8080) + &listener("more", 8090) + &mapping("a", "/a/", "quote");
+    let gateway = Gateway::with_flags(&manifests, &["--echo", "--bind", &bind]);
+    assert_eq!(gateway.get("http://x.com/a/").status, 200);
+    let log = gateway.logged();
+    assert!(log.contains("port 8090: cannot listen on"), "{log}");
+    let ready = Request::get("http://admin/ready");
+    let answer = ready.try_send(gateway.admin()).unwrap();
+    let state: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let degraded = state["degraded"]["listeners"].as_str();
+    assert!(
+        degraded.is_some_and(|why| why.contains("port 8090")),
+        "{state}"
+    );
+    assert!(gateway.metrics()["postern_listeners_unbound"] > 0.0);
+
+    // As soon as the other program ends, its port is Postern's.
+    drop(taken);
+    let request = Request::get("http://x.com/a/");
+    assert_eq!(request.try_send(gateway.address(8090)).unwrap().status, 200);
+    let bound = gateway.eventually(|| {
+        let unbound = gateway.metrics()["postern_listeners_unbound"];
+        if unbound > 0.0 {
+            Err(format!("{unbound} unbound"))
+        } else {
+            Ok(())
+        }
+    });
+    bound.unwrap();
+}

@@ -138,6 +138,7 @@ fn options(asked: &Asked) -> Options {
     Options {
         namespace: asked.namespace.as_str().into(),
         installation: asked.installation.as_str().into(),
+        own_ports: crate::compile::OWN_PORTS.to_vec(),
         environment: Environment::Folder {
             backends: Vec::new(),
             echo: Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9)),

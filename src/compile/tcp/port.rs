@@ -26,7 +26,8 @@ pub(in crate::compile) fn open(
             continue;
         }
         let port = object.spec.port.and_then(|port| u16::try_from(port).ok());
-        if let Some(port) = port.filter(|port| *port > 0) {
+        let is_free = |port: &u16| *port > 0 && !options.own_ports.contains(port);
+        if let Some(port) = port.filter(is_free) {
             let host = object.spec.host.as_deref();
             *ports.entry(port).or_default() |= host.is_some_and(|host| !host.is_empty());
         }

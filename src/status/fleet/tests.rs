@@ -65,6 +65,35 @@ async fn nodes_are_told_of_ready_replicas() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ports_that_replicas_could_not_bind_are_told_while_they_live() {
+    let now = Instant::now();
+    let mut fleet = fleet(now);
+    for (name, ready, ports) in [("b", true, &[80][..]), ("c", false, &[80, 443][..])] {
+        let mut lease = lease(name, ready, "100", 0);
+        let annotations = lease.metadata.annotations.as_mut().unwrap();
+        let said = annotations.get_mut(ANNOTATION).unwrap();
+        let mut replica: Replica = serde_json::from_str(said).unwrap();
+        assert!(!said.contains("unbound"), "{said}");
+        replica.unbound = ports.iter().copied().collect();
+        *said = serde_json::to_string(&replica).unwrap();
+        fleet.observe(Event::Apply(lease), now);
+    }
+    let told = |fleet: &Fleet, now| {
+        let unbound = fleet.unbound(now)?.into_values();
+        let told = unbound.map(|at| format!("{} {} {}", at.port, at.replica, at.others));
+        Some(told.collect::<Vec<_>>())
+    };
+    let both = ["80 postern-default-b 1", "443 postern-default-c 0"];
+    let both = both.map(str::to_owned).to_vec();
+    assert_eq!(told(&fleet, now), Some(both));
+    // A watch that shows not even the own Lease tells nothing of the others.
+    let late = now + EXPIRY;
+    assert_eq!(told(&fleet, late), None);
+    fleet.observe(Event::Apply(lease("me", true, "100", 30)), late);
+    assert_eq!(told(&fleet, late), Some(Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_stopped_holds_back_until_its_lease_expires() {
     let now = Instant::now();
     let mut fleet = fleet(now);

@@ -69,12 +69,26 @@ impl Desk {
     }
 
     fn replica_reaches(&mut self, version: &str) {
-        self.beats += 1;
-        let replica = Replica {
+        self.replica_says(&Replica {
             ready: true,
             versions: [("mappings.postern.dev".into(), version.into())].into(),
             ..Replica::default()
-        };
+        });
+    }
+
+    /// It has all Listeners of version 1, and could not bind these ports.
+    fn replica_lacks(&mut self, ports: &[u16]) {
+        self.now += MS(5_000);
+        self.replica_says(&Replica {
+            ready: true,
+            versions: [("listeners.postern.dev".into(), "1".into())].into(),
+            unbound: ports.iter().copied().collect(),
+            ..Replica::default()
+        });
+    }
+
+    fn replica_says(&mut self, replica: &Replica) {
+        self.beats += 1;
         let lease = replica.lease(
             &Names::new("default", "me"),
             None,
@@ -256,6 +270,37 @@ async fn a_generation_counts_from_the_first_version_that_was_seen_of_it() {
     assert!(desk.next().is_none());
     desk.replica_reaches("12");
     assert_eq!(desk.next().unwrap().wanted.programmed_at(), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_says_who_cannot_bind_its_port_until_everybody_can() {
+    let listener = |name: &str, place: &str| ObjectReport {
+        key: ObjectKey::new(Group::Postern, Kind::Listener, "postern", name),
+        serves: [place.into()].into(),
+        ..report(name, 1)
+    };
+    let mut desk = Desk::new();
+    desk.replica_lacks(&[]);
+    desk.apply("1", vec![listener("a", ":80"), listener("b", ":81")]);
+    assert_eq!(desk.write_all(), ["a", "b"]);
+
+    desk.replica_lacks(&[80]);
+    let job = desk.next().unwrap();
+    assert_eq!(&*job.key.name, "a");
+    let Wanted::Entry(entry) = &job.wanted else {
+        panic!("{job:?}");
+    };
+    for condition in ["Programmed", "Ready"] {
+        let condition = entry.condition(condition).unwrap();
+        assert_eq!(condition.reason, "PortUnavailable");
+        assert!(condition.message.contains("postern-default-me"));
+    }
+    desk.ledger.finished(&job, &Outcome::Written, desk.now);
+    assert!(desk.next().is_none(), "the other one is bound");
+
+    desk.replica_lacks(&[]);
+    let job = desk.next().unwrap();
+    assert_eq!((&*job.key.name, job.wanted.programmed_at()), ("a", Some(1)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,6 +134,16 @@ fn conditions_follow_from_report_and_rollout() {
             "+Accepted +ResolvedRefs -Programmed:NotServed -Ready:NotServed",
         ),
         (
+            report(Kind::Listener, vec![]),
+            Rollout::Unbound(unbound(0)),
+            "+Accepted +ResolvedRefs -Programmed:PortUnavailable -Ready:PortUnavailable",
+        ),
+        (
+            report(Kind::Listener, vec![said(Code::UnknownField)]),
+            Rollout::Unbound(unbound(0)),
+            "-Accepted:UnknownField +ResolvedRefs -Programmed:NotAccepted -Ready:UnknownField",
+        ),
+        (
             absent(report(Kind::GatewaySettings, vec![])),
             Everywhere,
             "+Accepted +ResolvedRefs +Programmed +Ready",
@@ -141,6 +151,40 @@ fn conditions_follow_from_report_and_rollout() {
     ] {
         assert_eq!(line(&report, rollout), expected, "{:?}", report.diagnostics);
     }
+}
+
+fn unbound(others: usize) -> Unbound {
+    Unbound {
+        port: 80,
+        replica: "postern-default-b".into(),
+        others,
+    }
+}
+
+#[test]
+fn a_port_that_is_not_bound_is_told_with_those_that_could_not() {
+    for (others, words) in [
+        (0, "Port 80 cannot be bound by replica postern-default-b. "),
+        (2, "by replica postern-default-b and 2 more. "),
+    ] {
+        let told = unbound(others).told();
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn only_a_listener_that_is_served_has_a_port() {
+    let at = |kind, serves: &[&str]| {
+        let serves = serves.iter().map(|place| Box::from(*place)).collect();
+        let report = ObjectReport {
+            serves,
+            ..report(kind, vec![])
+        };
+        listener_port(&report)
+    };
+    assert_eq!(at(Kind::Listener, &[":80"]), Some(80));
+    assert_eq!(at(Kind::Listener, &[]), None);
+    assert_eq!(at(Kind::TcpMapping, &[":80"]), None);
 }
 
 #[test]

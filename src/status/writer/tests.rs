@@ -1,7 +1,7 @@
 //! The writer against an API server that misbehaves as a [`Scenario`] says.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     sync::{
         Arc,
@@ -225,6 +225,7 @@ fn options() -> Options {
         build: "test".to_owned(),
         preset: None,
         digest: Box::new(String::new),
+        unbound: Box::new(BTreeSet::new),
         health: Health::new(),
         metrics: StatusMetrics::default(),
         timing: Timing::default(),

@@ -55,6 +55,7 @@ pub fn environments() -> [Options; 2] {
     let options = |environment| Options {
         namespace: "default".into(),
         installation: "default".into(),
+        own_ports: postern::compile::OWN_PORTS.to_vec(),
         environment,
     };
     [

@@ -267,3 +267,46 @@ fn mappings_of_emissary_are_served_and_get_a_state() {
     run(server, &delete, "");
     until_status(&gateway, "http://any/good/", 404);
 }
+
+fn listener(namespace: &str, name: &str, port: u16) -> Value {
+    json!({
+        "apiVersion": "postern.dev/v1alpha1",
+        "kind": "Listener",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"port": port, "protocol": "HTTP", "securityModel": "XFP",
+            "hostBinding": {"namespace": {"from": "ALL"}}},
+    })
+}
+
+#[test]
+fn a_listener_whose_port_is_taken_is_not_programmed_and_the_other_one_is() {
+    const NAMESPACE: &str = "taken-gateway";
+    let server = shared();
+    let installation = Installation::new(server, NAMESPACE, &["taken-shop"]);
+    let listeners = ours("listeners", NAMESPACE);
+    for (name, port) in [("web", 8080), ("more", 8090)] {
+        let listener = listener(NAMESPACE, name, port);
+        server.create(&listeners, &listener).unwrap();
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bind = format!("8090={}", taken.local_addr().unwrap());
+    let _gateway = installation.with_flags("one", &["--echo", "--bind", &bind]);
+
+    let more = format!("{listeners}/more");
+    let object = server.until(&more, "its port is taken", |status| {
+        condition(status, "Programmed")["reason"] == "PortUnavailable"
+    });
+    let programmed = condition(&object["status"], "Programmed");
+    assert_eq!(programmed["status"], "False");
+    let message = programmed["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("Port 8090 cannot be bound by replica postern-default-one. "),
+        "{message}"
+    );
+    let ready = condition(&object["status"], "Ready");
+    assert_eq!(ready["reason"], "PortUnavailable");
+    server.until(&format!("{listeners}/web"), "it is bound", is_ready);
+
+    drop(taken);
+    server.until(&more, "its port is free", is_ready);
+}

@@ -1,6 +1,10 @@
 //! Status in a real API server, written with the shipped role and nothing else.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
@@ -230,6 +234,7 @@ fn options(installation: &str, replica: &str) -> Options {
         node_addresses: Vec::new(),
         build: "test".to_owned(),
         digest: Box::new(|| "digest".to_owned()),
+        unbound: Box::new(BTreeSet::new),
         health,
         metrics: StatusMetrics::default(),
         timing: Timing {

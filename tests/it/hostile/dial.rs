@@ -403,6 +403,7 @@ fn compiled(manifests: &str) -> Arc<Graph> {
     let options = Options {
         namespace: "postern".into(),
         installation: "default".into(),
+        own_ports: postern::compile::OWN_PORTS.to_vec(),
         environment: Environment::Cluster {
             domain: "cluster.local".into(),
             own_addresses: vec![OWN.parse().unwrap()],

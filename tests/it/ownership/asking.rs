@@ -46,6 +46,7 @@ pub(crate) fn options() -> Options {
     Options {
         namespace: super::world::PLATFORM.into(),
         installation: "default".into(),
+        own_ports: postern::compile::OWN_PORTS.to_vec(),
         environment: Environment::Folder {
             backends: Vec::new(),
             echo: Some(([127, 0, 0, 1], 9).into()),
