@@ -190,7 +190,8 @@ fn a_replica_that_is_out_of_memory_is_missed_only_until_it_is_noticed() {
         thread::sleep(Duration::from_secs(1));
         rolled_out(cluster);
         let pods = cluster.get(&["pods", "-n", "postern"]).to_string();
-        assert!(pods.contains("OOMKilled"), "{pods}");
+        // By SIGKILL, which nobody here has sent. containerd calls it OOMKilled only where it has seen the kernel's event in time.
+        assert!(pods.contains(r#""exitCode":137"#), "{pods}");
     });
     assert!(failed.len() * 2 < sent, "{} of {sent} failed", failed.len());
 }
