@@ -63,8 +63,8 @@ impl Process {
     }
 
     /// Puts another process into the control group for memory that this one is in, and limits the group. Of the two, the
-    /// kernel ends this one when they need more.
-    pub(crate) fn share_memory(self, other: u32, limit: u64) {
+    /// kernel ends this one when they need more. Returns where the kernel counts whom it has ended in the group.
+    pub(crate) fn share_memory(self, other: u32, limit: u64) -> PathBuf {
         let groups = fs::read_to_string(self.entry("cgroup")).unwrap();
         let of = |controller: &str| {
             let mut lines = groups.lines().map(|line| line.splitn(3, ':'));
@@ -73,19 +73,22 @@ impl Process {
                 found.then(|| line.next().unwrap().trim_start_matches('/').to_owned())
             })
         };
-        let (folder, name) = match of("memory") {
+        let (folder, name, events) = match of("memory") {
             Some(group) => (
                 Path::new("/sys/fs/cgroup/memory").join(group),
                 "memory.limit_in_bytes",
+                "memory.oom_control",
             ),
             None => (
                 Path::new("/sys/fs/cgroup").join(of("").unwrap()),
                 "memory.max",
+                "memory.events",
             ),
         };
         fs::write(self.entry("oom_score_adj"), "1000").unwrap();
         fs::write(folder.join(name), limit.to_string()).unwrap();
         fs::write(folder.join("cgroup.procs"), other.to_string()).unwrap();
+        folder.join(events)
     }
 
     pub(crate) fn is_there(self) -> bool {
@@ -101,4 +104,12 @@ impl Process {
         let pid = self.0.as_raw_nonzero();
         Path::new("/proc").join(format!("{pid}")).join(name)
     }
+}
+
+/// How many processes the kernel has ended for want of memory, by what [`Process::share_memory`] has returned; none once the group is gone.
+pub(crate) fn oom_kills(events: &Path) -> u64 {
+    let text = fs::read_to_string(events).unwrap_or_default();
+    let mut lines = text.lines();
+    let count = lines.find_map(|line| line.strip_prefix("oom_kill "));
+    count.map_or(0, |count| count.trim().parse().unwrap())
 }
