@@ -157,38 +157,21 @@ fn a_secret_in_a_cluster_that_broke_serves_what_it_held_before_and_its_host_says
     assert!(!said.contains("PRIVATE KEY"), "{said}");
     assert_eq!(served(&gateway), Some(first_der));
 
+    let refer_to = |secret: &str| {
+        let changed = format!(r#"{{"spec":{{"tlsSecret":{{"name":"{secret}"}}}}}}"#);
+        let host = ["patch", "host.postern.dev", "a", "-n", NAMESPACE];
+        run(
+            server,
+            &[&host[..], &["--type=merge", "-p", &changed]].concat(),
+            "",
+        );
+    };
     // What another Secret holds is not what this one held.
     apply(server, &secret("b", "no", "pem"));
-    run(
-        server,
-        &[
-            "patch",
-            "host.postern.dev",
-            "a",
-            "-n",
-            NAMESPACE,
-            "--type=merge",
-            "-p",
-            r#"{"spec":{"tlsSecret":{"name":"b"}}}"#,
-        ],
-        "",
-    );
+    refer_to("b");
     until_served(&gateway, None);
     // Nor does it come back to one that nobody wanted in between.
-    run(
-        server,
-        &[
-            "patch",
-            "host.postern.dev",
-            "a",
-            "-n",
-            NAMESPACE,
-            "--type=merge",
-            "-p",
-            r#"{"spec":{"tlsSecret":{"name":"a"}}}"#,
-        ],
-        "",
-    );
+    refer_to("a");
     let is_refused = |status: &Value| {
         let message = condition(status, "Ready")["message"].as_str().unwrap_or("");
         message.contains("apps/a") || message.contains("broken-shop/a")

@@ -20,19 +20,23 @@ const NAMESPACE: &str = "daemons";
 pub(super) const OUTSIDER: &str = "192.0.2.2";
 const NODE_OUTSIDE: &str = "192.0.2.1";
 
+/// A second installation beside the one that is there, as a DaemonSet.
+fn install(cluster: &Cluster, namespace: &str, values: &str) {
+    let chart = file("helm/postern").display().to_string();
+    let set = format!("--set=kind=DaemonSet,crds.install=false,rbac.teamRoles=false,{values}");
+    let install = ["install", "postern", &chart, "-n", namespace, &set];
+    let flags = ["--create-namespace", "--wait", "--timeout=60s"];
+    cluster.helm(&[&install[..], &flags].concat());
+}
+
 #[test]
 fn a_daemonset_serves_on_the_address_of_the_node() {
     let cluster = shared();
-    let chart = file("helm/postern").display().to_string();
-    let install = ["install", "postern", &chart, "-n", NAMESPACE];
-    let flags = [
-        "--create-namespace",
-        "--wait",
-        "--timeout=60s",
-        "--set=kind=DaemonSet,hostNetwork=true,service.enabled=false,installation=daemons",
-        "--set=crds.install=false,rbac.teamRoles=false",
-    ];
-    cluster.helm(&[&install[..], &flags].concat());
+    install(
+        &cluster,
+        NAMESPACE,
+        "hostNetwork=true,service.enabled=false,installation=daemons",
+    );
     let address = SocketAddr::from(([10, 244, 0, 1], 8080));
     let answer = cluster.inside(|| Request::get("http://anything/").try_send(address));
     let answer = answer.unwrap();
@@ -47,17 +51,9 @@ fn a_daemonset_serves_on_the_address_of_the_node() {
 fn a_daemonset_with_ports_of_the_node_sees_the_addresses_of_clients() {
     const NAMESPACE: &str = "host-ports";
     let cluster = shared();
-    let chart = file("helm/postern").display().to_string();
-    let install = ["install", "postern", &chart, "-n", NAMESPACE];
-    let flags = [
-        "--create-namespace",
-        "--wait",
-        "--timeout=60s",
-        "--set=kind=DaemonSet,service.enabled=false,installation=host-ports",
-        "--set=listeners[0].name=http,listeners[0].containerPort=8080,listeners[0].port=80,listeners[0].hostPort=8180",
-        "--set=crds.install=false,rbac.teamRoles=false",
-    ];
-    cluster.helm(&[&install[..], &flags].concat());
+    let port = "listeners[0].name=http,listeners[0].containerPort=8080,listeners[0].port=80,listeners[0].hostPort=8180";
+    let set = format!("service.enabled=false,installation=host-ports,{port}");
+    install(&cluster, NAMESPACE, &set);
     let mapping = json!({
         "apiVersion": "postern.dev/v1alpha1", "kind": "Mapping",
         "metadata": {"name": "host-ports", "namespace": "quickstart"},
