@@ -32,7 +32,7 @@ pub(super) struct Who {
 }
 
 /// A hostname and a path, or a port and perhaps a name, with their owner.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Owned {
     /// Empty for all connections to a port.
@@ -193,13 +193,7 @@ fn place<'p>(places: &'p mut Places, hostname: &str, path: &str, region: &str) -
     places.entry(key).or_insert_with(|| Owned {
         hostname: hostname.to_owned(),
         path: path.to_owned(),
-        port: None,
-        owners: BTreeSet::new(),
-        by: String::new(),
-        claim: None,
-        since: None,
-        used_by: BTreeSet::new(),
-        refused: BTreeSet::new(),
+        ..Owned::default()
     })
 }
 

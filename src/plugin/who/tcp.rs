@@ -63,14 +63,8 @@ fn place<'p>(places: &'p mut Places, port: u16, hostname: &str) -> &'p mut Owned
     let key = (port, hostname.to_owned());
     places.entry(key).or_insert_with(|| Owned {
         hostname: hostname.to_owned(),
-        path: String::new(),
         port: Some(port),
-        owners: BTreeSet::new(),
-        by: String::new(),
-        claim: None,
-        since: None,
-        used_by: BTreeSet::new(),
-        refused: BTreeSet::new(),
+        ..Owned::default()
     })
 }
 
