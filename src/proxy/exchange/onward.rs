@@ -159,6 +159,7 @@ impl<U: Upstreams> Exchange<'_, U> {
                     upload: patience.upload,
                 })
             });
+            // Most go on as they came, and a response is large to hand through.
             if plan.is_to_do_nothing() {
                 return Ok(response);
             }
